@@ -1,0 +1,68 @@
+//! External or internal: the one word that decides who may reach a thing.
+//!
+//! Invariant: there is no default and no unknown. Text that is neither word is an error, and whoever reads that error must seal.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Label (on a Namespace, Service or IngressClass) that states an exposure.
+pub const EXPOSURE_LABEL: &str = "tidegate.dev/exposure";
+/// Prefix of every label and annotation key that is ours; an unknown key under it is an error and seals.
+pub const OUR_PREFIX: &str = "tidegate.dev/";
+
+/// Which side of the gate something is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Exposure {
+    /// The world may see it.
+    External,
+    /// Only the inside may see it.
+    Internal,
+}
+
+impl Exposure {
+    /// The word used in settings, labels, metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Exposure::External => "external",
+            Exposure::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for Exposure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A word that is neither `external` nor `internal`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("found `{0}`, expected `external` or `internal`")]
+pub struct UnknownExposure(pub String);
+
+impl FromStr for Exposure {
+    type Err = UnknownExposure;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "external" => Ok(Exposure::External),
+            "internal" => Ok(Exposure::Internal),
+            other => Err(UnknownExposure(other.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_two_exact_words_parse() {
+        assert_eq!("external".parse(), Ok(Exposure::External));
+        assert_eq!("internal".parse(), Ok(Exposure::Internal));
+        for wrong in ["", "External", "INTERNAL", "public", " internal", "internal "] {
+            assert!(wrong.parse::<Exposure>().is_err(), "{wrong:?} must not parse");
+        }
+    }
+}

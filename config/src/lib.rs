@@ -1,0 +1,10 @@
+//! WHAT may be said: settings and lean typed objects; parsing and validation.
+//!
+//! Pure functions over text. No tokio, no sockets, no clock, no logging; files are read by whoever calls.
+
+pub mod exposure;
+pub mod host;
+pub mod manifest;
+pub mod object;
+pub mod problem;
+pub mod settings;

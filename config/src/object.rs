@@ -1,0 +1,382 @@
+//! Lean typed Kubernetes objects: only what Tidegate decides by.
+//!
+//! Invariant: a value of these types is valid on its own (ports in range, addresses parsed, hosts normalised). What refers to
+//! other objects is not checked here; the registry does that. Nothing here reads files, clocks or sockets.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::host::HostPattern;
+
+/// A name that many structures share.
+pub type Name = Arc<str>;
+/// Labels or annotations.
+pub type Labels = BTreeMap<Box<str>, Box<str>>;
+
+/// The kinds that Tidegate reads. Other kinds are counted and skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// core/v1 Namespace
+    Namespace,
+    /// core/v1 Pod
+    Pod,
+    /// core/v1 Service
+    Service,
+    /// discovery.k8s.io/v1 EndpointSlice
+    EndpointSlice,
+    /// core/v1 Endpoints (the older form; read into an [`EndpointSlice`])
+    Endpoints,
+    /// networking.k8s.io/v1 Ingress
+    Ingress,
+    /// networking.k8s.io/v1 IngressClass
+    IngressClass,
+}
+
+impl Kind {
+    /// The `kind` field's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Namespace => "Namespace",
+            Kind::Pod => "Pod",
+            Kind::Service => "Service",
+            Kind::EndpointSlice => "EndpointSlice",
+            Kind::Endpoints => "Endpoints",
+            Kind::Ingress => "Ingress",
+            Kind::IngressClass => "IngressClass",
+        }
+    }
+}
+
+/// What names one object: kind, namespace (empty for cluster-scoped kinds) and name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Hash, PartialOrd, Ord)]
+pub struct ObjectKey {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace; empty for Namespace and IngressClass.
+    pub namespace: Name,
+    /// Its name.
+    pub name: Name,
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() {
+            write!(f, "{} {}", self.kind.as_str(), self.name)
+        } else {
+            write!(f, "{} {}/{}", self.kind.as_str(), self.namespace, self.name)
+        }
+    }
+}
+
+/// Namespace and name of a Service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Hash, PartialOrd, Ord)]
+pub struct ServiceKey {
+    /// Its namespace.
+    pub namespace: Name,
+    /// Its name.
+    pub name: Name,
+}
+
+impl fmt::Display for ServiceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// The part of `metadata` that decides something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Meta {
+    /// `metadata.namespace`; `default` when a namespaced object gives none, empty for cluster-scoped kinds.
+    pub namespace: Name,
+    /// `metadata.name`
+    pub name: Name,
+    /// `metadata.uid`, absent in hand-written files.
+    pub uid: Option<Name>,
+    /// `metadata.creationTimestamp` in seconds since 1970.
+    pub created: Option<i64>,
+    /// Whether `metadata.deletionTimestamp` is set.
+    pub deleting: bool,
+    /// `metadata.labels`
+    pub labels: Labels,
+    /// `metadata.annotations` under `tidegate.dev/`, `kubernetes.io/` and `ingressclass.kubernetes.io/`; others are dropped.
+    pub annotations: Labels,
+}
+
+/// One object of a kind that Tidegate reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum Object {
+    Namespace(Namespace),
+    Pod(Pod),
+    Service(Service),
+    EndpointSlice(EndpointSlice),
+    Ingress(Ingress),
+    IngressClass(IngressClass),
+}
+
+impl Object {
+    /// Its metadata.
+    pub fn meta(&self) -> &Meta {
+        match self {
+            Object::Namespace(x) => &x.meta,
+            Object::Pod(x) => &x.meta,
+            Object::Service(x) => &x.meta,
+            Object::EndpointSlice(x) => &x.meta,
+            Object::Ingress(x) => &x.meta,
+            Object::IngressClass(x) => &x.meta,
+        }
+    }
+
+    /// Its kind. An EndpointSlice read from the older form says `Endpoints`.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Object::Namespace(_) => Kind::Namespace,
+            Object::Pod(_) => Kind::Pod,
+            Object::Service(_) => Kind::Service,
+            Object::EndpointSlice(x) if x.legacy => Kind::Endpoints,
+            Object::EndpointSlice(_) => Kind::EndpointSlice,
+            Object::Ingress(_) => Kind::Ingress,
+            Object::IngressClass(_) => Kind::IngressClass,
+        }
+    }
+
+    /// What names it.
+    pub fn key(&self) -> ObjectKey {
+        let meta = self.meta();
+        ObjectKey { kind: self.kind(), namespace: meta.namespace.clone(), name: meta.name.clone() }
+    }
+}
+
+/// core/v1 Namespace: only its labels matter (a seal).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Namespace {
+    /// Its metadata.
+    pub meta: Meta,
+}
+
+/// core/v1 Pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pod {
+    /// Its metadata.
+    pub meta: Meta,
+    /// `status.podIPs` (or `status.podIP`), in order; empty until the pod has an address.
+    pub ips: Vec<IpAddr>,
+    /// `status.phase` is Succeeded or Failed: it will not answer any more.
+    pub finished: bool,
+    /// Condition `Ready`: as written; without any conditions, true once there is an IP.
+    pub ready: bool,
+    /// Container ports with a name: what a named `targetPort` means for this pod.
+    pub ports: Vec<PodPort>,
+}
+
+/// A named container port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodPort {
+    /// `ports[].name`
+    pub name: Name,
+    /// `ports[].containerPort`, 1 to 65535
+    pub port: u16,
+    /// `ports[].protocol`
+    pub protocol: Protocol,
+}
+
+/// Transport protocol of a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash, Default, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Protocol {
+    #[default]
+    #[serde(rename = "TCP")]
+    Tcp,
+    #[serde(rename = "UDP")]
+    Udp,
+    #[serde(rename = "SCTP")]
+    Sctp,
+}
+
+/// core/v1 Service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its metadata.
+    pub meta: Meta,
+    /// `spec.type`
+    pub service_type: ServiceType,
+    /// `spec.clusterIP`
+    pub cluster_ip: ClusterIp,
+    /// `spec.selector`; `None` or empty means that slices are hand-written.
+    pub selector: Option<Labels>,
+    /// `spec.ports`
+    pub ports: Vec<ServicePort>,
+    /// `spec.publishNotReadyAddresses`
+    pub publish_not_ready: bool,
+    /// `spec.externalIPs`, never served; named in `check`.
+    pub external_ips: Vec<IpAddr>,
+    /// Fields of the spec that are not in the API, found on a NodePort or LoadBalancer service: they refuse its exposure.
+    pub unknown_fields: Vec<String>,
+}
+
+/// `spec.type` of a Service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[allow(missing_docs)]
+pub enum ServiceType {
+    #[default]
+    ClusterIp,
+    NodePort,
+    LoadBalancer,
+    /// `spec.externalName`
+    ExternalName(Name),
+}
+
+/// `spec.clusterIP` of a Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub enum ClusterIp {
+    /// Not given: one is allocated.
+    #[default]
+    Allocate,
+    /// `None`: headless, no VIP.
+    Headless,
+    /// As asked for.
+    Asked(IpAddr),
+}
+
+/// One entry of `spec.ports`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServicePort {
+    /// `name`; empty when the service has a single unnamed port.
+    pub name: Name,
+    /// `port`, 1 to 65535
+    pub port: u16,
+    /// `targetPort`; equals `port` when absent.
+    pub target_port: PortRef,
+    /// `protocol`
+    pub protocol: Protocol,
+    /// `appProtocol`
+    pub app_protocol: Option<Name>,
+    /// `nodePort`
+    pub node_port: Option<u16>,
+}
+
+/// A port by number or by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
+#[allow(missing_docs)]
+pub enum PortRef {
+    Number(u16),
+    Name(Name),
+}
+
+impl fmt::Display for PortRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PortRef::Number(n) => write!(f, "{n}"),
+            PortRef::Name(n) => f.write_str(n),
+        }
+    }
+}
+
+/// discovery.k8s.io/v1 EndpointSlice, or core/v1 Endpoints read into the same shape.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointSlice {
+    /// Its metadata.
+    pub meta: Meta,
+    /// Label `kubernetes.io/service-name`, or the name of an Endpoints object. A slice without it belongs to no service.
+    pub service: Option<Name>,
+    /// `ports`: name (empty when unnamed) and number; a port without a number is dropped with a warning.
+    pub ports: Vec<SlicePort>,
+    /// `endpoints`, one entry for each address.
+    pub endpoints: Vec<SliceEndpoint>,
+    /// Read from the older Endpoints kind; ignored when the service has any EndpointSlice.
+    pub legacy: bool,
+}
+
+/// One entry of a slice's `ports`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlicePort {
+    /// Name of the service port that it belongs to; empty when unnamed.
+    pub name: Name,
+    /// Port number at the address.
+    pub port: u16,
+    /// Its protocol.
+    pub protocol: Protocol,
+}
+
+/// One address of a slice with its conditions (`ready` nil = true; `serving` nil = ready; `terminating` nil = false).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SliceEndpoint {
+    /// The address.
+    pub ip: IpAddr,
+    /// `conditions.ready`
+    pub ready: bool,
+    /// `conditions.serving`
+    pub serving: bool,
+    /// `conditions.terminating`
+    pub terminating: bool,
+    /// `targetRef` when it names a Pod: (name, uid).
+    pub pod: Option<(Name, Option<Name>)>,
+}
+
+/// networking.k8s.io/v1 Ingress.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ingress {
+    /// Its metadata.
+    pub meta: Meta,
+    /// `spec.ingressClassName`, else the annotation `kubernetes.io/ingress.class`.
+    pub class: Option<Name>,
+    /// `spec.defaultBackend` when it is a service.
+    pub default_backend: Option<IngressBackend>,
+    /// `spec.rules`
+    pub rules: Vec<IngressRule>,
+    /// Whether `spec.tls` has entries (served later; `check` says so).
+    pub has_tls: bool,
+}
+
+/// One host of an Ingress.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IngressRule {
+    /// `host`; no host is [`HostPattern::Any`].
+    pub host: HostPattern,
+    /// `http.paths`, in file order.
+    pub paths: Vec<IngressPath>,
+}
+
+/// One path of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IngressPath {
+    /// `pathType`; ImplementationSpecific is read as Prefix.
+    pub path_type: PathType,
+    /// `path`, starting with `/`; `/` when absent (Prefix only).
+    pub path: Box<str>,
+    /// `backend.service`
+    pub backend: IngressBackend,
+}
+
+/// How a path is compared (Ingress v1, "Path types").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash, PartialOrd, Ord)]
+pub enum PathType {
+    /// The whole path, case-sensitive.
+    Exact,
+    /// By `/`-separated elements, case-sensitive; a trailing slash does not matter.
+    Prefix,
+}
+
+/// `service.name` and `service.port` of a backend. A `resource` backend is refused when the file is read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
+pub struct IngressBackend {
+    /// Service in the Ingress's namespace.
+    pub service: Name,
+    /// Its port by number or name.
+    pub port: PortRef,
+}
+
+/// networking.k8s.io/v1 IngressClass.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IngressClass {
+    /// Its metadata.
+    pub meta: Meta,
+    /// `spec.controller`
+    pub controller: Box<str>,
+    /// Annotation `ingressclass.kubernetes.io/is-default-class` is `true`.
+    pub default: bool,
+}

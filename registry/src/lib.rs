@@ -1,0 +1,10 @@
+//! WHAT is true now: sources, store, life cycle of endpoints, VIP allocation, and the build of the Snapshot. One writer.
+//!
+//! Sources send [`event::Batch`]es; the [`actor`] is the only one that applies them; [`core::Registry`] decides (no I/O, no clock);
+//! workers read [`snapshot::Snapshot`] through a `watch` channel and never anything else.
+
+pub mod event;
+pub mod route;
+pub mod snapshot;
+pub mod state;
+pub mod view;

@@ -1,0 +1,133 @@
+//! What `get`, `check` and the admin API show: plain records, the same offline and from a running process.
+//!
+//! Field names are a contract with scripts. Nothing secret is ever put in here.
+
+use std::net::{IpAddr, SocketAddr};
+
+use config::problem::Problem;
+use serde::{Deserialize, Serialize};
+
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Topic {
+    Services,
+    Endpoints,
+    Routes,
+    Listeners,
+    Sources,
+    Problems,
+    Exposure,
+}
+
+/// One port of a Service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceView {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// `spec.type`
+    pub r#type: String,
+    /// `spec.ports[].port`
+    pub port: u16,
+    /// `TCP`, `UDP` or `SCTP`.
+    pub protocol: String,
+    /// Its virtual IP, when it has one.
+    pub vip: Option<IpAddr>,
+    /// `external` when an external carrier reaches it, else `internal`.
+    pub exposure: String,
+    /// Whether a seal covers it.
+    pub sealed: bool,
+    /// Endpoints that are Ready.
+    pub ready: usize,
+    /// All endpoints.
+    pub endpoints: usize,
+}
+
+/// One endpoint of a service port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointView {
+    /// [`crate::snapshot::EndpointId`]
+    pub id: u64,
+    /// [`crate::snapshot::ReplicaId`]
+    pub replica: u64,
+    /// `NAMESPACE/NAME:PORT` of the service port.
+    pub service: String,
+    /// Where it answers.
+    pub address: SocketAddr,
+    /// `NAMESPACE/NAME` of the pod.
+    pub pod: Option<String>,
+    /// `Pending`, `Ready`, `Ejected`, `Draining` or `Gone`.
+    pub state: String,
+    /// Requests or connections in flight.
+    pub in_flight: u32,
+    /// Latency estimate, in microseconds; 0 while unmeasured.
+    pub latency_us: u32,
+}
+
+/// One route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteView {
+    /// `external` or `internal`.
+    pub exposure: String,
+    /// Host pattern; `*` is every host.
+    pub host: String,
+    /// `Exact`, `Prefix` or `Default`.
+    pub path_type: String,
+    /// Path.
+    pub path: String,
+    /// `NAMESPACE/NAME:PORT`, empty when it leads nowhere.
+    pub service: String,
+    /// The object that wrote it.
+    pub owner: String,
+    /// Ready endpoints behind it.
+    pub ready: usize,
+    /// Why it does not serve, when it does not: refused exposure or a missing service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+/// One source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceView {
+    /// `folder:PATH`
+    pub name: String,
+    /// `ok` or `stale`.
+    pub state: String,
+    /// Seconds since it was last known to be true.
+    pub age_s: f64,
+    /// Objects that it gives.
+    pub objects: usize,
+    /// Kinds that it holds and that are not read, with how many of each.
+    pub skipped: std::collections::BTreeMap<String, usize>,
+    /// Problems that it has.
+    pub problems: usize,
+}
+
+/// One line of the exposure table: what can be reached from outside, and by which path.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ExposureView {
+    /// `NAMESPACE/NAME:PORT`
+    pub service: String,
+    /// `external` or `internal`.
+    pub exposure: String,
+    /// Ways in: `http HOST PATH (Ingress NAMESPACE/NAME)` from outside; `vip IP:PORT`, `internal-http ...` from inside.
+    pub by: Vec<String>,
+    /// `Namespace x`, `Service x/y` or `strict mode` when a seal covers it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed_by: Option<String>,
+}
+
+/// What `tidegate check -o json` prints.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct CheckView {
+    /// Everything found, errors first.
+    pub problems: Vec<Problem>,
+    /// Who can be reached, and how.
+    pub exposure: Vec<ExposureView>,
+    /// Kinds that are not read yet, with how many of each.
+    pub skipped: std::collections::BTreeMap<String, usize>,
+    /// Objects read.
+    pub objects: usize,
+}

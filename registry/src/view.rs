@@ -89,7 +89,7 @@ pub struct RouteView {
 }
 
 /// One source.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SourceView {
     /// `folder:PATH`
     pub name: String,

@@ -1,1 +1,7 @@
+//! WHERE bytes go: listeners, HTTP, TCP, balancing, pools.
+//!
+//! Reads [`registry::snapshot::Snapshot`] and never sees Kubernetes or Docker types. One request's way is told in
+//! docs/ARCHITECTURE.md, and so is the hot path law that every file here keeps.
 
+pub mod reason;
+pub mod stats;

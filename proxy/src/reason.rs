@@ -1,0 +1,65 @@
+//! Why Tidegate answered by itself: one word for log, metric and docs/reasons.md.
+//!
+//! Invariant: every response that no replica gave carries exactly one of these; the words are a contract with scripts.
+
+/// Why a request got an answer of our own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The bytes are not a request that we accept.
+    BadRequest,
+    /// No route for this host and path on this listener's plane.
+    NoRoute,
+    /// The client did not finish its head, or its body stopped moving.
+    TimeoutDownstream,
+    /// The head is larger than the limits.
+    HeadTooLarge,
+    /// No replica could be connected to.
+    UpstreamConnect,
+    /// A replica closed, reset or broke the protocol before its answer was whole.
+    UpstreamReset,
+    /// The route stands, but no endpoint is ready.
+    NoEndpoint,
+}
+
+impl Reason {
+    /// All of them, in the order of [`Reason::index`].
+    pub const ALL: [Reason; 7] = [
+        Reason::BadRequest,
+        Reason::NoRoute,
+        Reason::TimeoutDownstream,
+        Reason::HeadTooLarge,
+        Reason::UpstreamConnect,
+        Reason::UpstreamReset,
+        Reason::NoEndpoint,
+    ];
+
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Reason::BadRequest => "bad-request",
+            Reason::NoRoute => "no-route",
+            Reason::TimeoutDownstream => "timeout-downstream",
+            Reason::HeadTooLarge => "head-too-large",
+            Reason::UpstreamConnect => "upstream-connect",
+            Reason::UpstreamReset => "upstream-reset",
+            Reason::NoEndpoint => "no-endpoint",
+        }
+    }
+
+    /// The status that goes with it.
+    pub const fn status(self) -> u16 {
+        match self {
+            Reason::BadRequest => 400,
+            Reason::NoRoute => 404,
+            Reason::TimeoutDownstream => 408,
+            Reason::HeadTooLarge => 431,
+            Reason::UpstreamConnect | Reason::UpstreamReset => 502,
+            Reason::NoEndpoint => 503,
+        }
+    }
+
+    /// Its place in [`Reason::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}

@@ -1,0 +1,169 @@
+//! Counters of the data plane: each worker writes its own, the admin thread adds them up.
+//!
+//! Invariant: a [`Count`] has one writer, so that counting is a load and a store without a locked instruction. The only lock is taken
+//! when a worker meets a service for the first time, and when somebody scrapes. Nothing here formats or looks up a label per request.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use config::exposure::Exposure;
+use registry::snapshot::{PortName, Service};
+
+use crate::reason::Reason;
+
+/// Upper bounds of the latency histogram, in microseconds. What is above the last counts only in the total.
+pub const LATENCY_BOUNDS_US: [u64; 14] =
+    [500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000];
+
+/// A number with one writer.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Adds `n`; to be called by the writer's thread alone.
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// Takes `n` away; to be called by the writer's thread alone.
+    pub fn sub(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_sub(n), Relaxed);
+    }
+
+    /// Its value now.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// What one worker counted for one service port on one plane.
+#[derive(Debug, Default)]
+pub struct ServiceCounts {
+    /// Answers by class of status: 1xx to 5xx.
+    pub answers: [Count; 5],
+    /// Answers by time from the request's head to the end of the response: one for each of [`LATENCY_BOUNDS_US`], and one above.
+    pub latency: [Count; LATENCY_BOUNDS_US.len() + 1],
+    /// Sum of those times, in microseconds.
+    pub latency_sum_us: Count,
+    /// Tries after the first.
+    pub retries: Count,
+    /// VIP connections accepted.
+    pub connections: Count,
+    /// VIP connections open now.
+    pub connections_open: Count,
+    /// Bytes from clients over VIP connections.
+    pub bytes_up: Count,
+    /// Bytes to clients over VIP connections.
+    pub bytes_down: Count,
+}
+
+impl ServiceCounts {
+    /// One answered request.
+    pub fn answered(&self, status: u16, took_us: u64) {
+        let class = usize::from(status / 100).clamp(1, 5) - 1;
+        self.answers[class].add(1);
+        let bucket = LATENCY_BOUNDS_US.iter().position(|&bound| took_us <= bound).unwrap_or(LATENCY_BOUNDS_US.len());
+        self.latency[bucket].add(1);
+        self.latency_sum_us.add(took_us);
+    }
+}
+
+/// The counts of one service port on one plane, with what they are called.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The service port.
+    pub name: PortName,
+    /// The plane.
+    pub exposure: Exposure,
+    /// The counts.
+    pub counts: Arc<ServiceCounts>,
+}
+
+/// What one worker counts.
+#[derive(Debug, Default)]
+pub struct WorkerCounts {
+    entries: Mutex<Vec<Entry>>,
+    /// Answers of our own, by exposure (external, internal) and [`Reason::index`].
+    pub refusals: [[Count; Reason::ALL.len()]; 2],
+    /// Misses whose route exists in the list of refusals, by exposure.
+    pub not_exposed: [Count; 2],
+    /// Client connections accepted over HTTP, by exposure.
+    pub connections: [Count; 2],
+    /// Client connections open now, by exposure.
+    pub connections_open: [Count; 2],
+}
+
+impl WorkerCounts {
+    /// One answer of our own.
+    pub fn refused(&self, exposure: Exposure, reason: Reason) {
+        self.refusals[plane(exposure)][reason.index()].add(1);
+    }
+
+    /// Everything this worker has met so far.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Index of an exposure in arrays of two.
+pub const fn plane(exposure: Exposure) -> usize {
+    match exposure {
+        Exposure::External => 0,
+        Exposure::Internal => 1,
+    }
+}
+
+/// A worker's own view of its counts: finds a service's by slot without a lock.
+#[derive(Debug)]
+pub struct LocalCounts {
+    shared: Arc<WorkerCounts>,
+    by_slot: [RefCell<Vec<Option<Arc<ServiceCounts>>>>; 2],
+}
+
+impl LocalCounts {
+    /// Over what the admin thread reads.
+    pub fn new(shared: Arc<WorkerCounts>) -> LocalCounts {
+        LocalCounts { shared, by_slot: Default::default() }
+    }
+
+    /// The worker-wide counts.
+    pub fn worker(&self) -> &WorkerCounts {
+        &self.shared
+    }
+
+    /// The counts of `service` on this plane.
+    pub fn of(&self, exposure: Exposure, service: &Service) -> Arc<ServiceCounts> {
+        let mut slots = self.by_slot[plane(exposure)].borrow_mut();
+        let slot = service.slot as usize;
+        if slot >= slots.len() {
+            slots.resize(slot + 1, None);
+        }
+        slots[slot].get_or_insert_with(|| self.meet(exposure, service)).clone()
+    }
+
+    fn meet(&self, exposure: Exposure, service: &Service) -> Arc<ServiceCounts> {
+        let counts = Arc::new(ServiceCounts::default());
+        let entry = Entry { name: service.name.clone(), exposure, counts: counts.clone() };
+        self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+        counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_lands_in_the_first_bound_that_holds_it() {
+        let counts = ServiceCounts::default();
+        for took in [0, 500, 501, 10_000_000, 10_000_001] {
+            counts.answered(204, took);
+        }
+        assert_eq!(counts.latency[0].get(), 2);
+        assert_eq!(counts.latency[1].get(), 1);
+        assert_eq!(counts.latency[13].get(), 1);
+        assert_eq!(counts.latency[14].get(), 1);
+        assert_eq!(counts.answers[1].get(), 5);
+    }
+}

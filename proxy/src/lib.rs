@@ -5,3 +5,4 @@
 
 pub mod reason;
 pub mod stats;
+pub mod tricks;

@@ -6,5 +6,6 @@
 pub mod event;
 pub mod route;
 pub mod snapshot;
+pub mod source;
 pub mod state;
 pub mod view;

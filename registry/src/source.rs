@@ -1,0 +1,3 @@
+//! Where objects come from. Each source runs alone and sends [`crate::event::Event`]s; none sees another, the store or a snapshot.
+
+pub mod folder;

@@ -4,6 +4,8 @@
 //! when a worker meets a service for the first time, and when somebody scrapes. Nothing here formats or looks up a label per request.
 
 use std::cell::RefCell;
+use std::ops::Deref;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -118,7 +120,23 @@ pub const fn plane(exposure: Exposure) -> usize {
 #[derive(Debug)]
 pub struct LocalCounts {
     shared: Arc<WorkerCounts>,
-    by_slot: [RefCell<Vec<Option<Arc<ServiceCounts>>>>; 2],
+    by_slot: [RefCell<Vec<Option<Rc<Met>>>>; 2],
+}
+
+/// A service port that this worker has met: its name, and its counts by [`Deref`].
+#[derive(Debug)]
+pub struct Met {
+    /// What it is called.
+    pub name: PortName,
+    counts: Arc<ServiceCounts>,
+}
+
+impl Deref for Met {
+    type Target = ServiceCounts;
+
+    fn deref(&self) -> &ServiceCounts {
+        &self.counts
+    }
 }
 
 impl LocalCounts {
@@ -133,7 +151,7 @@ impl LocalCounts {
     }
 
     /// The counts of `service` on this plane.
-    pub fn of(&self, exposure: Exposure, service: &Service) -> Arc<ServiceCounts> {
+    pub fn of(&self, exposure: Exposure, service: &Service) -> Rc<Met> {
         let mut slots = self.by_slot[plane(exposure)].borrow_mut();
         let slot = service.slot as usize;
         if slot >= slots.len() {
@@ -142,11 +160,11 @@ impl LocalCounts {
         slots[slot].get_or_insert_with(|| self.meet(exposure, service)).clone()
     }
 
-    fn meet(&self, exposure: Exposure, service: &Service) -> Arc<ServiceCounts> {
+    fn meet(&self, exposure: Exposure, service: &Service) -> Rc<Met> {
         let counts = Arc::new(ServiceCounts::default());
         let entry = Entry { name: service.name.clone(), exposure, counts: counts.clone() };
         self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
-        counts
+        Rc::new(Met { name: service.name.clone(), counts })
     }
 }
 

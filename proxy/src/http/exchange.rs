@@ -1,0 +1,318 @@
+//! One request: route, pick, send, relay the answer.
+//!
+//! Invariant: the picture is held from the pick until the request is sent. A request is sent a second time only when the first sending
+//! cannot have been processed (no connection stood), or when its method is idempotent (RFC 9110 section 9.2.2), all of it is still
+//! here, and not a byte of an answer came; never twice in any other case.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::host::{self, HostBuf};
+use registry::snapshot::{Endpoint, EndpointId, Service};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::body::BodyReader;
+use super::decide::{Decision, decide};
+use super::head::Framing;
+use super::relay::{self, Failure, Relayed};
+use super::respond;
+use super::serve::Connection;
+use super::write::{Forward, write_request};
+use crate::balance::{self, By, InFlight};
+use crate::clock::now_us;
+use crate::picture::Held;
+use crate::reason::Reason;
+use crate::stats::Met;
+use crate::upstream;
+
+/// Further endpoints that a request is tried on when connecting fails.
+const TRIES: usize = 3;
+
+/// What becomes of the client's connection.
+pub(super) enum Turn {
+    /// The next request may come.
+    Next,
+    /// It ends in good order.
+    End,
+    /// It ends, but the client may still be sending.
+    Linger,
+    /// The answer could not be finished: the client must see that.
+    Cut,
+}
+
+/// A request on its way, and what the log will say of it.
+pub(super) struct Exchange {
+    /// When its head was whole, in microseconds since the start of the process.
+    pub(super) began_us: u64,
+    /// Bytes of the head in the connection's input.
+    pub(super) head_length: usize,
+    /// Where the rest of the body stands.
+    pub(super) body: BodyReader,
+    /// The request as it is sent: head, and what was here of the body.
+    out: Vec<u8>,
+    /// Bytes of the input after the head that are in `out`.
+    body_in_out: usize,
+    host: HostBuf,
+    host_length: usize,
+    /// Times that it was sent, or tried to be.
+    pub(super) attempts: u32,
+    /// Where it was sent last.
+    pub(super) upstream: Option<SocketAddr>,
+    /// The service it was sent to.
+    pub(super) service: Option<Rc<Met>>,
+}
+
+/// A connection to the picked replica with the request sent on it.
+struct Sent {
+    upstream: TcpStream,
+    flight: InFlight,
+    endpoint: EndpointId,
+    counts: Rc<Met>,
+    sent_us: u64,
+}
+
+/// Why a request could not be sent.
+enum Unsent {
+    Refused(Reason, Option<Arc<str>>),
+    /// No connection stood.
+    NoConnection(EndpointId),
+    /// The connection broke while it was written to.
+    Broken(EndpointId),
+}
+
+/// Serves the request whose head is the first `head_length` bytes of the input.
+pub(super) async fn run(connection: &mut Connection, head_length: usize) -> Turn {
+    let began_us = now_us();
+    let mut host = [0; host::MAX_HOST];
+    let authority = connection.head.authority().map_or(&[][..], |span| span.of(connection.input.filled()));
+    let host_length = match host::normalise(authority, &mut host) {
+        Ok(host) => host.len(),
+        Err(_) if authority.is_empty() => 0, // HTTP/1.0 without Host: only rules for every host
+        Err(_) => {
+            respond::refuse_head(connection, Reason::BadRequest, None).await;
+            return Turn::Linger;
+        }
+    };
+    let mut exchange = Exchange {
+        began_us,
+        head_length,
+        body: BodyReader::new(connection.head.framing()),
+        out: connection.worker.buffers.take_out(),
+        body_in_out: 0,
+        host,
+        host_length,
+        attempts: 0,
+        upstream: None,
+        service: None,
+    };
+    let turn = match exchange.compose(connection) {
+        Ok(()) => exchange.go(connection).await,
+        Err(()) => {
+            respond::refuse(connection, &exchange, Reason::BadRequest, None).await;
+            Turn::Linger
+        }
+    };
+    connection.worker.buffers.give_out(exchange.out);
+    turn
+}
+
+impl Exchange {
+    /// Writes the request as it will be sent. Errs when the part of the body that is here is not one.
+    fn compose(&mut self, connection: &Connection) -> Result<(), ()> {
+        let bytes = connection.input.filled();
+        let (head, rest) = bytes.split_at(self.head_length);
+        let host = connection.head.authority().map_or(&[][..], |span| span.of(head));
+        let id = connection.worker.rng.borrow_mut().u128(..);
+        let forward =
+            Forward { client: connection.peer.ip().to_canonical(), https: false, host, trusted: connection.trusted, request_id: &hex(id) };
+        write_request(&connection.head, head, &forward, &mut self.out);
+        let count = self.body.advance(rest).map_err(|_| ())?;
+        self.out.extend_from_slice(&rest[..count]);
+        self.body_in_out = count;
+        Ok(())
+    }
+
+    /// Tries until there is an answer or a reason why not.
+    async fn go(&mut self, connection: &mut Connection) -> Turn {
+        let mut tried: Vec<EndpointId> = Vec::new(); // allocates only after a failure
+        let mut died = false;
+        loop {
+            self.attempts += 1;
+            let failure = match self.send(connection, &tried).await {
+                Ok(sent) => {
+                    let endpoint = sent.endpoint;
+                    match self.answer(connection, sent).await {
+                        Ok(relayed) => return self.finish(connection, relayed),
+                        Err(Failure::NoAnswer) if self.may_repeat(connection) && !died => (endpoint, None),
+                        Err(failure) => return self.give_up(connection, failure).await,
+                    }
+                }
+                Err(Unsent::Broken(endpoint)) if self.may_repeat(connection) && !died => (endpoint, None),
+                Err(Unsent::Broken(_)) => return self.refuse(connection, Reason::UpstreamReset, None).await,
+                Err(Unsent::NoConnection(endpoint)) => (endpoint, Some(Reason::UpstreamConnect)),
+                Err(Unsent::Refused(reason, note)) => return self.refuse(connection, reason, note).await,
+            };
+            tried.push(failure.0);
+            died |= failure.1.is_none();
+            if tried.len() > TRIES {
+                return self.refuse(connection, Reason::UpstreamConnect, None).await;
+            }
+        }
+    }
+
+    /// Whether sending it again cannot do anything twice that matters, and all of it is still here.
+    fn may_repeat(&self, connection: &Connection) -> bool {
+        connection.head.method().idempotent() && self.body.done()
+    }
+
+    /// Decides, picks, connects and writes. Endpoints that were tried are avoided.
+    async fn send(&mut self, connection: &Connection, tried: &[EndpointId]) -> Result<Sent, Unsent> {
+        let worker = &connection.worker;
+        let held = worker.pictures.hold();
+        let (service, endpoint) = self.pick(connection, &held, tried)?;
+        let counts = worker.counts.of(connection.listener.exposure, service);
+        if self.attempts > 1 {
+            counts.retries.add(1);
+        }
+        self.upstream = Some(endpoint.replica.address);
+        self.service = Some(counts.clone());
+        let flight = InFlight::begin(&endpoint.replica);
+        let pooled = worker.pool.borrow_mut().checkout(endpoint.replica.id);
+        let mut upstream = match pooled {
+            Some(stream) => stream,
+            None => {
+                let timeout = Duration::from_millis(worker.limits.connect_timeout_ms);
+                upstream::connect(endpoint.replica.address, timeout).await.map_err(|error| {
+                    tracing::debug!(service = %service.name, address = %endpoint.replica.address, %error, "connect failed");
+                    balance::failed(&endpoint.replica.load, now_us());
+                    Unsent::NoConnection(endpoint.id)
+                })?
+            }
+        };
+        let sent_us = now_us();
+        if upstream.write_all(&self.out).await.is_err() {
+            balance::failed(&endpoint.replica.load, now_us());
+            return Err(Unsent::Broken(endpoint.id));
+        }
+        Ok(Sent { upstream, flight, endpoint: endpoint.id, counts, sent_us })
+    }
+
+    fn pick<'h>(
+        &self,
+        connection: &Connection,
+        held: &'h Rc<Held>,
+        tried: &[EndpointId],
+    ) -> Result<(&'h Arc<Service>, &'h Endpoint), Unsent> {
+        let plane = held.snapshot().plane(connection.listener.exposure);
+        let path = connection.head.path().of(connection.input.filled());
+        // The reader let only visible ASCII pass.
+        let path = std::str::from_utf8(path).unwrap_or("/");
+        match decide(plane, self.host(), path) {
+            Decision::Forward { service, .. } => {
+                let mut rng = connection.worker.rng.borrow_mut();
+                match balance::pick(&service.endpoints, tried, By::Latency, now_us(), &mut rng) {
+                    Some(endpoint) => Ok((service, endpoint)),
+                    None => Err(Unsent::Refused(Reason::UpstreamConnect, None)),
+                }
+            }
+            Decision::NoEndpoint { .. } => Err(Unsent::Refused(Reason::NoEndpoint, None)),
+            Decision::NoRoute(_) => Err(Unsent::Refused(Reason::NoRoute, respond::why_refused(connection, plane, self.host(), path))),
+        }
+    }
+
+    /// Reads the answer and gives it to the client, while the rest of the request's body, if any, goes up.
+    async fn answer(&mut self, connection: &mut Connection, sent: Sent) -> Result<Relayed, Failure> {
+        let Sent { mut upstream, flight, counts, sent_us, .. } = sent;
+        let relayed = relay::relay(connection, self, &mut upstream).await;
+        let load = &flight.replica().load;
+        let now = now_us();
+        match &relayed {
+            Ok(done) if done.status >= 500 => balance::answered_badly(load, done.head_us.saturating_sub(sent_us), now),
+            Ok(done) => balance::answered(load, done.head_us.saturating_sub(sent_us), now),
+            Err(Failure::NoAnswer | Failure::BadAnswer | Failure::CutUpstream) => balance::failed(load, now),
+            Err(_) => {}
+        }
+        if let Ok(done) = &relayed {
+            counts.answered(done.status, now.saturating_sub(self.began_us));
+            if done.reusable && !connection.worker.draining.get() {
+                let mut pool = connection.worker.pool.borrow_mut();
+                pool.checkin(flight.replica().id, upstream, now / 1000);
+            }
+        }
+        relayed
+    }
+
+    fn finish(&mut self, connection: &mut Connection, relayed: Relayed) -> Turn {
+        respond::log_answer(connection, self, &relayed);
+        match relayed.rest {
+            Some(rest) => {
+                let used = std::mem::replace(&mut connection.input, rest);
+                connection.worker.buffers.give(used);
+            }
+            None => connection.input.consume(self.head_length + self.body_in_out),
+        }
+        match (relayed.keep, self.body.done()) {
+            (true, _) => Turn::Next,
+            (false, true) => Turn::End,
+            (false, false) => Turn::Linger,
+        }
+    }
+
+    /// Nothing can be sent again: says so to the client if that is still possible.
+    async fn give_up(&mut self, connection: &mut Connection, failure: Failure) -> Turn {
+        let reason = match failure {
+            Failure::NoAnswer | Failure::BadAnswer => Reason::UpstreamReset,
+            Failure::BadBody => Reason::BadRequest,
+            Failure::SlowBody => Reason::TimeoutDownstream,
+            Failure::CutUpstream => {
+                respond::log_cut(connection, self, Reason::UpstreamReset);
+                return Turn::Cut;
+            }
+            Failure::ClientGone => {
+                respond::log_cut(connection, self, Reason::TimeoutDownstream);
+                return Turn::Cut;
+            }
+        };
+        respond::refuse(connection, self, reason, None).await;
+        Turn::Linger
+    }
+
+    /// Answers by ourselves. The connection stays when all of the request was here.
+    async fn refuse(&mut self, connection: &mut Connection, reason: Reason, note: Option<Arc<str>>) -> Turn {
+        let keep = respond::refuse(connection, self, reason, note).await;
+        if !keep {
+            return Turn::Linger;
+        }
+        connection.input.consume(self.head_length + self.body_in_out);
+        Turn::Next
+    }
+
+    /// Whether the client's connection can go on after an answer, as far as the request is concerned.
+    pub(super) fn may_go_on(&self, connection: &Connection) -> bool {
+        connection.head.keep_alive() && self.body.done() && !connection.worker.draining.get()
+    }
+
+    /// The host that was asked for, normalised; empty when none was.
+    pub(super) fn host(&self) -> &str {
+        std::str::from_utf8(&self.host[..self.host_length]).unwrap_or_default() // it was made from a str
+    }
+
+    /// The path, without query.
+    pub(super) fn path<'c>(&self, connection: &'c Connection) -> &'c [u8] {
+        connection.head.path().of(connection.input.filled())
+    }
+
+    /// Whether a body is still to come from the client.
+    pub(super) fn uploads(&self, connection: &Connection) -> bool {
+        !matches!(connection.head.framing(), Framing::None) && !self.body.done()
+    }
+}
+
+/// 32 hexadecimal digits.
+fn hex(id: u128) -> [u8; 32] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    std::array::from_fn(|at| DIGITS[((id >> (124 - 4 * at)) & 15) as usize])
+}

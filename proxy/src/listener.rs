@@ -1,0 +1,148 @@
+//! Binds listening sockets, and says clearly why one cannot be bound.
+//!
+//! Invariant: a socket that shares its port (SO_REUSEPORT) is made only after a probe without sharing, so that a stranger on the port is
+//! found. An internal listener binds inside `internalCidrs` or not at all.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use config::exposure::Exposure;
+use config::problem::{Problem, Reason};
+use ipnet::IpNet;
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections that the kernel keeps for us to accept.
+const BACKLOG: i32 = 4096;
+
+/// What speaks on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// HTTP/1.1, routed by host and path.
+    Http,
+    /// Opaque TCP on a VIP.
+    Tcp,
+}
+
+/// A listener's name and what may come in by it.
+#[derive(Debug)]
+pub struct Listener {
+    /// `http`, `internal-http` or `vip NAMESPACE/NAME:PORT`.
+    pub name: Arc<str>,
+    /// The plane that it can reach.
+    pub exposure: Exposure,
+    /// What it speaks.
+    pub speaks: Speaks,
+    /// Where it is bound.
+    pub address: SocketAddr,
+}
+
+impl Listener {
+    /// Whether this peer may connect: an internal listener takes only peers inside `internal`.
+    pub fn admits(&self, peer: IpAddr, internal: &[IpNet]) -> bool {
+        self.exposure == Exposure::External || contains(internal, peer)
+    }
+}
+
+/// Whether one of the networks holds the address; an IPv4 address in IPv6 clothes is meant by its IPv4 self.
+pub fn contains(networks: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    networks.iter().any(|network| network.contains(&address))
+}
+
+/// Whether an internal listener may bind here.
+///
+/// # Errors
+/// A [`Problem`] that says what to bind instead.
+pub fn check_internal(name: &str, address: SocketAddr, internal: &[IpNet]) -> Result<(), Problem> {
+    if contains(internal, address.ip()) {
+        return Ok(());
+    }
+    let cidrs: Vec<String> = internal.iter().map(IpNet::to_string).collect();
+    Err(Problem::error(Reason::BindFailed, format!("the internal listener {name} asks for {address}"))
+        .expected(format!("an address inside internalCidrs ({})", cidrs.join(", ")))
+        .fix("bind a loopback address, or add the network to internalCidrs"))
+}
+
+/// Binds `count` sockets that share one address; a port of 0 is chosen once.
+///
+/// # Errors
+/// What the system says, also when anybody else holds the port.
+pub fn bind_shared(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
+    let probe = bind(address, false)?;
+    let address = probe.local_addr()?;
+    drop(probe);
+    (0..count).map(|_| bind(address, true)).collect()
+}
+
+/// Binds a VIP's socket. `shares` is true when a wildcard listener of our own has the same port: then the two must share it, and the
+/// kernel prefers the VIP's for its address.
+///
+/// # Errors
+/// What the system says.
+pub fn bind_vip(address: SocketAddr, shares: bool) -> io::Result<TcpListener> {
+    bind(address, shares)
+}
+
+fn bind(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.cloexec().nonblocking(), Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(share)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Says why `address` could not be bound and what to do.
+pub fn bind_problem(name: &str, address: SocketAddr, error: &io::Error) -> Problem {
+    let problem = Problem::error(Reason::BindFailed, format!("cannot bind {address}: {error}")).of(format!("listener {name}"));
+    match error.kind() {
+        io::ErrorKind::AddrInUse => problem
+            .expected("a free address and port")
+            .fix(format!("find who listens with `ss -ltnp sport = :{}` and stop it, or choose another port; it is tried again", address.port())),
+        io::ErrorKind::PermissionDenied => problem.expected("a port that this user may bind").fix(format!(
+            "choose a port above 1023, or run `setcap cap_net_bind_service=+ep PATH-OF-TIDEGATE`, or `sysctl net.ipv4.ip_unprivileged_port_start={}`",
+            address.port()
+        )),
+        io::ErrorKind::AddrNotAvailable => problem
+            .expected("an address of this machine")
+            .fix(format!("add it with `ip address add {}/32 dev lo`, or choose a serviceCidr inside 127.0.0.0/8", address.ip())),
+        _ => problem,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_on_the_port_is_found_although_we_share() {
+        let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = stranger.local_addr().unwrap();
+        assert_eq!(bind_shared(address, 2).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let problem = bind_problem("http", address, &io::ErrorKind::AddrInUse.into()).to_string();
+        assert!(problem.contains(&address.to_string()) && problem.contains("fix:"), "{problem}");
+    }
+
+    #[test]
+    fn shared_sockets_have_one_port() {
+        let sockets = bind_shared("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let first = sockets[0].local_addr().unwrap();
+        assert!(first.port() != 0 && sockets.iter().all(|socket| socket.local_addr().unwrap() == first));
+        assert!(bind_shared(first, 1).is_err(), "a second set is a stranger to the first");
+    }
+
+    #[test]
+    fn internal_listeners_bind_inside_and_admit_insiders() {
+        let internal: Vec<IpNet> = vec!["127.0.0.0/8".parse().unwrap()];
+        assert!(check_internal("internal-http", "127.0.0.1:80".parse().unwrap(), &internal).is_ok());
+        for outside in ["0.0.0.0:80", "192.0.2.1:80", "[::]:80"] {
+            assert!(check_internal("internal-http", outside.parse().unwrap(), &internal).is_err(), "{outside}");
+        }
+        let mapped: IpAddr = "::ffff:127.0.0.1".parse().unwrap();
+        assert!(contains(&internal, mapped));
+    }
+}

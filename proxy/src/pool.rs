@@ -1,0 +1,118 @@
+//! Idle connections to replicas, kept by their worker.
+//!
+//! Invariant: the key is the replica's identity, never its address, so that a connection to a dead pod is never used for the pod that
+//! got its IP. The newest idle connection is used first; one that became readable while idle has been closed by the replica (or has
+//! spoken out of turn) and is dropped instead.
+
+use std::collections::HashMap;
+use std::task::{Context, Poll, Waker};
+
+use registry::snapshot::ReplicaId;
+use tokio::net::TcpStream;
+
+/// A worker's idle connections.
+#[derive(Debug)]
+pub struct Pool {
+    idle: HashMap<ReplicaId, Vec<Idle>, foldhash::fast::RandomState>,
+    keep: usize,
+}
+
+#[derive(Debug)]
+struct Idle {
+    stream: TcpStream,
+    since_ms: u64,
+}
+
+impl Pool {
+    /// Keeps at most `keep` idle connections for each replica.
+    pub fn new(keep: usize) -> Pool {
+        Pool { idle: HashMap::default(), keep }
+    }
+
+    /// A connection that was alive when last looked at.
+    pub fn checkout(&mut self, replica: ReplicaId) -> Option<TcpStream> {
+        let idle = self.idle.get_mut(&replica)?;
+        while let Some(Idle { stream, .. }) = idle.pop() {
+            if quiet(&stream) {
+                return Some(stream);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection whose last response was read to its end.
+    pub fn checkin(&mut self, replica: ReplicaId, stream: TcpStream, now_ms: u64) {
+        let idle = self.idle.entry(replica).or_default();
+        if idle.len() < self.keep {
+            idle.push(Idle { stream, since_ms: now_ms });
+        }
+    }
+
+    /// Closes what is idle to a replica that left.
+    pub fn forget(&mut self, replica: ReplicaId) {
+        self.idle.remove(&replica);
+    }
+
+    /// Closes what the other side closed, and what has been idle since before `oldest_ms`.
+    pub fn sweep(&mut self, oldest_ms: u64) {
+        self.idle.retain(|_, idle| {
+            idle.retain(|one| one.since_ms >= oldest_ms && quiet(&one.stream));
+            !idle.is_empty()
+        });
+    }
+
+    /// Closes all.
+    pub fn clear(&mut self) {
+        self.idle.clear();
+    }
+}
+
+/// Whether nothing has come, not even the end: asks the runtime what it saw last, without a system call.
+fn quiet(stream: &TcpStream) -> bool {
+    matches!(stream.poll_read_ready(&mut Context::from_waker(Waker::noop())), Poll::Pending)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::num::NonZeroU64;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (near, listener.accept().await.unwrap().0)
+    }
+
+    fn replica(id: u64) -> ReplicaId {
+        ReplicaId(NonZeroU64::new(id).unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_the_replica_closed_is_not_handed_out() {
+        let mut pool = Pool::new(8);
+        let (closed, far) = pair().await;
+        drop(far);
+        closed.readable().await.unwrap();
+        let (spoke, mut far) = pair().await;
+        far.write_all(b"HTTP/1.1 408").await.unwrap();
+        spoke.readable().await.unwrap();
+        pool.checkin(replica(1), closed, 0);
+        pool.checkin(replica(1), spoke, 0);
+        assert!(pool.checkout(replica(1)).is_none());
+    }
+
+    #[tokio::test]
+    async fn the_newest_comes_first_and_identity_is_the_key() {
+        let mut pool = Pool::new(8);
+        let ((old, _far_old), (new, _far_new)) = (pair().await, pair().await);
+        let newest = new.local_addr().unwrap();
+        pool.checkin(replica(1), old, 0);
+        pool.checkin(replica(1), new, 1);
+        assert!(pool.checkout(replica(2)).is_none());
+        assert_eq!(pool.checkout(replica(1)).unwrap().local_addr().unwrap(), newest);
+        pool.sweep(1);
+        assert!(pool.checkout(replica(1)).is_none(), "the old one was idle for too long");
+    }
+}

@@ -1,0 +1,364 @@
+//! Wires the process together: listeners, workers, the registry's actor, the admin server. Decides nothing else.
+//!
+//! Threads: one control thread (sources, registry, admin, binding) and N workers. Invariant: no connection is accepted before the first
+//! whole picture, so that a start is never a burst of 404s; the sockets are bound before, so that nobody is refused either.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, mpsc as std_mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use config::exposure::Exposure;
+use config::problem::{Problem, Reason};
+use config::settings::Settings;
+use registry::actor;
+use registry::event::{ListenerState, Report};
+use registry::snapshot::{OwnAddresses, Snapshot};
+use tokio::sync::{mpsc, watch};
+
+use crate::access_log::{AccessLog, AccessLogSink};
+use crate::admin::{self, AdminState};
+use crate::binder::{self, Binder};
+use crate::listener::{self, Listener, Speaks};
+use crate::stats::WorkerCounts;
+use crate::worker::{self, Order, Shared, Start};
+
+/// A process that serves.
+pub struct Running {
+    addresses: BTreeMap<Arc<str>, SocketAddr>,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    shared: Arc<Shared>,
+    draining: watch::Sender<bool>,
+    stop_control: mpsc::Sender<()>,
+    control: JoinHandle<()>,
+    workers: Vec<JoinHandle<()>>,
+    access: Option<AccessLogSink>,
+    drain_deadline: Duration,
+}
+
+/// A listener that the settings ask for, with its sockets: one for each worker.
+struct Static {
+    listener: Listener,
+    sockets: Vec<TcpListener>,
+}
+
+/// Starts everything; returns once the listeners are bound and the workers run.
+///
+/// # Errors
+/// A [`Problem`] when the process cannot serve at all: the state directory or the access log cannot be used, or a thread not made.
+pub fn start(settings: Settings) -> Result<Running, Problem> {
+    raise_file_limit();
+    let count = match settings.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        asked => asked,
+    };
+    let access = AccessLog::open(&settings.access_log, settings.log)
+        .map_err(|error| Problem::error(Reason::Unreadable, format!("cannot open the access log: {error}")).at("accessLog"))?;
+    let (statics, failed) = bind_statics(&settings, count);
+    let admin = bind_admin("admin", settings.admin);
+    let metrics = bind_admin("metrics", settings.metrics);
+    let bound: Vec<ListenerState> = statics
+        .iter()
+        .map(|bound| ListenerState::bound(bound.listener.name.clone(), bound.listener.exposure, "HTTP", bound.listener.address))
+        .chain([&admin, &metrics].into_iter().filter_map(|bound| bound.as_ref().ok().cloned().flatten().map(|(state, _)| state)))
+        .collect();
+    let addresses = bound.iter().map(|state| (state.name.clone(), state.address)).collect();
+    let own = OwnAddresses { listeners: bound.iter().map(|state| state.address).collect(), local: actor::local_addresses() };
+    let mut states = failed;
+    for outcome in [&admin, &metrics] {
+        states.extend(outcome.as_ref().err().cloned());
+    }
+    for state in &bound {
+        tracing::info!(listener = %state.name, exposure = %state.exposure, address = %state.address, "bound");
+    }
+    states.extend(bound);
+    let admin_sockets = [admin, metrics].map(|bound| bound.ok().flatten().map(|(_, socket)| socket));
+    launch(settings, count, access, statics, states, own, admin_sockets, addresses)
+}
+
+#[allow(clippy::too_many_arguments)] // one caller; a struct of these would be written to be read once
+fn launch(
+    settings: Settings,
+    count: usize,
+    access: Option<AccessLogSink>,
+    statics: Vec<Static>,
+    states: Vec<ListenerState>,
+    own: OwnAddresses,
+    admin_sockets: [Option<TcpListener>; 2],
+    addresses: BTreeMap<Arc<str>, SocketAddr>,
+) -> Result<Running, Problem> {
+    let (order_senders, order_receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+    let counts: Vec<Arc<WorkerCounts>> = (0..count).map(|_| Arc::default()).collect();
+    let acknowledged: Arc<[AtomicU64]> = (0..count).map(|_| AtomicU64::new(0)).collect();
+    let (draining, drains) = watch::channel(false);
+    let (stop_control, stopped) = mpsc::channel(1);
+    let (started, starts) = std_mpsc::channel();
+    let control_settings = settings.clone();
+    let (control_counts, control_acknowledged) = (counts.clone(), acknowledged.clone());
+    let control = thread("control", move || {
+        let control = Control {
+            settings: control_settings,
+            own,
+            states,
+            admin_sockets,
+            counts: control_counts,
+            acknowledged: control_acknowledged,
+            drains,
+            statics,
+        };
+        control.run(started, stopped);
+    })?;
+    let control_started = starts.recv().map_err(|_| Problem::error(Reason::Invalid, "the control thread ended at its start"))??;
+    let shared = Arc::new(Shared {
+        limits: settings.limits,
+        trusted: settings.trusted_proxies.clone(),
+        internal: settings.internal_cidrs.clone(),
+        open: (0..count).map(|_| Default::default()).collect(),
+        acknowledged,
+        orders: order_senders.into(),
+        reports: control_started.reports.clone(),
+    });
+    let workers = order_receivers
+        .into_iter()
+        .zip(&counts)
+        .enumerate()
+        .map(|(id, (orders, counts))| {
+            let access = access.as_ref().map(AccessLogSink::local);
+            let (shared, snapshots, counts) = (shared.clone(), control_started.snapshots.clone(), counts.clone());
+            thread(&format!("worker-{id}"), move || {
+                if let Err(error) = worker::run(Start { id, shared, orders, snapshots, counts, access }) {
+                    tracing::error!(worker = id, %error, "a worker could not start");
+                }
+            })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let _ = control_started.workers.send(shared.clone()); // it waits for this, unless it has ended, which join tells
+    Ok(Running {
+        addresses,
+        snapshots: control_started.snapshots,
+        shared,
+        draining,
+        stop_control,
+        control,
+        workers,
+        access,
+        drain_deadline: Duration::from_millis(settings.limits.drain_deadline_ms),
+    })
+}
+
+/// What the control thread hands back once it runs.
+struct ControlStarted {
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    reports: mpsc::UnboundedSender<Report>,
+    workers: tokio::sync::oneshot::Sender<Arc<Shared>>,
+}
+
+/// What the control thread works on.
+struct Control {
+    settings: Settings,
+    own: OwnAddresses,
+    states: Vec<ListenerState>,
+    admin_sockets: [Option<TcpListener>; 2],
+    counts: Vec<Arc<WorkerCounts>>,
+    acknowledged: Arc<[AtomicU64]>,
+    drains: watch::Receiver<bool>,
+    statics: Vec<Static>,
+}
+
+impl Control {
+    fn run(self, started: std_mpsc::Sender<Result<ControlStarted, Problem>>, stopped: mpsc::Receiver<()>) {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let _ = started.send(Err(Problem::error(Reason::Invalid, format!("cannot make the control runtime: {error}"))));
+                return;
+            }
+        };
+        runtime.block_on(self.serve(started, stopped));
+    }
+
+    async fn serve(self, started: std_mpsc::Sender<Result<ControlStarted, Problem>>, mut stopped: mpsc::Receiver<()>) {
+        let actor = match actor::start(&self.settings, self.own.clone()) {
+            Ok(actor) => actor,
+            Err(problem) => {
+                let _ = started.send(Err(problem)); // whoever waits for it has given up only if it panicked
+                return;
+            }
+        };
+        for state in self.states {
+            let _ = actor.reports.send(Report::Listener(state));
+        }
+        let state = AdminState {
+            asks: actor.asks.clone(),
+            snapshots: actor.snapshots.clone(),
+            workers: self.counts,
+            acks: self.acknowledged,
+            draining: self.drains,
+            started: Instant::now(),
+        };
+        let [admin_socket, metrics_socket] = self.admin_sockets;
+        serve_admin(admin_socket, admin::router(state.clone()));
+        serve_admin(metrics_socket, admin::metrics_router(state));
+        let (send_shared, shared) = tokio::sync::oneshot::channel();
+        let mut snapshots = actor.snapshots.clone();
+        let reports = actor.reports.clone();
+        let _ =
+            started.send(Ok(ControlStarted { snapshots: actor.snapshots.clone(), reports: actor.reports.clone(), workers: send_shared }));
+        let Ok(shared) = shared.await else { return };
+        let work = async {
+            // Version 0 is the empty picture before the first whole one.
+            if snapshots.wait_for(|snapshot| snapshot.version > 0).await.is_err() {
+                return;
+            }
+            for bound in self.statics {
+                let listener = Arc::new(bound.listener);
+                for (orders, socket) in shared.orders.iter().zip(bound.sockets) {
+                    let _ = orders.send(Order::Accept(listener.clone(), socket));
+                }
+            }
+            Binder::new(&self.settings, self.own, reports, shared).run(snapshots).await;
+        };
+        tokio::select! {
+            () = work => {}
+            _ = stopped.recv() => {}
+        }
+    }
+}
+
+/// The HTTP listeners of the settings: bound, or the reason why not.
+fn bind_statics(settings: &Settings, workers: usize) -> (Vec<Static>, Vec<ListenerState>) {
+    let asked = [("http", Exposure::External, settings.http), ("internal-http", Exposure::Internal, settings.internal_http)];
+    let (mut statics, mut failed) = (Vec::new(), Vec::new());
+    for (name, exposure, address) in asked {
+        let Some(address) = address else { continue };
+        let bound = match exposure {
+            Exposure::Internal => listener::check_internal(name, address, &settings.internal_cidrs),
+            Exposure::External => Ok(()),
+        }
+        .and_then(|()| listener::bind_shared(address, workers).map_err(|error| listener::bind_problem(name, address, &error)))
+        .and_then(|sockets| match sockets.first().map(TcpListener::local_addr) {
+            Some(Ok(address)) => Ok((sockets, address)),
+            _ => Err(Problem::error(Reason::BindFailed, "the bound socket has no address").of(format!("listener {name}"))),
+        });
+        match bound {
+            Ok((sockets, address)) => {
+                statics.push(Static { listener: Listener { name: name.into(), exposure, speaks: Speaks::Http, address }, sockets });
+            }
+            Err(problem) => {
+                tracing::error!("{problem}");
+                failed.push(binder::not_bound(name, exposure, "HTTP", address, &problem));
+            }
+        }
+    }
+    (statics, failed)
+}
+
+type Bound = Option<(ListenerState, TcpListener)>;
+
+fn bind_admin(name: &str, address: Option<SocketAddr>) -> Result<Bound, ListenerState> {
+    let Some(address) = address else { return Ok(None) };
+    let bound = listener::bind_shared(address, 1).and_then(|mut sockets| {
+        let socket = sockets.remove(0);
+        Ok((socket.local_addr()?, socket))
+    });
+    match bound {
+        Ok((address, socket)) => Ok(Some((ListenerState::bound(name, Exposure::Internal, "HTTP", address), socket))),
+        Err(error) => {
+            let problem = listener::bind_problem(name, address, &error);
+            tracing::error!("{problem}");
+            Err(binder::not_bound(name, Exposure::Internal, "HTTP", address, &problem))
+        }
+    }
+}
+
+fn serve_admin(socket: Option<TcpListener>, router: axum::Router) {
+    let Some(socket) = socket else { return };
+    tokio::spawn(async move {
+        let served = match tokio::net::TcpListener::from_std(socket) {
+            Ok(socket) => axum::serve(socket, router).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = served {
+            tracing::error!(%error, "the admin server ended");
+        }
+    });
+}
+
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Problem> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map_err(|error| Problem::error(Reason::Invalid, format!("cannot start thread {name}: {error}")))
+}
+
+/// As many open files as the system lets us have: each connection is two of them.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "cannot raise the limit of open files; many connections may be refused");
+    }
+}
+
+impl Running {
+    /// Where a listener of the settings (`http`, `internal-http`, `admin`, `metrics`) is bound.
+    pub fn address(&self, listener: &str) -> Option<SocketAddr> {
+        self.addresses.get(listener).copied()
+    }
+
+    /// The pictures as they come.
+    pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshots.clone()
+    }
+
+    /// The oldest version that any worker still runs.
+    pub fn acknowledged(&self) -> u64 {
+        let versions = self.shared.acknowledged.iter().map(|version| version.load(std::sync::atomic::Ordering::Relaxed));
+        versions.min().unwrap_or(0)
+    }
+
+    /// Waits until every worker runs a whole picture; false when that took longer than `timeout`.
+    pub fn wait_ready(&self, timeout: Duration) -> bool {
+        let until = Instant::now() + timeout;
+        while self.acknowledged() == 0 {
+            if Instant::now() > until {
+                return false;
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        true
+    }
+
+    /// Begins to drain: readiness turns false, listeners close after their queues, idle connections end.
+    pub fn drain(&self) {
+        self.draining.send_replace(true);
+        for orders in &self.shared.orders {
+            let _ = orders.send(Order::Drain); // a worker that ended has drained
+        }
+    }
+
+    /// Drains, waits for what is in flight until the deadline, and ends every thread.
+    pub fn stop(self) {
+        self.drain();
+        let until = Instant::now() + self.drain_deadline;
+        while self.workers.iter().any(|worker| !worker.is_finished()) && Instant::now() < until {
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        for orders in &self.shared.orders {
+            let _ = orders.send(Order::End);
+        }
+        for worker in self.workers {
+            if worker.join().is_err() {
+                tracing::error!("a worker panicked");
+            }
+        }
+        let _ = self.stop_control.try_send(()); // it has ended already when this fails
+        let _ = self.control.join();
+        if let Some(access) = self.access {
+            access.close();
+        }
+    }
+}

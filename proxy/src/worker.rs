@@ -1,0 +1,332 @@
+//! One worker: a thread with its own runtime, connections, pools and picture.
+//!
+//! Invariant: nothing of a worker's is shared with another but the loads of replicas and its own counters. A connection stays on the
+//! worker that it was given to. The hot path law (docs/ARCHITECTURE.md) holds in everything that is called from here.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, SystemTime};
+
+use config::exposure::Exposure;
+use config::settings::Limits;
+use ipnet::IpNet;
+use registry::event::Report;
+use registry::snapshot::{Plane, ReplicaId, Snapshot};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use crate::access_log::LocalAccessLog;
+use crate::buffer::Buffers;
+use crate::clock::now_us;
+use crate::deadline::{Deadlines, TICK};
+use crate::listener::{Listener, Speaks};
+use crate::picture::Pictures;
+use crate::pool::Pool;
+use crate::stats::{LocalCounts, WorkerCounts, plane};
+use crate::{http, tcp};
+
+/// What the control thread or a sibling asks of a worker.
+#[derive(Debug)]
+pub enum Order {
+    /// Accept on this socket.
+    Accept(Arc<Listener>, StdListener),
+    /// Stop accepting there, after what is queued was taken.
+    Close(SocketAddr),
+    /// Serve a connection that a sibling accepted.
+    Take(Arc<Listener>, StdStream, SocketAddr),
+    /// Stop accepting, finish what is in flight, end.
+    Drain,
+    /// End now.
+    End,
+}
+
+/// What all workers have in common, and how each is reached.
+#[derive(Debug)]
+pub struct Shared {
+    /// Limits and time-outs.
+    pub limits: Limits,
+    /// Peers whose forwarding headers are believed.
+    pub trusted: Vec<IpNet>,
+    /// Peers that internal listeners accept.
+    pub internal: Vec<IpNet>,
+    /// Open connections of each worker.
+    pub open: Box<[AtomicUsize]>,
+    /// The version that each worker acknowledged.
+    pub acknowledged: Arc<[AtomicU64]>,
+    /// Each worker's orders.
+    pub orders: Box<[mpsc::UnboundedSender<Order>]>,
+    /// To the registry.
+    pub reports: mpsc::UnboundedSender<Report>,
+}
+
+/// A worker's own things.
+pub(crate) struct Worker {
+    pub(crate) id: usize,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) limits: Limits,
+    pub(crate) pictures: Rc<Pictures>,
+    pub(crate) pool: RefCell<Pool>,
+    pub(crate) rng: RefCell<fastrand::Rng>,
+    pub(crate) counts: LocalCounts,
+    pub(crate) deadlines: Rc<Deadlines>,
+    pub(crate) buffers: Buffers,
+    pub(crate) access: Option<LocalAccessLog>,
+    pub(crate) draining: Cell<bool>,
+    /// `Date` for answers of our own, renewed by the tick.
+    pub(crate) date: RefCell<String>,
+    open: Cell<usize>,
+    all_done: Notify,
+}
+
+/// What a worker's thread starts with.
+pub struct Start {
+    /// Its number, from 0.
+    pub id: usize,
+    /// What it shares.
+    pub shared: Arc<Shared>,
+    /// Where its orders come from.
+    pub orders: mpsc::UnboundedReceiver<Order>,
+    /// Where its picture comes from.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// What it counts into.
+    pub counts: Arc<WorkerCounts>,
+    /// Its part of the access log.
+    pub access: Option<LocalAccessLog>,
+}
+
+/// A connection of this worker is open as long as this lives.
+struct Open(Rc<Worker>);
+
+impl Open {
+    fn new(worker: &Rc<Worker>) -> Open {
+        worker.open.set(worker.open.get() + 1);
+        worker.shared.open[worker.id].store(worker.open.get(), Relaxed);
+        Open(worker.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let left = self.0.open.get() - 1;
+        self.0.open.set(left);
+        self.0.shared.open[self.0.id].store(left, Relaxed);
+        if left == 0 {
+            self.0.all_done.notify_one();
+        }
+    }
+}
+
+/// Runs a worker to its end on the calling thread.
+///
+/// # Errors
+/// When the runtime cannot be made.
+pub fn run(start: Start) -> std::io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(work(start));
+    Ok(())
+}
+
+async fn work(mut start: Start) {
+    let worker = Rc::new(Worker::new(&mut start));
+    let mut accepting: HashMap<SocketAddr, oneshot::Sender<()>> = HashMap::new();
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ticks = 0u64;
+    loop {
+        tokio::select! {
+            order = start.orders.recv() => match order {
+                Some(Order::Accept(listener, socket)) => worker.accept_on(listener, socket, &mut accepting),
+                Some(Order::Close(address)) => drop(accepting.remove(&address)),
+                Some(Order::Take(listener, stream, peer)) => worker.take(listener, stream, peer),
+                Some(Order::Drain) => {
+                    accepting.clear();
+                    worker.drain();
+                }
+                Some(Order::End) | None => break,
+            },
+            changed = start.snapshots.changed() => match changed {
+                Ok(()) => worker.adopt(start.snapshots.borrow_and_update().clone()),
+                Err(_) => break,
+            },
+            _ = tick.tick() => {
+                ticks += 1;
+                worker.tick(ticks);
+            }
+            () = worker.all_done.notified(), if worker.draining.get() => {
+                if worker.open.get() == 0 { break }
+            }
+        }
+    }
+    if let Some(access) = &worker.access {
+        access.flush();
+    }
+}
+
+impl Worker {
+    fn new(start: &mut Start) -> Worker {
+        let shared = start.shared.clone();
+        let (id, tell) = (start.id, shared.clone());
+        let pictures = Pictures::new(start.snapshots.borrow_and_update().clone(), move |version| {
+            tell.acknowledged[id].store(version, Relaxed);
+            let _ = tell.reports.send(Report::Acknowledged { worker: id, version }); // nobody listens while the process ends
+        });
+        Worker {
+            id,
+            limits: shared.limits,
+            pictures,
+            pool: RefCell::new(Pool::new(shared.limits.idle_per_replica)),
+            rng: RefCell::default(),
+            counts: LocalCounts::new(start.counts.clone()),
+            deadlines: Rc::default(),
+            buffers: Buffers::default(),
+            access: start.access.take(),
+            draining: Cell::new(false),
+            date: RefCell::new(httpdate::fmt_http_date(SystemTime::now())),
+            open: Cell::new(0),
+            all_done: Notify::new(),
+            shared,
+        }
+    }
+
+    fn accept_on(self: &Rc<Self>, listener: Arc<Listener>, socket: StdListener, accepting: &mut HashMap<SocketAddr, oneshot::Sender<()>>) {
+        let socket = match TcpListener::from_std(socket) {
+            Ok(socket) => socket,
+            Err(error) => return tracing::error!(listener = %listener.name, %error, "cannot accept"),
+        };
+        let (stop, stopped) = oneshot::channel();
+        accepting.insert(listener.address, stop);
+        tokio::task::spawn_local(accept(self.clone(), listener, socket, stopped));
+    }
+
+    /// Serves a new connection here, or hands it to a sibling with fewer. HTTP listeners have a socket for each worker already.
+    fn admit(self: &Rc<Self>, listener: &Arc<Listener>, stream: TcpStream, peer: SocketAddr) {
+        if !listener.admits(peer.ip(), &self.shared.internal) {
+            tracing::warn!(listener = %listener.name, %peer, "refused: the peer is outside internalCidrs");
+            return tcp::reset(&stream);
+        }
+        let open = |worker: usize| self.shared.open[worker].load(Relaxed);
+        let least = (0..self.shared.open.len()).min_by_key(|&worker| (open(worker), worker != self.id)).unwrap_or(self.id);
+        if listener.speaks == Speaks::Http || least == self.id {
+            return self.serve(listener.clone(), stream, peer);
+        }
+        if let Ok(stream) = stream.into_std() {
+            // A sibling that has ended while the process drains drops it, as we would.
+            let _ = self.shared.orders[least].send(Order::Take(listener.clone(), stream, peer));
+        }
+    }
+
+    fn take(self: &Rc<Self>, listener: Arc<Listener>, stream: StdStream, peer: SocketAddr) {
+        match TcpStream::from_std(stream) {
+            Ok(stream) => self.serve(listener, stream, peer),
+            Err(error) => tracing::error!(listener = %listener.name, %error, "cannot take a connection"),
+        }
+    }
+
+    fn serve(self: &Rc<Self>, listener: Arc<Listener>, stream: TcpStream, peer: SocketAddr) {
+        if stream.set_nodelay(true).is_err() {
+            return; // it is gone already
+        }
+        let open = Open::new(self);
+        let worker = self.clone();
+        match listener.speaks {
+            Speaks::Http => {
+                let side = plane(listener.exposure);
+                let counts = self.counts.worker();
+                counts.connections[side].add(1);
+                counts.connections_open[side].add(1);
+                tokio::task::spawn_local(async move {
+                    http::serve::serve(worker, stream, peer, listener).await;
+                    open.0.counts.worker().connections_open[side].sub(1);
+                });
+            }
+            Speaks::Tcp => {
+                tokio::task::spawn_local(async move {
+                    tcp::carry(worker, stream, listener.address).await;
+                    drop(open);
+                });
+            }
+        }
+    }
+
+    fn adopt(&self, next: Arc<Snapshot>) {
+        let before = self.pictures.adopt(next);
+        let held = self.pictures.hold();
+        let mut pool = self.pool.borrow_mut();
+        for side in [Exposure::External, Exposure::Internal] {
+            left(before.plane(side), held.snapshot().plane(side), |replica| pool.forget(replica));
+        }
+    }
+
+    fn tick(&self, ticks: u64) {
+        let now_ms = now_us() / 1000;
+        self.deadlines.sweep(now_ms);
+        if let Some(access) = &self.access {
+            access.flush();
+        }
+        if ticks.is_multiple_of(4) {
+            self.pool.borrow_mut().sweep(now_ms.saturating_sub(self.limits.idle_timeout_ms));
+            *self.date.borrow_mut() = httpdate::fmt_http_date(SystemTime::now());
+        }
+    }
+
+    fn drain(&self) {
+        self.draining.set(true);
+        self.pool.borrow_mut().clear();
+        self.deadlines.expire_idle();
+        if self.open.get() == 0 {
+            self.all_done.notify_one();
+        }
+    }
+}
+
+/// Accepts until told to stop, and then what is queued.
+async fn accept(worker: Rc<Worker>, listener: Arc<Listener>, socket: TcpListener, mut stopped: oneshot::Receiver<()>) {
+    loop {
+        tokio::select! {
+            biased;
+            _ = &mut stopped => break,
+            accepted = socket.accept() => match accepted {
+                Ok((stream, peer)) => worker.admit(&listener, stream, peer),
+                Err(error) => pause_after(&listener, &error).await,
+            },
+        }
+    }
+    let queued = std::future::poll_fn(|context| match socket.poll_accept(context) {
+        std::task::Poll::Ready(Ok(accepted)) => std::task::Poll::Ready(Some(accepted)),
+        _ => std::task::Poll::Ready(None),
+    });
+    let mut queued = Box::pin(queued);
+    while let Some((stream, peer)) = queued.as_mut().await {
+        worker.admit(&listener, stream, peer);
+    }
+}
+
+/// A connection that went away before it was accepted is nothing; running out of descriptors needs a moment for others to end.
+async fn pause_after(listener: &Listener, error: &std::io::Error) {
+    if error.kind() != std::io::ErrorKind::ConnectionAborted {
+        tracing::error!(listener = %listener.name, %error, "cannot accept; raise the limit of open files (`ulimit -n`) if it is that");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Calls `gone` with each replica that a service of `before` had and its successor in `after` has not.
+fn left(before: &Plane, after: &Plane, mut gone: impl FnMut(ReplicaId)) {
+    let aligned =
+        before.services.len() == after.services.len() && before.services.iter().zip(after.services.iter()).all(|(a, b)| a.slot == b.slot);
+    if aligned {
+        for (a, b) in before.services.iter().zip(after.services.iter()).filter(|(a, b)| !Arc::ptr_eq(a, b)) {
+            let now: HashSet<ReplicaId> = b.endpoints.iter().map(|endpoint| endpoint.replica.id).collect();
+            a.endpoints.iter().map(|endpoint| endpoint.replica.id).filter(|id| !now.contains(id)).for_each(&mut gone);
+        }
+        return;
+    }
+    let now: HashSet<ReplicaId> =
+        after.services.iter().flat_map(|service| &service.endpoints).map(|endpoint| endpoint.replica.id).collect();
+    let then = before.services.iter().flat_map(|service| &service.endpoints).map(|endpoint| endpoint.replica.id);
+    then.filter(|id| !now.contains(id)).for_each(gone);
+}

@@ -57,7 +57,10 @@ fn a_refusal_says_its_reason_and_note() {
         ..line(b"/", None)
     };
     let text = formatted(&refused, LogFormat::Text);
-    assert!(text.contains("service=- endpoint=- ") && text.ends_with(" reason=no-route note=\"not-exposed: Service data/db is sealed\"\n"), "{text}");
+    assert!(
+        text.contains("service=- endpoint=- ") && text.ends_with(" reason=no-route note=\"not-exposed: Service data/db is sealed\"\n"),
+        "{text}"
+    );
     let json: serde_json::Value = serde_json::from_str(&formatted(&refused, LogFormat::Json)).unwrap();
     assert_eq!((&json["status"], &json["reason"], &json["service"]), (&404.into(), &"no-route".into(), &serde_json::Value::Null));
 }

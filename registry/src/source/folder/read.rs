@@ -85,7 +85,7 @@ pub(super) fn look(origin: &Origin, before: Option<&Seen>) -> Look {
     let (stamp, read) = match bytes(origin) {
         Ok((stamp, Some(bytes))) => (stamp, Ok(bytes)),
         Ok((_, None)) => return Look::Unsteady,
-        Err((stamp, problem)) => (stamp, Err(problem)),
+        Err(problem) => (Stamp::default(), Err(problem)),
     };
     let state = match &read {
         Ok(bytes) => State::Read(HASHER.hash_one(bytes)),
@@ -99,8 +99,8 @@ pub(super) fn look(origin: &Origin, before: Option<&Seen>) -> Look {
 }
 
 /// The bytes of a regular file; `None` when it changed meanwhile.
-fn bytes(origin: &Path) -> Result<(Stamp, Option<Vec<u8>>), (Stamp, Problem)> {
-    let failed = |error: io::Error| (Stamp::default(), unreadable(origin, &error));
+fn bytes(origin: &Path) -> Result<(Stamp, Option<Vec<u8>>), Problem> {
+    let failed = |error: io::Error| unreadable(origin, &error);
     // A pipe must not hold us up until someone writes to it.
     let flags = OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mut file = match OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(origin) {
@@ -110,12 +110,12 @@ fn bytes(origin: &Path) -> Result<(Stamp, Option<Vec<u8>>), (Stamp, Problem)> {
     let meta = file.metadata().map_err(failed)?;
     let stamp = Stamp::of(&meta);
     if !meta.is_file() {
-        return Err((stamp, odd(origin, "not a regular file")));
+        return Err(odd(origin, "not a regular file"));
     }
     if meta.size() > LARGEST {
-        return Err((stamp, odd(origin, &format!("{} bytes", meta.size()))));
+        return Err(odd(origin, &format!("{} bytes", meta.size())));
     }
-    let bytes = read_all(&mut file, meta.size()).map_err(|error| (stamp, unreadable(origin, &error)))?;
+    let bytes = read_all(&mut file, meta.size()).map_err(failed)?;
     let steady = Stamp::of(&file.metadata().map_err(failed)?) == stamp;
     Ok((stamp, steady.then_some(bytes)))
 }

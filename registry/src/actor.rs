@@ -1,0 +1,317 @@
+//! The single writer: takes events from sources, reports from the data plane and questions, and publishes the snapshot.
+//!
+//! Invariant: only this task touches the [`Registry`]; whatever waits is applied before the next picture is published, and the first
+//! picture is published only when every source has spoken. It decides nothing: the registry does. Snapshots that nobody reads any
+//! more are freed here, never on a worker.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use config::exposure::Exposure;
+use config::problem::{Problem, Reason, Severity};
+use config::settings::Settings;
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::core::{Counts, Registry};
+use crate::event::{Event, Report};
+use crate::snapshot::{OwnAddresses, Plane, Snapshot};
+use crate::source::folder;
+use crate::state::{self, Saved, StateDir};
+use crate::view::Topic;
+
+mod keeper;
+
+use keeper::Keeper;
+
+/// Events that may wait; a source that sends more waits itself.
+const WAITING_EVENTS: usize = 64;
+/// Questions that may wait.
+const WAITING_ASKS: usize = 64;
+/// Events applied before a picture is published, so that a busy source cannot put it off for ever.
+const EVENTS_AT_ONCE: usize = 256;
+/// Problems logged at once; the rest are in `tidegate check` and the admin API.
+const LOGGED_AT_ONCE: usize = 100;
+/// Between two tries to save what could not be saved, and two looks for snapshots to free.
+const TICK: Duration = Duration::from_secs(5);
+/// Between the first two starts of a source that ends; doubled each time.
+const RESTART: Duration = Duration::from_millis(500);
+/// The longest such wait.
+const RESTART_MOST: Duration = Duration::from_secs(30);
+
+/// The ends of the channels to a running actor. It ends when the last receiver of `snapshots` is dropped.
+#[derive(Debug)]
+pub struct Started {
+    /// The newest picture: an empty one of version 0 until every source has spoken.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// Where the data plane reports.
+    pub reports: mpsc::UnboundedSender<Report>,
+    /// Where questions are asked.
+    pub asks: mpsc::Sender<Ask>,
+}
+
+/// A question to the registry.
+#[derive(Debug)]
+pub enum Ask {
+    /// A list, as the admin API gives it.
+    View(Topic, oneshot::Sender<serde_json::Value>),
+    /// Numbers for `/metrics`.
+    Counts(oneshot::Sender<Counts>),
+    /// Whether every source has spoken.
+    Ready(oneshot::Sender<bool>),
+}
+
+/// Opens the state directory, makes the registry, and spawns the folder sources and the actor on the current runtime.
+///
+/// A state directory that cannot be written costs only the memory of a restart: it is a problem in the list, and serving goes on.
+///
+/// # Errors
+/// Another process runs on the state directory.
+pub fn start(settings: &Settings, own: OwnAddresses) -> Result<Started, Problem> {
+    let (dir, saved, problem) = open_state(settings)?;
+    let mut settings = settings.clone();
+    if settings.workers == 0 {
+        settings.workers = std::thread::available_parallelism().map_or(1, usize::from);
+    }
+    let mut registry = Registry::new(&settings, saved);
+    registry.set_own_addresses(own.clone());
+    let (out, events) = mpsc::channel(WAITING_EVENTS);
+    let folders: HashSet<PathBuf> = settings.manifests.iter().cloned().collect();
+    for path in folders {
+        registry.expect(folder::name(&path));
+        tokio::spawn(supervise(path, out.clone()));
+    }
+    let (snapshots, receiver) = watch::channel(Arc::new(empty()));
+    let (reports, reported) = mpsc::unbounded_channel();
+    let (asks, asked) = mpsc::channel(WAITING_ASKS);
+    let actor = Actor {
+        registry,
+        own,
+        began: Instant::now(),
+        snapshots,
+        graves: Vec::new(),
+        logged: HashSet::new(),
+        keeper: Keeper::new(dir, problem),
+        ready: false,
+    };
+    tokio::spawn(actor.run(Inputs { events, reports: reported, asks: asked, _open: out }));
+    Ok(Started { snapshots: receiver, reports, asks })
+}
+
+fn open_state(settings: &Settings) -> Result<(Option<StateDir>, Saved, Option<Problem>), Problem> {
+    let Some(path) = &settings.state_dir else { return Ok((None, Saved::default(), None)) };
+    match StateDir::open(path) {
+        Ok(dir) => {
+            let saved = dir.load();
+            Ok((Some(dir), saved, None))
+        }
+        Err(problem) if problem.reason == Reason::Conflict => Err(problem),
+        Err(problem) => Ok((None, state::read_only(path), Some(problem))),
+    }
+}
+
+/// Addresses of this machine's interfaces, sorted.
+pub fn local_addresses() -> Vec<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot list this machine's addresses: only loopback is known to be ours");
+        Vec::new()
+    });
+    let mut addresses: Vec<IpAddr> = interfaces.iter().map(if_addrs::Interface::ip).collect();
+    addresses.sort();
+    addresses.dedup();
+    addresses
+}
+
+/// Runs a folder source and starts it again when it ends.
+async fn supervise(path: PathBuf, out: mpsc::Sender<Event>) {
+    let mut wait = RESTART;
+    loop {
+        let began = Instant::now();
+        // A task of its own, so that a panic in it is an error here.
+        let problem = match tokio::spawn(folder::watch(path.clone(), out.clone())).await {
+            Ok(Ok(())) => return,
+            Ok(Err(problem)) => problem,
+            Err(error) => Problem::error(Reason::Unreadable, format!("the source stopped: {error}")).in_file(&path),
+        };
+        if out.send(Event::Stale(folder::name(&path), problem)).await.is_err() {
+            return;
+        }
+        if began.elapsed() > RESTART_MOST {
+            wait = RESTART;
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(RESTART_MOST);
+    }
+}
+
+fn empty() -> Snapshot {
+    let plane = |exposure| Plane { exposure, routes: Arc::default(), refused: Arc::default(), services: Arc::default() };
+    Snapshot { version: 0, external: plane(Exposure::External), internal: plane(Exposure::Internal), vips: Arc::default() }
+}
+
+/// What the actor listens to.
+struct Inputs {
+    events: mpsc::Receiver<Event>,
+    reports: mpsc::UnboundedReceiver<Report>,
+    asks: mpsc::Receiver<Ask>,
+    /// Keeps `events` open when there is no source.
+    _open: mpsc::Sender<Event>,
+}
+
+struct Actor {
+    registry: Registry,
+    own: OwnAddresses,
+    began: Instant,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    /// Pictures that were replaced and that a worker may hold still.
+    graves: Vec<Arc<Snapshot>>,
+    /// Problems that are in the log already.
+    logged: HashSet<Problem>,
+    keeper: Keeper,
+    /// Every source has spoken, and what they said was published.
+    ready: bool,
+}
+
+impl Actor {
+    async fn run(mut self, mut inputs: Inputs) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.publish();
+        loop {
+            tokio::select! {
+                Some(event) = inputs.events.recv() => self.apply(event, &mut inputs.events),
+                Some(report) = inputs.reports.recv() => self.report(report, &mut inputs.reports),
+                Some(ask) = inputs.asks.recv() => self.answer(ask),
+                () = self.keeper.done() => self.log(),
+                _ = tick.tick() => self.tick(),
+                () = self.snapshots.closed() => break,
+            }
+        }
+        drop(inputs);
+        self.keeper.finish().await;
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn apply(&mut self, first: Event, events: &mut mpsc::Receiver<Event>) {
+        let now = self.now();
+        let mut next = Some(first);
+        let mut news = false;
+        for _ in 0..EVENTS_AT_ONCE {
+            let Some(event) = next else { break };
+            news |= !matches!(event, Event::Alive(_));
+            self.registry.apply(event, now);
+            next = events.try_recv().ok();
+        }
+        self.publish();
+        if news {
+            self.log();
+        }
+    }
+
+    fn report(&mut self, first: Report, reports: &mut mpsc::UnboundedReceiver<Report>) {
+        let now = self.now();
+        let mut next = Some(first);
+        let mut news = false;
+        while let Some(report) = next {
+            news |= !matches!(report, Report::Acknowledged { .. });
+            self.registry.report(report, now);
+            next = reports.try_recv().ok();
+        }
+        self.publish();
+        if news {
+            self.log();
+        }
+    }
+
+    fn publish(&mut self) {
+        if !self.ready && !self.registry.ready() {
+            return;
+        }
+        if let Some(snapshot) = self.registry.publish(self.now()) {
+            tracing::debug!(version = snapshot.version, vips = snapshot.vips.len(), "published");
+            self.graves.push(self.snapshots.send_replace(snapshot));
+        }
+        self.ready = true;
+        self.keeper.keep(self.registry.unsaved());
+        self.bury();
+    }
+
+    /// Frees the pictures that nobody but this task holds.
+    fn bury(&mut self) {
+        self.graves.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+    }
+
+    fn tick(&mut self) {
+        self.bury();
+        self.keeper.again();
+        let known = self.own.local.len();
+        let new: Vec<IpAddr> = local_addresses().into_iter().filter(|address| !self.own.local.contains(address)).collect();
+        self.own.local.extend(new);
+        if self.own.local.len() > known {
+            // An address that came later (DHCP) must not become a way to ourselves.
+            self.registry.set_own_addresses(self.own.clone());
+            self.publish();
+        }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.registry.problems();
+        problems.extend(self.keeper.problem().cloned());
+        problems.sort();
+        problems
+    }
+
+    /// Logs each problem when it appears, once.
+    fn log(&mut self) {
+        let problems = self.problems();
+        let new = problems.iter().filter(|problem| !self.logged.contains(*problem));
+        for problem in new.clone().take(LOGGED_AT_ONCE) {
+            match problem.severity {
+                Severity::Error => tracing::error!("{problem}"),
+                Severity::Warning => tracing::warn!("{problem}"),
+                Severity::Note => tracing::info!("{problem}"),
+            }
+        }
+        let more = new.count().saturating_sub(LOGGED_AT_ONCE);
+        if more > 0 {
+            tracing::warn!(more, "further problems: `tidegate check` lists them all");
+        }
+        self.logged = problems.into_iter().collect();
+    }
+
+    fn answer(&self, ask: Ask) {
+        // Whoever asked may have gone away: nothing is lost.
+        let _ = match ask {
+            Ask::View(topic, reply) => reply.send(self.view(topic)).is_ok(),
+            Ask::Counts(reply) => reply.send(self.registry.counts()).is_ok(),
+            Ask::Ready(reply) => reply.send(self.ready).is_ok(),
+        };
+    }
+
+    fn view(&self, topic: Topic) -> serde_json::Value {
+        let registry = &self.registry;
+        match topic {
+            Topic::Services => json(registry.services()),
+            Topic::Endpoints => json(registry.endpoints()),
+            Topic::Routes => json(registry.routes()),
+            Topic::Listeners => json(registry.listeners()),
+            Topic::Sources => json(registry.sources(self.now())),
+            Topic::Problems => json(self.problems()),
+            Topic::Exposure => json(registry.exposure()),
+        }
+    }
+}
+
+fn json<T: Serialize>(rows: Vec<T>) -> serde_json::Value {
+    // Plain records with text keys cannot fail.
+    serde_json::to_value(rows).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,8 @@ pub struct Batch {
     pub source: SourceName,
     /// What changed.
     pub changes: Vec<Change>,
-    /// True when the batch is the source's whole view: origins that it does not name are gone.
+    /// True when the batch is the source's whole view: origins that it does not name are gone, except those below one that it
+    /// names as unreadable (a folder that nobody can look into).
     pub whole: bool,
 }
 

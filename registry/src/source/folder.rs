@@ -54,14 +54,14 @@ pub fn name(path: &Path) -> SourceName {
     format!("folder:{}", path.display()).into()
 }
 
-/// Reads everything once, in path order. A batch that is not `whole` could not look everywhere.
+/// Reads everything once, in path order. A folder that cannot be looked into is an unreadable origin itself.
 pub fn read_once(path: &Path) -> Batch {
     let mut folder = Folder::new(path, PACE, None);
     match folder.first() {
         Ok(batch) => batch,
         Err(problem) => {
             let change = Change { origin: path.into(), content: Content::Unreadable(problem) };
-            Batch { source: folder.source, changes: vec![change], whole: false }
+            Batch { source: folder.source, changes: vec![change], whole: true }
         }
     }
 }
@@ -193,9 +193,7 @@ impl Folder {
     /// The first look: everything is read.
     fn first(&mut self) -> Result<Batch, Problem> {
         let changes = self.everything(&HashSet::new(), true)?;
-        // Whoever could not look into a subfolder cannot say what is gone.
-        let whole = !changes.iter().any(|change| self.tree.unreadable.contains_key(&*change.origin));
-        Ok(Batch { source: self.source.clone(), changes, whole })
+        Ok(Batch { source: self.source.clone(), changes, whole: true })
     }
 
     fn again(&mut self, look: Look) -> Result<Batch, Problem> {

@@ -8,7 +8,13 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+use crate::manifest::document;
 use crate::problem::Problem;
+
+mod read;
+
+#[cfg(test)]
+mod tests;
 
 /// All settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +148,19 @@ impl Settings {
     ///
     /// # Errors
     /// Every unknown key and wrong value, as [`Problem`]s without a file.
-    pub fn parse(_text: &str) -> Result<Settings, Vec<Problem>> {
-        Ok(Settings::default())
+    pub fn parse(text: &str) -> Result<Settings, Vec<Problem>> {
+        let documents = document::read(text.as_bytes()).map_err(|problem| vec![problem])?;
+        read::settings(documents)
+    }
+}
+
+impl From<&str> for AccessLog {
+    /// `-` is standard output, `none` is off, everything else is a path.
+    fn from(text: &str) -> AccessLog {
+        match text {
+            "-" => AccessLog::Stdout,
+            "none" => AccessLog::None,
+            path => AccessLog::File(path.into()),
+        }
     }
 }

@@ -1,0 +1,130 @@
+//! A plain value to a typed Kubernetes object: every wrong type and every unknown field, each with its path.
+//!
+//! The field list is the API's own. All wrong types are reported, not only the first.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_path_to_error::Segment;
+
+use super::check::Findings;
+use crate::problem::{Problem, Reason};
+
+/// More wrong types than this in one object are not listed one by one.
+const MOST_ERRORS: usize = 32;
+/// What is quoted of a wrong value, in characters.
+const MOST_QUOTED: usize = 80;
+
+/// Reads `value` as `T`. Wrong types are errors in `out`, and the object that comes back then lacks those fields.
+pub(super) fn read<T: DeserializeOwned>(value: &Value, out: &mut Findings) -> Option<T> {
+    let (first, unknown) = attempt::<T>(value);
+    let mut error = match first {
+        Ok(object) => {
+            report_unknown(unknown, out);
+            return Some(object);
+        }
+        Err(error) => error,
+    };
+    let mut rest = value.clone(); // only what is wrong already pays for this
+    let mut last = String::new();
+    for _ in 0..MOST_ERRORS {
+        let path = error.path().to_string();
+        if path == last {
+            return None;
+        }
+        out.push(wrong_type(&path, &error.inner().to_string()));
+        *at_path(&mut rest, error.path())? = Value::Null;
+        let (again, unknown) = attempt::<T>(&rest);
+        match again {
+            Ok(object) => {
+                report_unknown(unknown, out);
+                return Some(object);
+            }
+            Err(next) => error = next,
+        }
+        last = path;
+    }
+    None
+}
+
+type Attempt<T> = Result<T, serde_path_to_error::Error<serde_json::Error>>;
+
+fn attempt<T: DeserializeOwned>(value: &Value) -> (Attempt<T>, Vec<String>) {
+    let mut unknown = Vec::new();
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
+    let read = serde_ignored::deserialize(tracked, |path| unknown.push(render(&path)));
+    (read.map_err(|error| serde_path_to_error::Error::new(track.path(), error)), unknown)
+}
+
+fn report_unknown(unknown: Vec<String>, out: &mut Findings) {
+    for field in unknown {
+        let problem = Problem::warning(Reason::UnknownField, "a field that the API does not have").at(field.clone());
+        out.push(problem.fix("correct its spelling or its indentation, or remove it"));
+        out.unknown_fields.push(field);
+    }
+}
+
+/// The path as an operator writes it: `spec.ports[0].port`.
+fn render(path: &serde_ignored::Path<'_>) -> String {
+    use serde_ignored::Path;
+    match path {
+        Path::Root => String::new(),
+        Path::Seq { parent, index } => format!("{}[{index}]", render(parent)),
+        Path::Map { parent, key } => match render(parent) {
+            parent if parent.is_empty() => key.clone(),
+            parent => format!("{parent}.{key}"),
+        },
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => render(parent),
+    }
+}
+
+fn at_path<'v>(mut value: &'v mut Value, path: &serde_path_to_error::Path) -> Option<&'v mut Value> {
+    for segment in path {
+        value = match segment {
+            Segment::Seq { index } => value.get_mut(*index)?,
+            Segment::Map { key } => value.get_mut(key)?,
+            Segment::Enum { .. } | Segment::Unknown => return None,
+        };
+    }
+    Some(value)
+}
+
+/// `invalid type: string "x", expected i32`, taken apart.
+fn wrong_type(path: &str, message: &str) -> Problem {
+    let (found, expected) = message.rsplit_once(", expected ").unwrap_or((message, ""));
+    let found = found.strip_prefix("invalid type: ").or_else(|| found.strip_prefix("invalid value: ")).unwrap_or(found);
+    let problem = Problem::error(Reason::Invalid, shorten(found)).at(path);
+    let scalar = ["integer", "floating point"].iter().any(|kind| found.starts_with(kind));
+    match expected {
+        "" => problem,
+        "i32" | "i64" if found.starts_with("string") => problem.expected("a whole number").fix("write it without quotes"),
+        "i32" | "i64" => problem.expected("a whole number"),
+        "a string" if found.starts_with("boolean") => {
+            problem.expected("text").fix("put the value in quotes (YAML reads y, n, yes, no, on and off as true or false)")
+        }
+        "a string" if scalar => problem.expected("text").fix("put the value in quotes"),
+        "a string" => problem.expected("text"),
+        "a boolean" => problem.expected("`true` or `false`"),
+        "a sequence" => problem.expected("a list").fix("start each entry with `- `"),
+        other => problem.expected(other),
+    }
+}
+
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(MOST_QUOTED) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// What a value is, without its content.
+pub(crate) fn shape(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "empty",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "plain text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}

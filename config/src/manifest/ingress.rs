@@ -1,0 +1,139 @@
+//! networking.k8s.io/v1 Ingress and IngressClass.
+//!
+//! A rule that the API would refuse refuses the whole object: half an Ingress would send the other half's traffic elsewhere.
+
+use k8s_openapi::api::networking::v1 as networking;
+
+use super::check::{self, Findings};
+use super::meta::{self, NameRule};
+use super::shared;
+use crate::host::HostPattern;
+use crate::object::{Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, Meta, Name, PathType, PortRef};
+use crate::problem::{Problem, Reason};
+
+const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
+const DEFAULT_CLASS_ANNOTATION: &str = "ingressclass.kubernetes.io/is-default-class";
+
+pub(super) fn convert(raw: networking::Ingress, out: &mut Findings) -> Ingress {
+    let meta = meta::namespaced(raw.metadata, NameRule::Subdomain, out);
+    let spec = raw.spec.unwrap_or_default();
+    if spec.default_backend.is_none() && spec.rules.as_ref().is_none_or(Vec::is_empty) {
+        out.missing::<()>("spec", "`rules` or `defaultBackend`");
+    }
+    Ingress {
+        class: class_name(shared(spec.ingress_class_name), &meta, out),
+        default_backend: spec.default_backend.and_then(|raw| backend(raw, "spec.defaultBackend", out)),
+        rules: spec.rules.unwrap_or_default().into_iter().enumerate().filter_map(|(index, raw)| rule(raw, index, out)).collect(),
+        has_tls: spec.tls.is_some_and(|tls| !tls.is_empty()),
+        meta,
+    }
+}
+
+fn class_name(field: Option<Name>, meta: &Meta, out: &mut Findings) -> Option<Name> {
+    if let Some(name) = field.as_deref().filter(|name| !check::is_subdomain(name)) {
+        out.invalid::<()>("spec.ingressClassName", format!("`{name}`"), "the name of an IngressClass");
+    }
+    let annotation = meta.annotations.get(CLASS_ANNOTATION).filter(|text| !text.is_empty());
+    match (field, annotation) {
+        (Some(field), Some(annotation)) if *field != **annotation => {
+            let found = format!("`{field}` beside the annotation {CLASS_ANNOTATION} `{annotation}`");
+            let problem = Problem::warning(Reason::Conflict, found).at("spec.ingressClassName");
+            out.push(problem.expected("one class").fix("remove the annotation; the field counts"));
+            Some(field)
+        }
+        (Some(field), _) => Some(field),
+        (None, annotation) => annotation.map(|text| Name::from(&**text)),
+    }
+}
+
+fn rule(raw: networking::IngressRule, index: usize, out: &mut Findings) -> Option<IngressRule> {
+    let text = raw.host.unwrap_or_default();
+    let host = HostPattern::parse_ingress(&text).map_err(|error| {
+        let problem = Problem::error(Reason::Invalid, format!("`{text}`: {error}")).at(format!("spec.rules[{index}].host"));
+        out.push(problem.expected("a host name, or `*.` and one; no port, no address"));
+    });
+    let mut paths = Vec::new();
+    if let Some(http) = raw.http {
+        if http.paths.is_empty() {
+            out.missing::<()>(format_args!("spec.rules[{index}].http.paths"), "at least one path");
+        }
+        let read = |(at, raw)| path(raw, &format!("spec.rules[{index}].http.paths[{at}]"), out);
+        paths = http.paths.into_iter().enumerate().filter_map(read).collect();
+    }
+    Some(IngressRule { host: host.ok()?, paths })
+}
+
+fn path(raw: networking::HTTPIngressPath, place: &str, out: &mut Findings) -> Option<IngressPath> {
+    let path = raw.path.unwrap_or_default();
+    let path_type = match raw.path_type.as_str() {
+        "Exact" => Some((PathType::Exact, true)),
+        "Prefix" => Some((PathType::Prefix, true)),
+        "ImplementationSpecific" => Some((PathType::Prefix, false)),
+        "" => out.missing(format_args!("{place}.pathType"), "`Exact`, `Prefix` or `ImplementationSpecific`"),
+        other => out.invalid(format_args!("{place}.pathType"), format!("`{other}`"), "`Exact`, `Prefix` or `ImplementationSpecific`"),
+    };
+    if let Some((_, defined)) = path_type {
+        check_path(&path, defined, place, out);
+    }
+    let backend = backend(raw.backend, &format!("{place}.backend"), out);
+    let path = if path.is_empty() { "/".into() } else { path.into_boxed_str() };
+    Some(IngressPath { path_type: path_type?.0, path, backend: backend? })
+}
+
+/// `defined`: the path type is Exact or Prefix, whose paths the API restricts.
+fn check_path(path: &str, defined: bool, place: &str, out: &mut Findings) {
+    let at = format_args!("{place}.path");
+    if path.is_empty() {
+        if defined {
+            out.missing::<()>(at, "a path that starts with `/`");
+        }
+        return;
+    }
+    if !path.starts_with('/') {
+        out.invalid::<()>(at, format!("`{path}`"), "a path that starts with `/`");
+    }
+    let lower = path.to_ascii_lowercase();
+    let odd = ["//", "/./", "/../", "%2f"].into_iter().find(|part| lower.contains(part));
+    let odd = odd.or_else(|| ["/.", "/.."].into_iter().find(|end| path.ends_with(end)));
+    if let Some(odd) = odd.filter(|_| defined) {
+        out.invalid::<()>(at, format!("`{path}`, which holds `{odd}`"), "a path in its plain form");
+    }
+    if path.contains(['?', '#']) || path.contains(|c: char| c.is_ascii_control() || c == ' ') {
+        let problem = Problem::warning(Reason::Invalid, format!("`{}` can never match", path.escape_debug())).at(at.to_string());
+        out.push(problem.expected("a path without query, fragment or blanks"));
+    } else if !defined && path.contains(['(', '*', '^', '$', '[']) {
+        let problem = Problem::warning(Reason::NotServed, format!("`{path}` looks like a pattern")).at(at.to_string());
+        out.push(problem.expected("a plain path: ImplementationSpecific is read as Prefix"));
+    }
+}
+
+fn backend(raw: networking::IngressBackend, place: &str, out: &mut Findings) -> Option<IngressBackend> {
+    if raw.resource.is_some() {
+        let problem = Problem::error(Reason::NotServed, "a resource backend").at(format!("{place}.resource"));
+        out.push(problem.expected("`service`").fix("point to a Service; resource backends are not served"));
+        return None;
+    }
+    let Some(service) = raw.service else {
+        return out.missing(format_args!("{place}.service"), "`service` with a name and a port");
+    };
+    let name = check::service_name(Some(service.name), format_args!("{place}.service.name"), out);
+    let raw = service.port.unwrap_or_default();
+    let port = match (raw.number.filter(|&number| number != 0), shared(raw.name)) {
+        (Some(number), None) => check::port(number, format_args!("{place}.service.port.number"), out).map(PortRef::Number),
+        (None, Some(name)) if check::is_label(&name) => Some(PortRef::Name(name)),
+        (None, Some(name)) => out.invalid(format_args!("{place}.service.port.name"), format!("`{name}`"), "the name of a Service's port"),
+        (None, None) => out.missing(format_args!("{place}.service.port"), "`number` or `name`"),
+        (Some(_), Some(_)) => out.invalid(format_args!("{place}.service.port"), "`number` and `name`", "one of the two"),
+    };
+    Some(IngressBackend { service: name?, port: port? })
+}
+
+pub(super) fn class(raw: networking::IngressClass, out: &mut Findings) -> IngressClass {
+    let meta = meta::cluster_scoped(raw.metadata, NameRule::Subdomain, out);
+    let controller = raw.spec.and_then(|spec| spec.controller).filter(|text| !text.is_empty());
+    if controller.is_none() {
+        out.missing::<()>("spec.controller", "the controller that serves the class, such as `tidegate.dev/ingress-controller`");
+    }
+    let default = meta.annotations.get(DEFAULT_CLASS_ANNOTATION).is_some_and(|text| &**text == "true");
+    IngressClass { meta, controller: controller.unwrap_or_default().into(), default }
+}

@@ -1,0 +1,181 @@
+//! core/v1 Service: type, address, ports. What the API would refuse is refused here, with all reasons at once.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::check::{self, Findings};
+use super::meta::{self, NameRule};
+use super::shared;
+use crate::object::{ClusterIp, Name, PortRef, Service, ServicePort, ServiceType};
+
+pub(super) fn convert(raw: core::Service, out: &mut Findings) -> Option<Service> {
+    let meta = meta::namespaced(raw.metadata, NameRule::Label, out);
+    let Some(mut spec) = raw.spec else { return out.missing("spec", "the service's ports and selector") };
+    let service_type = service_type(&spec, out);
+    let cluster_ip = cluster_ip(&spec, out);
+    check_address(&service_type, cluster_ip, out);
+    check_words(&spec, out);
+    let ports = ports(spec.ports.take().unwrap_or_default(), out);
+    if ports.is_empty() && cluster_ip != ClusterIp::Headless && !matches!(service_type, ServiceType::ExternalName(_)) && !out.has_errors() {
+        out.missing::<()>("spec.ports", "at least one port");
+    }
+    let unknown_fields = match service_type {
+        ServiceType::NodePort | ServiceType::LoadBalancer => {
+            out.unknown_fields.iter().filter(|field| field.starts_with("spec.")).cloned().collect()
+        }
+        _ => Vec::new(),
+    };
+    Some(Service {
+        meta,
+        service_type,
+        cluster_ip,
+        selector: spec.selector.filter(|selector| !selector.is_empty()).map(meta::labels),
+        ports,
+        publish_not_ready: spec.publish_not_ready_addresses.unwrap_or_default(),
+        external_ips: external_ips(spec.external_ips.unwrap_or_default(), out),
+        unknown_fields,
+    })
+}
+
+fn service_type(spec: &core::ServiceSpec, out: &mut Findings) -> ServiceType {
+    match spec.type_.as_deref() {
+        None | Some("" | "ClusterIP") => ServiceType::ClusterIp,
+        Some("NodePort") => ServiceType::NodePort,
+        Some("LoadBalancer") => ServiceType::LoadBalancer,
+        Some("ExternalName") => ServiceType::ExternalName(external_name(spec, out).unwrap_or_default()),
+        Some(other) => {
+            let found = format!("`{other}`");
+            out.invalid::<()>("spec.type", found, "`ClusterIP`, `NodePort`, `LoadBalancer` or `ExternalName`");
+            ServiceType::ClusterIp
+        }
+    }
+}
+
+fn external_name(spec: &core::ServiceSpec, out: &mut Findings) -> Option<Name> {
+    let Some(text) = spec.external_name.as_deref().filter(|text| !text.is_empty()) else {
+        return out.missing("spec.externalName", "a host name");
+    };
+    let name = text.strip_suffix('.').unwrap_or(text);
+    if check::is_subdomain(name) { Some(name.into()) } else { out.invalid("spec.externalName", format!("`{text}`"), "a host name") }
+}
+
+fn cluster_ip(spec: &core::ServiceSpec, out: &mut Findings) -> ClusterIp {
+    let list = spec.cluster_ips.as_deref().unwrap_or_default();
+    let single = spec.cluster_ip.as_deref().filter(|text| !text.is_empty());
+    if let (Some(single), Some(first)) = (single, list.first())
+        && single != first
+    {
+        out.invalid::<()>("spec.clusterIPs[0]", format!("`{first}`"), &format!("`{single}`, as spec.clusterIP says"));
+    }
+    if list.len() > 1 {
+        out.not_served("spec.clusterIPs[1]", "a second address family", "the first address is served");
+    }
+    match single.or(list.first().map(String::as_str)) {
+        None | Some("") => ClusterIp::Allocate,
+        Some("None") => ClusterIp::Headless,
+        Some(text) => match text.parse::<IpAddr>() {
+            Ok(ip) => ClusterIp::Asked(ip),
+            Err(_) => {
+                out.invalid::<()>("spec.clusterIP", format!("`{text}`"), "an IP address, `None` or nothing");
+                ClusterIp::Allocate
+            }
+        },
+    }
+}
+
+fn check_address(service_type: &ServiceType, cluster_ip: ClusterIp, out: &mut Findings) {
+    match (service_type, cluster_ip) {
+        (ServiceType::NodePort | ServiceType::LoadBalancer, ClusterIp::Headless) => {
+            out.invalid::<()>("spec.clusterIP", "`None`", "an address: a NodePort or LoadBalancer service is never headless");
+        }
+        (ServiceType::ExternalName(_), ClusterIp::Asked(ip)) => {
+            out.invalid::<()>("spec.clusterIP", format!("`{ip}`"), "nothing: an ExternalName service has no address");
+        }
+        _ => {}
+    }
+}
+
+/// Words of the API that must be known, and those of them that are not acted on yet.
+fn check_words(spec: &core::ServiceSpec, out: &mut Findings) {
+    let mut word = |field: &str, text: Option<&str>, common: &str, other: &str, instead: Option<&str>| match text {
+        None | Some("") => {}
+        Some(text) if text == common => {}
+        Some(text) if text == other => {
+            if let Some(instead) = instead {
+                out.not_served(format_args!("spec.{field}"), format!("`{other}`"), instead);
+            }
+        }
+        Some(text) => {
+            out.invalid::<()>(format_args!("spec.{field}"), format!("`{text}`"), &format!("`{common}` or `{other}`"));
+        }
+    };
+    word("sessionAffinity", spec.session_affinity.as_deref(), "None", "ClientIP", Some("each connection goes to the least busy endpoint"));
+    word("internalTrafficPolicy", spec.internal_traffic_policy.as_deref(), "Cluster", "Local", Some("all endpoints are used"));
+    word("externalTrafficPolicy", spec.external_traffic_policy.as_deref(), "Cluster", "Local", None);
+}
+
+fn ports(raw: Vec<core::ServicePort>, out: &mut Findings) -> Vec<ServicePort> {
+    let several = raw.len() > 1;
+    let (mut names, mut numbers) = (HashSet::new(), HashSet::new());
+    let mut ports = Vec::with_capacity(raw.len());
+    for (index, raw) in raw.into_iter().enumerate() {
+        let Some(port) = service_port(raw, index, out) else { continue };
+        if several && port.name.is_empty() {
+            out.missing::<()>(format_args!("spec.ports[{index}].name"), "a name, since the service has several ports");
+        }
+        if !port.name.is_empty() && !names.insert(port.name.clone()) {
+            out.invalid::<()>(format_args!("spec.ports[{index}].name"), format!("`{}` a second time", port.name), "a name of its own");
+        }
+        if !numbers.insert((port.port, port.protocol)) {
+            let found = format!("{} {:?} a second time", port.port, port.protocol);
+            out.invalid::<()>(format_args!("spec.ports[{index}].port"), found, "another number or protocol");
+        }
+        ports.push(port);
+    }
+    ports
+}
+
+fn service_port(raw: core::ServicePort, index: usize, out: &mut Findings) -> Option<ServicePort> {
+    let port = check::port(raw.port, format_args!("spec.ports[{index}].port"), out);
+    let protocol = check::protocol(raw.protocol.as_deref(), format_args!("spec.ports[{index}].protocol"), out);
+    let node_port = match raw.node_port {
+        None | Some(0) => None,
+        Some(value) => check::port(value, format_args!("spec.ports[{index}].nodePort"), out),
+    };
+    let name = raw.name.unwrap_or_default();
+    if !name.is_empty() && !check::is_label(&name) {
+        let at = format_args!("spec.ports[{index}].name");
+        out.invalid::<()>(at, format!("`{name}`"), "up to 63 lower-case letters, digits and `-`");
+    }
+    let target_port = match raw.target_port {
+        None | Some(IntOrString::Int(0)) => port.map(PortRef::Number),
+        Some(raw) => target_port(raw, index, out),
+    };
+    Some(ServicePort {
+        name: name.into(),
+        port: port?,
+        target_port: target_port?,
+        protocol: protocol?,
+        app_protocol: shared(raw.app_protocol),
+        node_port,
+    })
+}
+
+fn target_port(raw: IntOrString, index: usize, out: &mut Findings) -> Option<PortRef> {
+    let at = format_args!("spec.ports[{index}].targetPort");
+    match raw {
+        IntOrString::Int(number) => check::port(number, at, out).map(PortRef::Number),
+        IntOrString::String(name) if check::is_port_name(&name) => Some(PortRef::Name(name.into())),
+        IntOrString::String(name) if name.parse::<u16>().is_ok() => {
+            out.invalid(at, format!("the text `{name}`"), "a number, or the name of a container port: write the number without quotes")
+        }
+        IntOrString::String(name) => out.invalid(at, format!("`{name}`"), "a port number, or the name of a container port"),
+    }
+}
+
+fn external_ips(raw: Vec<String>, out: &mut Findings) -> Vec<IpAddr> {
+    raw.iter().enumerate().filter_map(|(index, text)| check::ip(text, format_args!("spec.externalIPs[{index}]"), out)).collect()
+}

@@ -1,0 +1,538 @@
+use super::*;
+use crate::host::{Host, HostPattern};
+use crate::object::{ClusterIp, EndpointSlice, Ingress, PathType, Pod, PortRef, Protocol, Service, ServiceType};
+use crate::problem::Severity;
+
+mod properties;
+
+fn good(text: &str) -> Vec<Object> {
+    let manifest = parse(text.as_bytes());
+    assert!(!manifest.broken && manifest.problems.is_empty(), "{:?}", said(&manifest));
+    manifest.objects
+}
+
+fn said(manifest: &Manifest) -> Vec<String> {
+    manifest.problems.iter().map(ToString::to_string).collect()
+}
+
+/// Field, and found, of each problem.
+fn wrong(text: &str) -> Vec<(String, String)> {
+    let manifest = parse(text.as_bytes());
+    assert!(manifest.objects.is_empty(), "{:?}", manifest.objects);
+    manifest.problems.into_iter().map(|problem| (problem.place.field.unwrap_or_default(), problem.found)).collect()
+}
+
+fn fields_wrong(text: &str) -> Vec<String> {
+    wrong(text).into_iter().map(|(field, _)| field).collect()
+}
+
+fn service(spec: &str) -> String {
+    format!("{{apiVersion: v1, kind: Service, metadata: {{name: web}}, spec: {spec}}}")
+}
+
+fn one_service(spec: &str) -> Service {
+    match good(&service(spec)).remove(0) {
+        Object::Service(service) => service,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn one_pod(rest: &str) -> Pod {
+    match good(&format!("{{apiVersion: v1, kind: Pod, metadata: {{name: p}}, {rest}}}")).remove(0) {
+        Object::Pod(pod) => pod,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn ingress(spec: &str) -> String {
+    format!("{{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {{name: i}}, spec: {spec}}}")
+}
+
+fn one_ingress(spec: &str) -> Ingress {
+    match good(&ingress(spec)).remove(0) {
+        Object::Ingress(ingress) => ingress,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn slices(text: &str) -> Vec<EndpointSlice> {
+    let slice = |object| match object {
+        Object::EndpointSlice(slice) => slice,
+        other => panic!("{other:?}"),
+    };
+    good(text).into_iter().map(slice).collect()
+}
+
+#[test]
+fn metadata_is_read_whole() {
+    let text = "
+apiVersion: v1
+kind: Pod
+metadata:
+  name: web-0.a
+  namespace: shop
+  uid: 6f2c
+  creationTimestamp: 2024-01-02T03:04:05Z
+  deletionTimestamp: \"2024-01-02T03:04:06Z\"
+  labels: {app: web, tidegate.dev/exposure: internal}
+  annotations: {tidegate.dev/x: a, kubernetes.io/ingress.class: b, other/y: c}
+";
+    let objects = good(text);
+    let meta = objects[0].meta();
+    assert_eq!((&*meta.name, &*meta.namespace, meta.uid.as_deref()), ("web-0.a", "shop", Some("6f2c")));
+    assert_eq!((meta.created, meta.deleting), (Some(1_704_164_645), true));
+    assert_eq!(meta.labels.len(), 2);
+    assert_eq!(meta.annotations.keys().map(|key| &**key).collect::<Vec<_>>(), ["kubernetes.io/ingress.class", "tidegate.dev/x"]);
+}
+
+#[test]
+fn namespaces_default_for_what_has_one_and_are_empty_for_what_has_none() {
+    let text =
+        "{apiVersion: v1, kind: Namespace, metadata: {name: a, namespace: x}}\n---\n{apiVersion: v1, kind: Pod, metadata: {name: a}}";
+    let keys: Vec<String> = good(text).iter().map(|object| object.key().to_string()).collect();
+    assert_eq!(keys, ["Namespace a", "Pod default/a"]);
+}
+
+#[test]
+fn a_service_is_read_whole() {
+    let spec =
+        "{type: NodePort, clusterIP: 10.0.0.7, selector: {app: web}, publishNotReadyAddresses: true, externalIPs: [192.0.2.1], ports: [
+        {name: http, port: 80, targetPort: web, appProtocol: http, nodePort: 30080}, {name: dns, port: 53, protocol: UDP}]}";
+    let service = one_service(spec);
+    assert_eq!(service.service_type, ServiceType::NodePort);
+    assert_eq!(service.cluster_ip, ClusterIp::Asked([10, 0, 0, 7].into()));
+    assert_eq!(service.selector.map(|selector| selector.len()), Some(1));
+    assert!(service.publish_not_ready && service.unknown_fields.is_empty());
+    assert_eq!(service.external_ips, [std::net::IpAddr::from([192, 0, 2, 1])]);
+    assert_eq!((service.ports[0].target_port.clone(), service.ports[0].node_port), (PortRef::Name("web".into()), Some(30080)));
+    assert_eq!((service.ports[1].target_port.clone(), service.ports[1].protocol), (PortRef::Number(53), Protocol::Udp));
+}
+
+#[test]
+fn addresses_of_a_service_are_as_asked_allocated_or_none() {
+    assert_eq!(one_service("{clusterIP: None}").cluster_ip, ClusterIp::Headless);
+    assert_eq!(one_service("{clusterIP: '', ports: [{port: 1}]}").cluster_ip, ClusterIp::Allocate);
+    assert_eq!(one_service("{clusterIPs: [10.0.0.1], ports: [{port: 1}]}").cluster_ip, ClusterIp::Asked([10, 0, 0, 1].into()));
+    let external = one_service("{type: ExternalName, externalName: db.example.com.}");
+    assert_eq!(external.service_type, ServiceType::ExternalName("db.example.com".into()));
+    assert_eq!(one_service("{ports: [{port: 1}], selector: {}}").selector, None);
+    assert_eq!(one_service("{ports: [{port: 7, targetPort: 0}]}").ports[0].target_port, PortRef::Number(7));
+}
+
+#[test]
+fn what_the_api_refuses_in_a_service_names_its_field() {
+    for (spec, fields) in [
+        ("{}", vec!["spec.ports"]),
+        ("{ports: [{port: 0}]}", vec!["spec.ports[0].port"]),
+        ("{ports: [{}]}", vec!["spec.ports[0].port"]),
+        ("{ports: [{port: 65536}]}", vec!["spec.ports[0].port"]),
+        ("{ports: [{port: 1, targetPort: '8080'}]}", vec!["spec.ports[0].targetPort"]),
+        ("{ports: [{port: 1, targetPort: Web_1}]}", vec!["spec.ports[0].targetPort"]),
+        ("{ports: [{port: 1, protocol: tcp}]}", vec!["spec.ports[0].protocol"]),
+        ("{ports: [{port: 1, nodePort: 70000}]}", vec!["spec.ports[0].nodePort"]),
+        ("{ports: [{port: 1}, {port: 2, name: b}]}", vec!["spec.ports[0].name"]),
+        ("{ports: [{port: 1, name: a}, {port: 2, name: a}]}", vec!["spec.ports[1].name"]),
+        ("{ports: [{port: 1, name: a}, {port: 1, name: b}]}", vec!["spec.ports[1].port"]),
+        ("{clusterIP: ten, ports: [{port: 1}]}", vec!["spec.clusterIP"]),
+        ("{clusterIP: 10.0.0.1, clusterIPs: [10.0.0.2], ports: [{port: 1}]}", vec!["spec.clusterIPs[0]"]),
+        ("{type: LoadBalancer, clusterIP: None, ports: [{port: 1}]}", vec!["spec.clusterIP"]),
+        ("{type: ExternalName}", vec!["spec.externalName"]),
+        ("{type: Loadbalancer, ports: [{port: 1}]}", vec!["spec.type"]),
+        ("{sessionAffinity: Cookie, ports: [{port: 1}]}", vec!["spec.sessionAffinity"]),
+        ("{externalIPs: [x], ports: [{port: 1}]}", vec!["spec.externalIPs[0]"]),
+        (
+            "{clusterIP: x, type: y, ports: [{port: 0, protocol: z}]}",
+            vec!["spec.type", "spec.clusterIP", "spec.ports[0].port", "spec.ports[0].protocol"],
+        ),
+    ] {
+        assert_eq!(fields_wrong(&service(spec)), fields, "{spec}");
+        let refused: Vec<String> = parse(service(spec).as_bytes()).refused.iter().map(ToString::to_string).collect();
+        assert_eq!(refused, ["Service default/web"], "{spec}");
+    }
+    assert_eq!(fields_wrong("{apiVersion: v1, kind: Service, metadata: {name: web}}"), ["spec"]);
+}
+
+#[test]
+fn what_is_not_served_is_said_and_the_service_stays() {
+    let manifest = parse(service("{sessionAffinity: ClientIP, internalTrafficPolicy: Local, ports: [{port: 1}]}").as_bytes());
+    assert_eq!(manifest.objects.len(), 1);
+    assert!(manifest.problems.iter().all(|problem| problem.reason == Reason::NotServed && problem.severity == Severity::Warning));
+    assert_eq!(manifest.problems.len(), 2);
+}
+
+#[test]
+fn all_wrong_types_are_reported_with_found_expected_and_fix() {
+    let manifest = parse(service("{ports: [{port: '80'}, {port: [], name: 7}], selector: {app: true}}").as_bytes());
+    for line in [
+        "error Invalid: Service default/web: spec.ports[0].port: string \"80\"; expected a whole number; fix: write it without quotes",
+        "error Invalid: Service default/web: spec.ports[1].name: integer `7`; expected text; fix: put the value in quotes",
+        "error Invalid: Service default/web: spec.ports[1].port: sequence; expected a whole number",
+        "error Invalid: Service default/web: spec.selector.app: boolean `true`; expected text; fix: put the value in quotes \
+         (YAML reads y, n, yes, no, on and off as true or false)",
+    ] {
+        assert!(said(&manifest).iter().any(|said| said == line), "{line}\n{:#?}", said(&manifest));
+    }
+    assert_eq!(manifest.refused.len(), 1);
+}
+
+#[test]
+fn unknown_fields_are_warnings_and_are_kept_for_exposed_services() {
+    let spec = "{type: LoadBalancer, loadBalancerSourceRange: [10.0.0.0/8], ports: [{port: 1}, {port: 2, name: b, bogus: 1}]}";
+    let manifest = parse(service(&spec.replace("{port: 1}", "{port: 1, name: a}")).as_bytes());
+    let [Object::Service(service)] = &manifest.objects[..] else { panic!("{:?}", said(&manifest)) };
+    assert_eq!(service.unknown_fields, ["spec.loadBalancerSourceRange", "spec.ports[1].bogus"]);
+    let warnings: Vec<_> =
+        manifest.problems.iter().map(|problem| (problem.reason, problem.severity, problem.place.field.as_deref())).collect();
+    let warning = |field| (Reason::UnknownField, Severity::Warning, Some(field));
+    assert_eq!(warnings, [warning("spec.loadBalancerSourceRange"), warning("spec.ports[1].bogus")]);
+
+    let internal = parse(self::service("{ports: [{port: 1}], bogus: 1}").as_bytes());
+    let [Object::Service(service)] = &internal.objects[..] else { panic!("{:?}", said(&internal)) };
+    assert!(service.unknown_fields.is_empty() && internal.problems.len() == 1);
+}
+
+#[test]
+fn a_pod_is_ready_as_it_says_or_once_it_has_an_address() {
+    assert!(!one_pod("status: {}").ready);
+    assert!(one_pod("status: {podIP: 127.0.1.1}").ready);
+    assert!(!one_pod("status: {podIP: 127.0.1.1, conditions: [{type: Ready, status: 'False'}]}").ready);
+    assert!(one_pod("status: {podIP: 127.0.1.1, conditions: [{type: Ready, status: 'True'}]}").ready);
+    assert!(!one_pod("status: {podIP: 127.0.1.1, conditions: [{type: Initialized, status: 'True'}]}").ready);
+    assert!(one_pod("status: {phase: Failed}").finished && !one_pod("status: {phase: Running}").finished);
+    let both = one_pod("status: {podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}, {ip: 'fd00::1'}]}");
+    assert_eq!(both.ips.len(), 2);
+}
+
+#[test]
+fn named_ports_of_containers_and_sidecars_count() {
+    let spec = "spec: {containers: [{name: a, ports: [{name: http, containerPort: 8080}, {containerPort: 1}]}, {name: b, ports: [{name: dns, containerPort: 53, protocol: UDP}]}],
+        initContainers: [{name: once, ports: [{name: once, containerPort: 2}]}, {name: side, restartPolicy: Always, ports: [{name: side, containerPort: 3}]}]}";
+    let ports: Vec<_> = one_pod(spec).ports.into_iter().map(|port| (port.name.to_string(), port.port, port.protocol)).collect();
+    let tcp = |name: &str, port| (name.to_owned(), port, Protocol::Tcp);
+    assert_eq!(ports, [tcp("http", 8080), ("dns".to_owned(), 53, Protocol::Udp), tcp("side", 3)]);
+}
+
+#[test]
+fn addresses_that_lead_elsewhere_are_refused() {
+    for ip in ["0.0.0.0", "0.1.2.3", "::", "224.0.0.1", "ff02::1", "255.255.255.255", "169.254.169.254", "fe80::1", "::ffff:127.0.0.1"] {
+        let pod = format!("{{apiVersion: v1, kind: Pod, metadata: {{name: p}}, status: {{podIP: '{ip}'}}}}");
+        assert_eq!(parse(pod.as_bytes()).problems[0].reason, Reason::AddressRefused, "{ip}");
+        let family = if ip.contains(':') { "IPv6" } else { "IPv4" };
+        let slice = format!(
+            "{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {{name: s}}, addressType: {family}, endpoints: [{{addresses: ['{ip}']}}]}}"
+        );
+        let manifest = parse(slice.as_bytes());
+        assert_eq!((manifest.objects.len(), manifest.refused.len()), (0, 1), "{ip}");
+    }
+    for wrong in ["127.0.0.01", "one", "1.2.3", "127.0.0.1:80"] {
+        let pod = format!("{{apiVersion: v1, kind: Pod, metadata: {{name: p}}, status: {{podIP: '{wrong}'}}}}");
+        assert_eq!(fields_wrong(&pod), ["status.podIP"], "{wrong}");
+    }
+}
+
+#[test]
+fn conditions_of_a_slice_have_the_defaults_of_the_api() {
+    let text = "
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: s, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{name: http, port: 80}]
+endpoints:
+- {addresses: [10.0.0.1, 10.0.0.2], targetRef: {kind: Pod, name: p, uid: u}}
+- {addresses: [10.0.0.3], conditions: {ready: false}}
+- {addresses: [10.0.0.4], conditions: {ready: false, serving: true, terminating: true}, targetRef: {kind: Node, name: node-1}}
+";
+    let slice = slices(text).remove(0);
+    assert_eq!((slice.service.as_deref(), slice.legacy), (Some("web"), false));
+    let flags: Vec<_> = slice.endpoints.iter().map(|entry| (entry.ready, entry.serving, entry.terminating, entry.pod.is_some())).collect();
+    assert_eq!(flags, [(true, true, false, true), (true, true, false, true), (false, false, false, false), (false, true, true, false)]);
+}
+
+#[test]
+fn slices_of_host_names_are_noted_and_odd_ports_dropped() {
+    let slice = |rest: &str| format!("{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {{name: s}}, {rest}}}");
+    let names = parse(slice("addressType: FQDN, endpoints: [{addresses: [a.example]}]").as_bytes());
+    assert_eq!((names.objects.len(), names.refused.len(), names.problems[0].severity), (0, 0, Severity::Note));
+    let no_number = parse(slice("addressType: IPv4, endpoints: [], ports: [{name: a}]").as_bytes());
+    assert_eq!((no_number.objects.len(), no_number.problems[0].severity), (1, Severity::Warning));
+    assert_eq!(fields_wrong(&slice("endpoints: []")), ["addressType"]);
+    assert_eq!(fields_wrong(&slice("addressType: IPv6, endpoints: [{addresses: [10.0.0.1]}]")), ["endpoints[0].addresses[0]"]);
+    assert_eq!(fields_wrong(&slice("addressType: IPv4, endpoints: [{addresses: []}]")), ["endpoints[0].addresses"]);
+}
+
+#[test]
+fn endpoints_give_one_slice_for_each_subset() {
+    let text = "{apiVersion: v1, kind: Endpoints, metadata: {name: web}, subsets: [
+        {addresses: [{ip: 10.0.0.1}], notReadyAddresses: [{ip: 10.0.0.2}], ports: [{name: a, port: 80}]}, {addresses: [{ip: 10.0.0.3}], ports: [{name: a, port: 81}]}]}";
+    let slices = slices(text);
+    let names: Vec<_> =
+        slices.iter().map(|slice| (&*slice.meta.name, slice.service.as_deref(), slice.legacy, slice.ports[0].port)).collect();
+    assert_eq!(names, [("web", Some("web"), true, 80), ("web-2", Some("web"), true, 81)]);
+    assert_eq!(slices[0].endpoints.iter().map(|entry| entry.ready).collect::<Vec<_>>(), [true, false]);
+
+    let refused = parse(text.replace("81", "0").as_bytes()).refused;
+    assert_eq!(refused.iter().map(ToString::to_string).collect::<Vec<_>>(), ["Endpoints default/web", "Endpoints default/web-2"]);
+    assert_eq!(parse(b"{apiVersion: v1, kind: Endpoints, metadata: {name: web}}").objects.len(), 1);
+}
+
+#[test]
+fn an_ingress_is_read_whole() {
+    let spec = "{ingressClassName: tidegate, defaultBackend: {service: {name: d, port: {name: http}}}, tls: [{hosts: [a.example]}], rules: [
+        {host: A.example, http: {paths: [{path: /x, pathType: Exact, backend: {service: {name: web, port: {number: 80}}}},
+                                         {pathType: ImplementationSpecific, backend: {service: {name: api, port: {number: 81}}}}]}}, {host: '*.b.example'}, {}]}";
+    let ingress = one_ingress(spec);
+    assert_eq!((ingress.class.as_deref(), ingress.has_tls), (Some("tidegate"), true));
+    assert_eq!(ingress.default_backend.map(|backend| backend.port), Some(PortRef::Name("http".into())));
+    let hosts: Vec<_> = ingress.rules.iter().map(|rule| rule.host.clone()).collect();
+    let host = |text| Host::parse(text).unwrap();
+    assert_eq!(hosts, [HostPattern::Exact(host("a.example")), HostPattern::OneLabel(host("b.example")), HostPattern::Any]);
+    let paths: Vec<_> = ingress.rules[0].paths.iter().map(|path| (path.path_type, &*path.path, &*path.backend.service)).collect();
+    assert_eq!(paths, [(PathType::Exact, "/x", "web"), (PathType::Prefix, "/", "api")]);
+}
+
+#[test]
+fn what_the_api_refuses_in_an_ingress_names_its_field() {
+    let path = |path: &str| format!("{{rules: [{{http: {{paths: [{path}]}}}}]}}");
+    let service = "backend: {service: {name: a, port: {number: 1}}}";
+    for (spec, field) in [
+        ("{}".to_owned(), "spec"),
+        ("{rules: [{host: 10.0.0.1}]}".to_owned(), "spec.rules[0].host"),
+        ("{rules: [{host: 'a:80'}]}".to_owned(), "spec.rules[0].host"),
+        ("{rules: [{host: '*'}]}".to_owned(), "spec.rules[0].host"),
+        ("{rules: [{http: {paths: []}}]}".to_owned(), "spec.rules[0].http.paths"),
+        (path(&format!("{{path: /, {service}}}")), "spec.rules[0].http.paths[0].pathType"),
+        (path(&format!("{{path: /, pathType: prefix, {service}}}")), "spec.rules[0].http.paths[0].pathType"),
+        (path(&format!("{{path: a, pathType: Prefix, {service}}}")), "spec.rules[0].http.paths[0].path"),
+        (path(&format!("{{pathType: Exact, {service}}}")), "spec.rules[0].http.paths[0].path"),
+        (path(&format!("{{path: /a//b, pathType: Exact, {service}}}")), "spec.rules[0].http.paths[0].path"),
+        (path(&format!("{{path: /a/.., pathType: Prefix, {service}}}")), "spec.rules[0].http.paths[0].path"),
+        (path("{path: /, pathType: Exact, backend: {}}"), "spec.rules[0].http.paths[0].backend.service"),
+        (path("{path: /, pathType: Exact, backend: {resource: {kind: B, name: b}}}"), "spec.rules[0].http.paths[0].backend.resource"),
+        ("{defaultBackend: {service: {name: a}}}".to_owned(), "spec.defaultBackend.service.port"),
+        ("{defaultBackend: {service: {name: a, port: {number: 1, name: b}}}}".to_owned(), "spec.defaultBackend.service.port"),
+        ("{defaultBackend: {service: {name: a, port: {number: 70000}}}}".to_owned(), "spec.defaultBackend.service.port.number"),
+        ("{defaultBackend: {service: {name: A, port: {number: 1}}}}".to_owned(), "spec.defaultBackend.service.name"),
+        ("{ingressClassName: A_b, defaultBackend: {service: {name: a, port: {number: 1}}}}".to_owned(), "spec.ingressClassName"),
+    ] {
+        assert_eq!(fields_wrong(&ingress(&spec)), [field], "{spec}");
+    }
+}
+
+#[test]
+fn the_class_of_an_ingress_is_its_field_before_its_annotation() {
+    let text = |class: &str| {
+        format!(
+            "{{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {{name: i, annotations: {{kubernetes.io/ingress.class: old}}}},
+              spec: {{{class} defaultBackend: {{service: {{name: a, port: {{number: 1}}}}}}}}}}"
+        )
+    };
+    let class = |manifest: &Manifest| match &manifest.objects[0] {
+        Object::Ingress(ingress) => ingress.class.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(class(&parse(text("").as_bytes())).as_deref(), Some("old"));
+    let both = parse(text("ingressClassName: new,").as_bytes());
+    assert_eq!((class(&both).as_deref(), both.problems[0].reason), (Some("new"), Reason::Conflict));
+}
+
+#[test]
+fn an_ingress_class_needs_its_controller() {
+    let class = |rest: &str| {
+        format!(
+            "{{apiVersion: networking.k8s.io/v1, kind: IngressClass, metadata: {{name: c, annotations: {{ingressclass.kubernetes.io/is-default-class: 'true'}}}}{rest}}}"
+        )
+    };
+    let [Object::IngressClass(read)] = &good(&class(", spec: {controller: a/b}"))[..] else { panic!() };
+    assert_eq!((&*read.controller, read.default), ("a/b", true));
+    assert_eq!(fields_wrong(&class("")), ["spec.controller"]);
+}
+
+#[test]
+fn unsupported_versions_of_our_kinds_are_errors_and_other_kinds_are_counted() {
+    for (version, kind) in [
+        ("extensions/v1beta1", "Ingress"),
+        ("networking.k8s.io/v1beta1", "Ingress"),
+        ("networking.k8s.io/v1beta1", "IngressClass"),
+        ("discovery.k8s.io/v1beta1", "EndpointSlice"),
+        ("v1", "Ingress"),
+        ("v2", "Service"),
+    ] {
+        let manifest = parse(format!("{{apiVersion: {version}, kind: {kind}, metadata: {{name: a}}}}").as_bytes());
+        assert_eq!((manifest.problems[0].reason, manifest.refused.len()), (Reason::UnsupportedVersion, 1), "{version} {kind}");
+        assert!(manifest.problems[0].fix.is_some() && manifest.skipped.is_empty());
+    }
+    let other = parse(b"{apiVersion: serving.knative.dev/v1, kind: Service}\n---\n{apiVersion: apps/v1, kind: Deployment}\n---\n{apiVersion: apps/v1, kind: Deployment}");
+    assert!(other.problems.is_empty() && other.objects.is_empty());
+    assert_eq!(
+        other.skipped.into_iter().collect::<Vec<_>>(),
+        [("apps/v1/Deployment".to_owned(), 2), ("serving.knative.dev/v1/Service".to_owned(), 1)]
+    );
+}
+
+#[test]
+fn lists_of_both_forms_are_flattened_and_errors_name_the_item() {
+    let list = "{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Namespace, metadata: {name: a}}, {kind: Pod}, 7, {apiVersion: v1, kind: List, items: [{apiVersion: apps/v1, kind: Deployment}]}]}";
+    let manifest = parse(list.as_bytes());
+    assert_eq!((manifest.objects.len(), manifest.skipped.len()), (1, 1));
+    let found: Vec<_> = manifest.problems.iter().map(|problem| problem.found.as_str()).collect();
+    assert_eq!(found, ["items[1] of the document at line 1 has no `apiVersion`", "items[2] of the document at line 1 is a number"]);
+    let typed =
+        good("{apiVersion: v1, kind: PodList, metadata: {resourceVersion: '1'}, items: [{metadata: {name: a}}, {metadata: {name: b}}]}");
+    assert_eq!(typed.len(), 2);
+}
+
+#[test]
+fn json_is_read_alone_in_lists_and_one_after_another() {
+    let one = r#"{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}}"#;
+    assert_eq!(good(one).len(), 1);
+    assert_eq!(good(&format!("\u{feff}{one}\n{one}")).len(), 2);
+    assert_eq!(good(&format!("{{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [{one},\n\t{one}]}}")).len(), 2);
+    let cut = parse(&one.as_bytes()[..one.len() - 2]);
+    assert!(cut.broken && cut.problems[0].found.contains("line 1"), "{:?}", said(&cut));
+}
+
+#[test]
+fn what_says_nothing_is_nothing_and_what_is_no_object_is_an_error() {
+    for text in [
+        "",
+        "\n\n",
+        "# comment\n",
+        "---\n---\n# x\n---\n",
+        "null",
+        "~",
+        "---\n{apiVersion: v1, kind: Namespace, metadata: {name: a}}\n---\n",
+    ] {
+        assert!(parse(text.as_bytes()).problems.is_empty(), "{text:?}");
+    }
+    let manifest = parse(b"hello\n---\n# c\n---\n- 1\n---\nkind: Service\n---\napiVersion: v1\n");
+    let found: Vec<_> = manifest.problems.iter().map(|problem| problem.found.as_str()).collect();
+    assert_eq!(
+        found,
+        [
+            "the document at line 1 is plain text",
+            "the document at line 5 is a list",
+            "the document at line 7 has no `apiVersion`",
+            "the document at line 9 has no `kind`"
+        ]
+    );
+    assert!(!manifest.broken);
+}
+
+#[test]
+fn broken_text_is_one_problem_with_its_line() {
+    for text in ["a: b\n c: d\n", "a: [1, 2\n", "\t\ta: b: c\n", "a: *nowhere\n", "{{ .Values.x }}: {{ y }}\n"] {
+        let manifest = parse(text.as_bytes());
+        assert!(manifest.broken && manifest.problems.len() == 1 && manifest.objects.is_empty(), "{text:?} {:?}", said(&manifest));
+        assert!(manifest.problems[0].found.contains("line "), "{:?}", said(&manifest));
+        assert!(!manifest.problems[0].found.contains('\n'), "{:?}", said(&manifest));
+    }
+    let latin = parse(b"a: b\nc: \xe9\n");
+    assert!(latin.broken && latin.problems[0].found.contains("line 2"));
+}
+
+#[test]
+fn a_repeated_key_costs_its_own_object_alone() {
+    let namespace = "{apiVersion: v1, kind: Namespace, metadata: {name: a}}";
+    let text =
+        format!("{namespace}\n---\napiVersion: v1\nkind: Service\nmetadata: {{name: web}}\nspec:\n  ports:\n  - {{port: 1, port: 2}}\n");
+    let manifest = parse(text.as_bytes());
+    assert_eq!((manifest.objects.len(), manifest.refused.len(), manifest.broken), (1, 1, false), "{:?}", said(&manifest));
+    assert_eq!(manifest.problems[0].place.field.as_deref(), Some("spec.ports[0].port"));
+
+    let json = r#"{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a", "name": "b"}}, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "c"}}]}"#;
+    let manifest = parse(json.as_bytes());
+    assert_eq!((manifest.objects.len(), manifest.refused.len(), manifest.broken), (1, 1, false));
+    assert_eq!(manifest.problems[0].place.field.as_deref(), Some("metadata.name"));
+    assert!(parse(b"{apiVersion: v1, kind: List, items: [], items: []}").broken);
+}
+
+#[test]
+fn yaml_is_typed_as_kubernetes_types_it() {
+    let text = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: &s\n  ports: [{port: 0120}]\n  publishNotReadyAddresses: yes\n";
+    let [Object::Service(service)] = &good(text)[..] else { panic!() };
+    assert_eq!((service.ports[0].port, service.publish_not_ready), (0o120, true));
+}
+
+#[test]
+fn names_are_checked() {
+    for (kind, name) in [("Service", "a.b"), ("Service", "A"), ("Namespace", "a_b"), ("Pod", "-a"), ("Pod", "a..b"), ("Namespace", "a-")] {
+        let spec = if kind == "Service" { ", spec: {clusterIP: None}" } else { "" };
+        let text = format!("{{apiVersion: v1, kind: {kind}, metadata: {{name: '{name}'}}{spec}}}");
+        assert_eq!(fields_wrong(&text), ["metadata.name"], "{kind} {name}");
+    }
+    assert_eq!(fields_wrong("{apiVersion: v1, kind: Pod, metadata: {generateName: a-}}"), ["metadata.name"]);
+    assert_eq!(fields_wrong("{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: a.b}}"), ["metadata.namespace"]);
+    assert!(parse(b"{apiVersion: v1, kind: Pod}").refused.is_empty());
+}
+
+#[test]
+fn nothing_of_a_secret_is_said() {
+    const WORD: &str = "hunter2";
+    let secret = format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\nstringData:\n  password: {WORD}\n");
+    let whole = parse(secret.as_bytes());
+    assert!(whole.problems.is_empty() && whole.skipped["v1/Secret"] == 1);
+    for broken in [
+        format!("{secret}  {WORD}\n"),
+        format!("{secret} {WORD}: a\n"),
+        format!("{secret}{WORD}: *{WORD}\n"),
+        format!("{secret}  ? {{a: {WORD}}}\n  : 1\n"),
+        format!("{secret}  x: \"{WORD}\n"),
+        format!("{secret}  x: !<{WORD}\n"),
+        format!("{{\"kind\": \"Secret\", \"stringData\": {{\"a\": \"{WORD}\" {WORD}}}}}"),
+        format!("{{\"kind\": \"Secret\", \"stringData\": {{\"a\": \"{WORD}\", {WORD}: 1, \"{WORD}\"}}}}"),
+        format!("{secret}  {WORD}: a\n  {WORD}: b\n"),
+        format!("kind: Secret\nmetadata: {WORD}\nstringData: {WORD}\n"),
+        format!("apiVersion: v1\nkind: SecretList\nitems: [{WORD}, {{kind: Secret, data: {WORD}}}]\n"),
+    ] {
+        let manifest = parse(broken.as_bytes());
+        assert!(!format!("{manifest:?}").contains(WORD), "{broken}\n{:?}", said(&manifest));
+    }
+}
+
+#[test]
+fn twenty_thousand_documents_in_one_file_load() {
+    let mut text = String::new();
+    for index in 0..20_000 {
+        text.push_str(&format!("---\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: n{index}\n"));
+    }
+    assert_eq!(good(&text).len(), 20_000);
+}
+
+#[test]
+fn real_manifests_load_without_a_word_about_fields() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/manifests");
+    if !folder.is_dir() {
+        eprintln!("SKIPPED: {} is not there", folder.display());
+        return;
+    }
+    let (mut folders, mut files) = (vec![folder], 0);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json") {
+                files += 1;
+                let manifest = parse(&std::fs::read(&path).unwrap());
+                let bad = |problem: &&Problem| problem.reason == Reason::UnknownField || problem.severity == Severity::Error;
+                let bad: Vec<_> = manifest.problems.iter().filter(bad).map(ToString::to_string).collect();
+                assert!(bad.is_empty() && !manifest.broken, "{}: {bad:#?}", path.display());
+            }
+        }
+    }
+    assert!(files > 10, "only {files} files");
+}
+
+#[test]
+fn the_examples_load_without_a_problem() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/shop");
+    let mut objects = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let manifest = parse(&std::fs::read(&path).unwrap());
+        assert!(manifest.problems.is_empty() && manifest.skipped.is_empty(), "{}: {:?}", path.display(), said(&manifest));
+        objects += manifest.objects.len();
+    }
+    assert!(objects >= 10);
+}

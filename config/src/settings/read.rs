@@ -1,0 +1,209 @@
+//! The keys of `tidegate.yaml`, each with what it accepts.
+//!
+//! All that is wrong is reported at once. A key without a value counts as not given.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use serde_json::{Map, Value};
+
+use super::{AccessLog, ExposureMode, Limits, LogFormat, Settings};
+use crate::manifest::document::Document;
+use crate::problem::{Problem, Reason};
+
+const KEYS: &str = "manifests, http, https, internalHttp, admin, metrics, serviceCidr, internalCidrs, trustedProxies, stateDir, workers, \
+                    log, accessLog, exposure, ingress, limits";
+const LIMITS: &str = "headBytes, headers, headTimeoutMs, idleTimeoutMs, connectTimeoutMs, drainDeadlineMs, idlePerReplica";
+const ADDRESS: &str = "`none`, or ADDRESS:PORT such as `127.0.0.1:8080`";
+/// A day and an hour; longer is more likely a wrong unit than a wish.
+const MOST_MS: u64 = 25 * 3_600_000;
+
+pub(super) fn settings(documents: Vec<Document>) -> Result<Settings, Vec<Problem>> {
+    let mut out = Wrong(Vec::new());
+    let mut settings = Settings::default();
+    for (index, document) in documents.into_iter().enumerate() {
+        if index > 0 {
+            out.add("", "a second document", "one document");
+            break;
+        }
+        for key in &document.repeated {
+            out.add(key, "the key is given twice", "each key once");
+        }
+        match document.value {
+            Value::Object(keys) => top(keys, &mut settings, &mut out),
+            other => out.add("", format!("`{other}`"), "keys and values"),
+        }
+    }
+    if out.0.is_empty() { Ok(settings) } else { Err(out.0) }
+}
+
+/// What is wrong so far.
+struct Wrong(Vec<Problem>);
+
+impl Wrong {
+    fn add(&mut self, key: impl Display, found: impl Into<String>, expected: impl Into<String>) {
+        let key = key.to_string();
+        let problem = Problem::error(Reason::Invalid, found).expected(expected);
+        self.0.push(if key.is_empty() { problem } else { problem.at(key) });
+    }
+
+    fn unknown(&mut self, key: impl Display, known: &str) {
+        let problem = Problem::error(Reason::UnknownField, "an unknown key").at(key.to_string());
+        self.0.push(problem.expected(format!("one of {known}")));
+    }
+}
+
+fn top(keys: Map<String, Value>, to: &mut Settings, out: &mut Wrong) {
+    for (key, value) in keys.into_iter().filter(|(_, value)| !value.is_null()) {
+        match key.as_str() {
+            "manifests" => set(&mut to.manifests, texts(&key, &value, out).map(|list| list.into_iter().map(PathBuf::from).collect())),
+            "http" => set(&mut to.http, listener(&key, &value, out)),
+            "https" => https(&value, out),
+            "internalHttp" => set(&mut to.internal_http, listener(&key, &value, out)),
+            "admin" => set(&mut to.admin, listener(&key, &value, out)),
+            "metrics" => set(&mut to.metrics, listener(&key, &value, out)),
+            "serviceCidr" => set(&mut to.service_cidr, text(&key, &value, out).and_then(|text| cidr(&key, text, out))),
+            "internalCidrs" => set(&mut to.internal_cidrs, cidrs(&key, &value, out)),
+            "trustedProxies" => set(&mut to.trusted_proxies, cidrs(&key, &value, out)),
+            "stateDir" => set(&mut to.state_dir, text(&key, &value, out).map(|path| Some(path.into()))),
+            "workers" => set(&mut to.workers, number(&key, &value, 0..=1024, out).map(|count| count as usize)),
+            "log" => set(&mut to.log, word(&key, &value, &[("text", LogFormat::Text), ("json", LogFormat::Json)], out)),
+            "accessLog" => set(&mut to.access_log, text(&key, &value, out).map(AccessLog::from)),
+            "exposure" => exposure(value, to, out),
+            "ingress" => ingress(value, to, out),
+            "limits" => limits(value, &mut to.limits, out),
+            _ => out.unknown(key, KEYS),
+        }
+    }
+}
+
+fn exposure(value: Value, to: &mut Settings, out: &mut Wrong) {
+    for (key, value) in group("exposure", value, out) {
+        let place = format!("exposure.{key}");
+        let modes = [("standard", ExposureMode::Standard), ("strict", ExposureMode::Strict)];
+        match key.as_str() {
+            "mode" => set(&mut to.exposure_mode, word(&place, &value, &modes, out)),
+            _ => out.unknown(place, "exposure.mode"),
+        }
+    }
+}
+
+fn ingress(value: Value, to: &mut Settings, out: &mut Wrong) {
+    for (key, value) in group("ingress", value, out) {
+        let place = format!("ingress.{key}");
+        match key.as_str() {
+            "classes" => set(&mut to.ingress_classes, texts(&place, &value, out)),
+            _ => out.unknown(place, "ingress.classes"),
+        }
+    }
+}
+
+fn limits(value: Value, to: &mut Limits, out: &mut Wrong) {
+    for (key, value) in group("limits", value, out) {
+        let place = format!("limits.{key}");
+        let mut within = |range| number(&place, &value, range, out);
+        match key.as_str() {
+            "headBytes" => set(&mut to.head_bytes, within(1024..=16 << 20).map(|bytes| bytes as usize)),
+            "headers" => set(&mut to.headers, within(1..=10_000).map(|count| count as usize)),
+            "headTimeoutMs" => set(&mut to.head_timeout_ms, within(1..=MOST_MS)),
+            "idleTimeoutMs" => set(&mut to.idle_timeout_ms, within(1..=MOST_MS)),
+            "connectTimeoutMs" => set(&mut to.connect_timeout_ms, within(1..=MOST_MS)),
+            "drainDeadlineMs" => set(&mut to.drain_deadline_ms, within(0..=MOST_MS)),
+            "idlePerReplica" => set(&mut to.idle_per_replica, within(0..=100_000).map(|count| count as usize)),
+            _ => out.unknown(place, LIMITS),
+        }
+    }
+}
+
+fn set<T>(to: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *to = value;
+    }
+}
+
+/// The keys below `key`, without those that have no value.
+fn group(key: &str, value: Value, out: &mut Wrong) -> impl Iterator<Item = (String, Value)> + use<> {
+    let keys = match value {
+        Value::Object(keys) => keys,
+        other => {
+            out.add(key, format!("`{other}`"), "keys and values below it");
+            Map::new()
+        }
+    };
+    keys.into_iter().filter(|(_, value)| !value.is_null())
+}
+
+fn text<'v>(key: &str, value: &'v Value, out: &mut Wrong) -> Option<&'v str> {
+    let text = value.as_str().filter(|text| !text.is_empty());
+    if text.is_none() {
+        out.add(key, format!("`{value}`"), "text");
+    }
+    text
+}
+
+fn texts(key: &str, value: &Value, out: &mut Wrong) -> Option<Vec<String>> {
+    let Some(list) = value.as_array() else {
+        out.add(key, format!("`{value}`"), "a list");
+        return None;
+    };
+    let read = |(index, value)| text(&format!("{key}[{index}]"), value, out).map(str::to_owned);
+    list.iter().enumerate().map(read).collect::<Vec<_>>().into_iter().collect()
+}
+
+fn word<T: Copy>(key: &str, value: &Value, words: &[(&str, T)], out: &mut Wrong) -> Option<T> {
+    let found = words.iter().find(|(word, _)| value.as_str() == Some(word)).map(|&(_, meaning)| meaning);
+    if found.is_none() {
+        let expected: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+        out.add(key, format!("`{value}`"), expected.join(" or "));
+    }
+    found
+}
+
+fn number(key: &str, value: &Value, range: RangeInclusive<u64>, out: &mut Wrong) -> Option<u64> {
+    let number = value.as_u64().filter(|number| range.contains(number));
+    if number.is_none() {
+        out.add(key, format!("`{value}`"), format!("a whole number, {} to {}", range.start(), range.end()));
+    }
+    number
+}
+
+fn listener(key: &str, value: &Value, out: &mut Wrong) -> Option<Option<SocketAddr>> {
+    match value.as_str() {
+        Some("none") => return Some(None),
+        Some(text) => {
+            if let Ok(address) = SocketAddr::from_str(text) {
+                return Some(Some(address));
+            }
+        }
+        None => {}
+    }
+    out.add(key, format!("`{value}`"), ADDRESS);
+    None
+}
+
+fn https(value: &Value, out: &mut Wrong) {
+    if listener("https", value, out).flatten().is_some() {
+        let problem = Problem::error(Reason::NotServed, format!("`{value}`; TLS is not served yet")).at("https");
+        out.0.push(problem.expected("`none`").fix("remove the key"));
+    }
+}
+
+fn cidrs(key: &str, value: &Value, out: &mut Wrong) -> Option<Vec<IpNet>> {
+    let list = texts(key, value, out)?;
+    let read = |(index, text): (usize, &String)| cidr(&format!("{key}[{index}]"), text, out);
+    list.iter().enumerate().map(read).collect::<Vec<_>>().into_iter().collect()
+}
+
+/// Host bits are refused: `10.1.2.3/8` is more often a slip than ten million addresses.
+fn cidr(key: &str, text: &str, out: &mut Wrong) -> Option<IpNet> {
+    match IpNet::from_str(text) {
+        Ok(net) if net.trunc() == net => return Some(net),
+        Ok(net) => out.add(key, format!("`{text}`"), format!("`{}`: no bits set behind the prefix", net.trunc())),
+        Err(_) => out.add(key, format!("`{text}`"), "a CIDR such as `10.0.0.0/8` (one address: `/32`, or `/128` for IPv6)"),
+    }
+    None
+}

@@ -1,0 +1,131 @@
+use super::*;
+use crate::problem::Reason;
+
+fn wrong(text: &str) -> Vec<(String, Reason)> {
+    let problems = Settings::parse(text).expect_err(text);
+    problems.into_iter().map(|problem| (problem.place.field.unwrap_or_default(), problem.reason)).collect()
+}
+
+#[test]
+fn nothing_said_means_the_defaults() {
+    for text in ["", "# only a comment\n", "---\n", "http:\nlimits:\n", "{}"] {
+        assert_eq!(Settings::parse(text), Ok(Settings::default()), "{text:?}");
+    }
+}
+
+#[test]
+fn each_key_sets_its_setting() {
+    let text = "
+manifests: [a, b/c.yaml]
+http: 127.0.0.1:0
+https: none
+internalHttp: '[::1]:81'
+admin: none
+metrics: 127.0.0.1:9902
+serviceCidr: 127.97.0.0/16
+internalCidrs: [10.0.0.0/8]
+trustedProxies: [192.0.2.1/32, 2001:db8::/32]
+stateDir: /var/lib/tidegate
+workers: 3
+log: json
+accessLog: none
+exposure: {mode: strict}
+ingress: {classes: [nginx]}
+limits:
+  headBytes: 4096
+  headers: 10
+  headTimeoutMs: 1
+  idleTimeoutMs: 2
+  connectTimeoutMs: 3
+  drainDeadlineMs: 4
+  idlePerReplica: 5
+";
+    let net = |text: &str| text.parse::<IpNet>().unwrap();
+    let expected = Settings {
+        manifests: vec!["a".into(), "b/c.yaml".into()],
+        http: Some("127.0.0.1:0".parse().unwrap()),
+        internal_http: Some("[::1]:81".parse().unwrap()),
+        admin: None,
+        metrics: Some("127.0.0.1:9902".parse().unwrap()),
+        service_cidr: net("127.97.0.0/16"),
+        internal_cidrs: vec![net("10.0.0.0/8")],
+        trusted_proxies: vec![net("192.0.2.1/32"), net("2001:db8::/32")],
+        state_dir: Some("/var/lib/tidegate".into()),
+        workers: 3,
+        log: LogFormat::Json,
+        access_log: AccessLog::None,
+        exposure_mode: ExposureMode::Strict,
+        ingress_classes: vec!["nginx".into()],
+        limits: Limits {
+            head_bytes: 4096,
+            headers: 10,
+            head_timeout_ms: 1,
+            idle_timeout_ms: 2,
+            connect_timeout_ms: 3,
+            drain_deadline_ms: 4,
+            idle_per_replica: 5,
+        },
+    };
+    assert_eq!(Settings::parse(text), Ok(expected));
+}
+
+#[test]
+fn the_access_log_is_a_path_a_dash_or_none() {
+    assert_eq!(AccessLog::from("-"), AccessLog::Stdout);
+    assert_eq!(AccessLog::from("none"), AccessLog::None);
+    assert_eq!(AccessLog::from("a.log"), AccessLog::File("a.log".into()));
+    assert_eq!(Settings::parse("accessLog: '-'").unwrap().access_log, AccessLog::Stdout);
+}
+
+#[test]
+fn each_wrong_value_names_its_key() {
+    for (text, key) in [
+        ("manifests: folder", "manifests"),
+        ("manifests: [a, 1]", "manifests[1]"),
+        ("http: 8080", "http"),
+        ("http: localhost:80", "http"),
+        ("admin: off", "admin"),
+        ("internalHttp: None", "internalHttp"),
+        ("metrics: 1.2.3.4", "metrics"),
+        ("serviceCidr: 10.0.0.1/8", "serviceCidr"),
+        ("serviceCidr: 10.0.0.1", "serviceCidr"),
+        ("internalCidrs: 10.0.0.0/8", "internalCidrs"),
+        ("trustedProxies: [10.0.0.0/8, x]", "trustedProxies[1]"),
+        ("stateDir: 1", "stateDir"),
+        ("workers: -1", "workers"),
+        ("workers: many", "workers"),
+        ("log: xml", "log"),
+        ("accessLog: 1", "accessLog"),
+        ("exposure: strict", "exposure"),
+        ("exposure: {mode: Strict}", "exposure.mode"),
+        ("ingress: {classes: nginx}", "ingress.classes"),
+        ("limits: 1", "limits"),
+        ("limits: {headBytes: 1}", "limits.headBytes"),
+        ("limits: {headers: 0}", "limits.headers"),
+        ("limits: {headTimeoutMs: 0}", "limits.headTimeoutMs"),
+        ("limits: {idleTimeoutMs: 1s}", "limits.idleTimeoutMs"),
+        ("limits: {connectTimeoutMs: 0}", "limits.connectTimeoutMs"),
+        ("limits: {drainDeadlineMs: -1}", "limits.drainDeadlineMs"),
+        ("limits: {idlePerReplica: 1.5}", "limits.idlePerReplica"),
+        ("http: none\nhttp: none", "http"),
+        ("- http", ""),
+        ("a: b\n c: d", ""),
+    ] {
+        assert_eq!(wrong(text), [(key.to_owned(), Reason::Invalid)], "{text}");
+    }
+}
+
+#[test]
+fn https_with_an_address_says_that_tls_is_not_served() {
+    assert_eq!(wrong("https: 0.0.0.0:8443"), [("https".to_owned(), Reason::NotServed)]);
+}
+
+#[test]
+fn all_that_is_wrong_is_said_at_once() {
+    let found = wrong("htp: none\nworkers: x\nexposure: {modus: strict}\nlimits: {head: 1, headers: 0}\ningress: {class: a}\n");
+    let unknown = |key: &str| (key.to_owned(), Reason::UnknownField);
+    for key in ["htp", "exposure.modus", "limits.head", "ingress.class"] {
+        assert!(found.contains(&unknown(key)), "{key} in {found:?}");
+    }
+    assert_eq!(found.len(), 6);
+}

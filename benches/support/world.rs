@@ -1,0 +1,110 @@
+//! Worlds of any size: services, pods and Ingresses, as typed objects and as files.
+
+use std::fmt::Write as _;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::sync::Arc;
+
+use config::manifest::Manifest;
+use config::object::{ClusterIp, Labels, Meta, Object, Pod, PortRef, Protocol, Service, ServicePort, ServiceType};
+use registry::event::{Change, Content, Origin};
+
+/// Port of every service and pod: high, so that no privilege is needed.
+pub const PORT: u16 = 18080;
+/// Services of the files are spread over this many namespaces.
+const NAMESPACES: usize = 100;
+
+/// Namespace of service `index`.
+pub fn namespace(index: usize) -> String {
+    format!("team-{:02}", index % NAMESPACES)
+}
+
+/// An address in 10.0.0.0/8 for pod number `index`.
+pub fn pod_ip(index: usize) -> Ipv4Addr {
+    Ipv4Addr::from(0x0a00_0000 + index as u32 + 1)
+}
+
+fn meta(namespace: &str, name: &str, labels: Labels) -> Meta {
+    Meta { namespace: namespace.into(), name: name.into(), labels, ..Meta::default() }
+}
+
+fn app(index: usize) -> Labels {
+    [("app".into(), format!("s{index}").into())].into()
+}
+
+/// Service number `index`, whose pods are labelled `app: s{index}`.
+pub fn service(index: usize) -> Object {
+    Object::Service(Service {
+        meta: meta(&namespace(index), &format!("s{index}"), Labels::new()),
+        service_type: ServiceType::ClusterIp,
+        cluster_ip: ClusterIp::Headless,
+        selector: Some(app(index)),
+        ports: vec![ServicePort {
+            name: "".into(),
+            port: PORT,
+            target_port: PortRef::Number(PORT),
+            protocol: Protocol::Tcp,
+            app_protocol: None,
+            node_port: None,
+        }],
+        publish_not_ready: false,
+        external_ips: Vec::new(),
+        unknown_fields: Vec::new(),
+    })
+}
+
+/// A pod of service `of`.
+pub fn pod(of: usize, name: &str, ip: Ipv4Addr, ready: bool) -> Object {
+    Object::Pod(Pod {
+        meta: Meta { uid: Some(format!("uid-{name}-{ip}").into()), ..meta(&namespace(of), name, app(of)) },
+        ips: vec![IpAddr::V4(ip)],
+        finished: false,
+        ready,
+        ports: Vec::new(),
+    })
+}
+
+/// One origin that says just this.
+pub fn change(origin: &str, objects: Vec<Object>) -> Change {
+    let origin: Origin = Arc::from(Path::new(origin));
+    Change { origin, content: Content::Manifest(Manifest { objects, ..Manifest::default() }) }
+}
+
+/// YAML of one pod of service `of`.
+pub fn pod_yaml(of: usize, name: &str, ip: Ipv4Addr) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  namespace: {}\n  uid: uid-{name}-{ip}\n  labels: {{ app: s{of} }}\n\
+         spec:\n  containers: [{{ name: app, image: app }}]\n\
+         status:\n  phase: Running\n  podIP: {ip}\n  conditions: [{{ type: Ready, status: \"True\" }}]\n",
+        namespace(of)
+    )
+}
+
+fn service_yaml(index: usize, out: &mut String) -> std::fmt::Result {
+    write!(
+        out,
+        "apiVersion: v1\nkind: Service\nmetadata:\n  name: s{index}\n  namespace: {space}\nspec:\n  selector: {{ app: s{index} }}\n  ports: [{{ port: {PORT} }}]\n\
+         ---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: s{index}\n  namespace: {space}\nspec:\n  ingressClassName: tidegate\n  rules:\n    - host: s{index}.example.com\n      http:\n        paths:\n          - path: /\n            pathType: Prefix\n            backend: {{ service: {{ name: s{index}, port: {{ number: {PORT} }} }} }}\n---\n",
+        space = namespace(index)
+    )
+}
+
+/// Writes `services` Services, each with an Ingress of one host and one pod, a hundred to a file; returns the bytes written.
+///
+/// # Errors
+/// What the file system says.
+pub fn write(folder: &Path, services: usize) -> io::Result<usize> {
+    let mut bytes = 0;
+    for first in (0..services).step_by(100) {
+        let mut text = String::new();
+        for index in first..services.min(first + 100) {
+            service_yaml(index, &mut text).map_err(io::Error::other)?;
+            text.push_str(&pod_yaml(index, &format!("s{index}-0"), pod_ip(index)));
+            text.push_str("---\n");
+        }
+        bytes += text.len();
+        std::fs::write(folder.join(format!("part-{first:06}.yaml")), text)?;
+    }
+    Ok(bytes)
+}

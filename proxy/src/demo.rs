@@ -1,0 +1,146 @@
+//! `tidegate demo`: the main job in one process, with a verdict.
+//!
+//! Replicas that die and come back on new addresses, load through the ingress and through a virtual IP, and a stranger outside who
+//! tries every trick of [`crate::tricks`]. Everything is on loopback, needs no privileges, and is gone afterwards. The proxy is the
+//! very one that `tidegate run` starts; it learns of each change from files in a folder, as in real life, and is told nothing else.
+
+mod load;
+mod outsider;
+mod replica;
+mod screen;
+mod story;
+mod world;
+
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::settings::{AccessLog, Settings};
+use registry::route::Action;
+use registry::snapshot::Snapshot;
+use tokio::sync::watch;
+
+use crate::cli::DemoArgs;
+use crate::server::{self, Running};
+use crate::tricks::Scene;
+
+use load::Tally;
+use outsider::Attempts;
+use screen::{Screen, Verdict};
+use story::Story;
+use world::{DB, Folder, LEAK_HOST, Ports, World};
+
+/// What only the database says, and nobody outside may ever read.
+const SECRET: &str = "the-word-is-mangrove";
+/// The proxy must be ready within this.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// Runs the demo; fails when the verdict does.
+pub fn run(args: DemoArgs) -> ExitCode {
+    match play(&args) {
+        Ok(verdict) if verdict.good() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("tidegate demo: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn play(args: &DemoArgs) -> io::Result<Verdict> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let screen = Screen::new(args.seconds, args.forever);
+    let folder = Folder::new()?;
+    let ports = Ports::choose()?;
+    let world = runtime.block_on(async { World::build(folder, ports) })?;
+    let running = server::start(settings(&world)).map_err(|problem| io::Error::other(problem.to_string()))?;
+    if !running.wait_ready(READY_WITHIN) {
+        return Err(io::Error::other(format!("the proxy was not ready within {} s", READY_WITHIN.as_secs())));
+    }
+    let verdict = runtime.block_on(act(args, &screen, world, &running));
+    drop(runtime);
+    running.stop();
+    let verdict = verdict?;
+    screen.verdict(&verdict);
+    Ok(verdict)
+}
+
+fn settings(world: &World) -> Settings {
+    let loopback = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+    Settings {
+        manifests: vec![world.folder.manifests()],
+        state_dir: Some(world.folder.state()),
+        http: loopback,
+        internal_http: loopback,
+        admin: loopback,
+        service_cidr: world.ports.service_cidr,
+        access_log: AccessLog::None,
+        ..Settings::default()
+    }
+}
+
+/// Load, replacements and tricks side by side, until the time is over or Ctrl-C.
+async fn act(args: &DemoArgs, screen: &Screen, world: World, running: &Running) -> io::Result<Verdict> {
+    let snapshots = running.snapshots();
+    let scene = scene(&world, running, &snapshots)?;
+    introduce(screen, &scene, &snapshots.borrow());
+    let tally = Arc::new(Tally::default());
+    let attempts = Arc::new(Attempts::new(scene.clone(), args.seconds));
+    let clients = load::start(&scene, &tally);
+    let stranger = tokio::spawn(attempts.clone().keep_trying(args.forever));
+    let mut story = Story::new(world, snapshots, tally.clone(), attempts.clone());
+    let over = async {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(args.seconds)), if !args.forever => Ok(false),
+            stopped = tokio::signal::ctrl_c() => stopped.map(|()| true),
+        }
+    };
+    let interrupted = story.tell(screen, running, over).await??;
+    if interrupted {
+        stranger.abort();
+    } else {
+        let _ = stranger.await; // a panic in it shows as tricks that were not tried
+    }
+    tally.stop();
+    for client in clients {
+        let _ = client.await; // likewise, as requests that were not counted
+    }
+    Ok(Verdict::of(&tally, &attempts, story.replaced(), interrupted))
+}
+
+/// Where the tricks are tried, as the running proxy says.
+fn scene(world: &World, running: &Running, snapshots: &watch::Receiver<Arc<Snapshot>>) -> io::Result<Scene> {
+    let address = |listener: &str| running.address(listener).ok_or_else(|| io::Error::other(format!("listener {listener} is not bound")));
+    let snapshot = snapshots.borrow();
+    let is_db = |name: &registry::snapshot::PortName| &*name.service.name == DB.name && &*name.service.namespace == DB.namespace;
+    let vip = snapshot.vips.iter().find(|(_, port)| is_db(&port.name)).map(|(address, _)| *address);
+    Ok(Scene {
+        external_host: world::SHOP.host.to_owned(),
+        external: address("http")?,
+        sealed_service: DB.name.to_owned(),
+        sealed_namespace: DB.namespace.to_owned(),
+        sealed_host: LEAK_HOST.to_owned(),
+        internal_host: DB.host.to_owned(),
+        vip: vip.ok_or_else(|| io::Error::other("the database has no virtual IP"))?,
+        replica: world.address_of(&DB).ok_or_else(|| io::Error::other("the database has no replica"))?,
+        admin: address("admin")?,
+    })
+}
+
+fn introduce(screen: &Screen, scene: &Scene, snapshot: &Snapshot) {
+    let port = scene.external.port();
+    for app in [&world::SHOP, &world::API] {
+        screen.say("outside", &format!("http://{}:{port}/ leads to Service {}/{}", app.host, app.namespace, app.name));
+    }
+    screen.say("inside", &format!("{} is Service {}/{}; its namespace is sealed", scene.vip, DB.namespace, DB.name));
+    for route in snapshot.external.refused.routes() {
+        if let Action::Refused(why) = &route.action {
+            screen.say("refused", &format!("{} asked for {}: {why}", route.owner, route.host));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! What the demo shows: short lines with the time, a live picture below them on a terminal, and the verdict.
+
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::load::Tally;
+use super::outsider::{Attempts, Log};
+use super::story::Replaced;
+use crate::tricks::TRICKS;
+
+/// Where lines go.
+pub(super) struct Screen {
+    began: Instant,
+    /// Only on a terminal.
+    live: Option<ProgressBar>,
+}
+
+impl Screen {
+    /// Says how long it will take.
+    pub(super) fn new(seconds: u64, forever: bool) -> Screen {
+        let live = std::io::stdout().is_terminal().then(|| {
+            let bar = ProgressBar::new_spinner();
+            bar.set_style(ProgressStyle::default_spinner());
+            bar.enable_steady_tick(Duration::from_millis(100));
+            bar
+        });
+        let screen = Screen { began: Instant::now(), live };
+        let time = if forever { "until Ctrl-C".to_owned() } else { format!("for {seconds} s") };
+        screen.line(&format!("tidegate demo: nine replicas, one proxy and one stranger in one process, {time}\n"));
+        screen
+    }
+
+    /// One line of what happens.
+    pub(super) fn say(&self, word: &str, text: &str) {
+        self.line(&format!("{:6.1}s  {word:<8} {text}", self.began.elapsed().as_secs_f64()));
+    }
+
+    /// The live picture.
+    pub(super) fn live(&self, tally: &Tally, alive: usize) {
+        let Some(bar) = &self.live else { return };
+        let requests = tally.ingress.requests.load(Relaxed) + tally.vip.requests.load(Relaxed);
+        let rate = requests as f64 / self.began.elapsed().as_secs_f64().max(0.1);
+        let failures = tally.failures();
+        bar.set_message(format!("{} requests, {rate:.0} per second, {failures} failures, {alive} replicas alive", grouped(requests)));
+    }
+
+    /// The end.
+    pub(super) fn verdict(&self, verdict: &Verdict) {
+        if let Some(bar) = &self.live {
+            bar.finish_and_clear();
+        }
+        for line in verdict.lines() {
+            self.line(&line);
+        }
+    }
+
+    fn line(&self, text: &str) {
+        match &self.live {
+            Some(bar) if !bar.is_finished() => bar.println(text),
+            _ => {
+                let _ = writeln!(std::io::stdout(), "{text}"); // a reader that has gone is no failure of the demo
+            }
+        }
+    }
+}
+
+/// What the demo found.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    requests: u64,
+    failures: u64,
+    slowest: Duration,
+    sessions: u64,
+    session_failures: u64,
+    reasons: Vec<String>,
+    replaced: Replaced,
+    log: Log,
+    interrupted: bool,
+}
+
+impl Verdict {
+    /// Of all that was counted.
+    pub(super) fn of(tally: &Tally, attempts: &Attempts, replaced: Replaced, interrupted: bool) -> Verdict {
+        Verdict {
+            requests: tally.ingress.requests.load(Relaxed),
+            failures: tally.ingress.failures.load(Relaxed),
+            slowest: tally.ingress.slowest(),
+            sessions: tally.vip.requests.load(Relaxed),
+            session_failures: tally.vip.failures.load(Relaxed),
+            reasons: tally.reasons(),
+            replaced,
+            log: attempts.log(),
+            interrupted,
+        }
+    }
+
+    /// Nothing failed, nothing got in, and there was something to fail and to get in.
+    pub(super) fn good(&self) -> bool {
+        let served = self.requests > 0 && self.sessions > 0 && self.failures + self.session_failures == 0;
+        let tried = self.interrupted || self.log.tried.len() == TRICKS.len();
+        served && tried && self.log.broken.is_empty() && self.log.refused == self.log.forbidden
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let Replaced { crashed, finished, slowest } = self.replaced;
+        let log = &self.log;
+        let mut lines = vec![
+            String::new(),
+            format!("verdict: {}", if self.good() { "good" } else { "BAD" }),
+            format!(
+                "  requests to the sites       {:>8}   {} failures, the slowest took {:.0?}",
+                grouped(self.requests),
+                self.failures,
+                self.slowest
+            ),
+            format!("  sessions with the database  {:>8}   {} failures", grouped(self.sessions), self.session_failures),
+            format!(
+                "  replicas replaced           {:>8}   {crashed} crashed, {finished} left in good order; workers knew in {} ms at most",
+                crashed + finished,
+                slowest.as_millis()
+            ),
+            format!("  tricks tried from outside   {:>8}   of {}", log.tried.len(), TRICKS.len()),
+            format!(
+                "  forbidden attempts refused  {:>8}   of {}; {} more named the public site and saw nothing else",
+                log.refused, log.forbidden, log.harmless
+            ),
+        ];
+        lines.extend(self.reasons.iter().map(|reason| format!("  failure: {reason}")));
+        lines.extend(log.broken.iter().map(|broken| format!("  got in:  {broken}")));
+        lines
+    }
+}
+
+/// With a comma between thousands.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}

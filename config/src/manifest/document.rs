@@ -36,7 +36,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Vec<Document>, Problem> {
             .fix("save the file as UTF-8")
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if text.trim_start().starts_with(['{', '[']) {
+    let start = text.trim_start();
+    if start.starts_with(['{', '[']) && !start.starts_with("{{") {
         // JSON first: it is faster, and values may follow each other without a separator. YAML flow style looks alike.
         return json(text).or_else(|error| yaml(text).map_err(|_| json_problem(&error)));
     }

@@ -427,6 +427,8 @@ fn broken_text_is_one_problem_with_its_line() {
         assert!(manifest.problems[0].found.contains("line "), "{:?}", said(&manifest));
         assert!(!manifest.problems[0].found.contains('\n'), "{:?}", said(&manifest));
     }
+    let template = parse(b"{{- if .Values.x }}\nkind: Service\n{{- end }}\n");
+    assert!(template.problems[0].fix.as_deref().is_some_and(|fix| fix.contains("helm template")), "{:?}", said(&template));
     let latin = parse(b"a: b\nc: \xe9\n");
     assert!(latin.broken && latin.problems[0].found.contains("line 2"));
 }

@@ -3,14 +3,19 @@
 //! Reads [`registry::snapshot::Snapshot`] and never sees Kubernetes or Docker types. One request's way is told in
 //! docs/ARCHITECTURE.md, and so is the hot path law that every file here keeps.
 
+pub mod access_log;
 pub mod balance;
 pub mod buffer;
 pub mod clock;
 pub mod deadline;
+pub mod explain;
+pub mod http;
 pub mod listener;
 pub mod picture;
 pub mod pool;
 pub mod reason;
 pub mod stats;
+pub mod tcp;
 pub mod tricks;
 pub mod upstream;
+pub mod worker;

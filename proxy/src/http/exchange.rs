@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::host::{self, HostBuf};
 use registry::snapshot::{Endpoint, EndpointId, Service};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -55,8 +54,8 @@ pub(super) struct Exchange {
     out: Vec<u8>,
     /// Bytes of the input after the head that are in `out`.
     body_in_out: usize,
-    host: HostBuf,
-    host_length: usize,
+    /// Made for the request; used when the client gave none.
+    pub(super) request_id: [u8; 32],
     /// Times that it was sent, or tried to be.
     pub(super) attempts: u32,
     /// Where it was sent last.
@@ -86,24 +85,13 @@ enum Unsent {
 /// Serves the request whose head is the first `head_length` bytes of the input.
 pub(super) async fn run(connection: &mut Connection, head_length: usize) -> Turn {
     let began_us = now_us();
-    let mut host = [0; host::MAX_HOST];
-    let authority = connection.head.authority().map_or(&[][..], |span| span.of(connection.input.filled()));
-    let host_length = match host::normalise(authority, &mut host) {
-        Ok(host) => host.len(),
-        Err(_) if authority.is_empty() => 0, // HTTP/1.0 without Host: only rules for every host
-        Err(_) => {
-            respond::refuse_head(connection, Reason::BadRequest, None).await;
-            return Turn::Linger;
-        }
-    };
     let mut exchange = Exchange {
         began_us,
         head_length,
         body: BodyReader::new(connection.head.framing()),
         out: connection.worker.buffers.take_out(),
         body_in_out: 0,
-        host,
-        host_length,
+        request_id: hex(connection.worker.rng.borrow_mut().u128(..)),
         attempts: 0,
         upstream: None,
         service: None,
@@ -125,9 +113,13 @@ impl Exchange {
         let bytes = connection.input.filled();
         let (head, rest) = bytes.split_at(self.head_length);
         let host = connection.head.authority().map_or(&[][..], |span| span.of(head));
-        let id = connection.worker.rng.borrow_mut().u128(..);
-        let forward =
-            Forward { client: connection.peer.ip().to_canonical(), https: false, host, trusted: connection.trusted, request_id: &hex(id) };
+        let forward = Forward {
+            client: connection.peer.ip().to_canonical(),
+            https: false,
+            host,
+            trusted: connection.trusted,
+            request_id: &self.request_id,
+        };
         write_request(&connection.head, head, &forward, &mut self.out);
         let count = self.body.advance(rest).map_err(|_| ())?;
         self.out.extend_from_slice(&rest[..count]);
@@ -210,7 +202,7 @@ impl Exchange {
         let path = connection.head.path().of(connection.input.filled());
         // The reader let only visible ASCII pass.
         let path = std::str::from_utf8(path).unwrap_or("/");
-        match decide(plane, self.host(), path) {
+        match decide(plane, connection.head.host(), path) {
             Decision::Forward { service, .. } => {
                 let mut rng = connection.worker.rng.borrow_mut();
                 match balance::pick(&service.endpoints, tried, By::Latency, now_us(), &mut rng) {
@@ -219,7 +211,9 @@ impl Exchange {
                 }
             }
             Decision::NoEndpoint { .. } => Err(Unsent::Refused(Reason::NoEndpoint, None)),
-            Decision::NoRoute(_) => Err(Unsent::Refused(Reason::NoRoute, respond::why_refused(connection, plane, self.host(), path))),
+            Decision::NoRoute(_) => {
+                Err(Unsent::Refused(Reason::NoRoute, respond::why_refused(connection, plane, connection.head.host(), path)))
+            }
         }
     }
 
@@ -293,11 +287,6 @@ impl Exchange {
     /// Whether the client's connection can go on after an answer, as far as the request is concerned.
     pub(super) fn may_go_on(&self, connection: &Connection) -> bool {
         connection.head.keep_alive() && self.body.done() && !connection.worker.draining.get()
-    }
-
-    /// The host that was asked for, normalised; empty when none was.
-    pub(super) fn host(&self) -> &str {
-        std::str::from_utf8(&self.host[..self.host_length]).unwrap_or_default() // it was made from a str
     }
 
     /// The path, without query.

@@ -1,0 +1,122 @@
+//! Answers of our own, and what is counted and logged of every request.
+//!
+//! Invariant: each answer that no replica gave has one [`Reason`], in the log and in the counters; internal peers also get it as a
+//! header, outside nobody does. Why exposure was refused is told to the operator alone.
+
+use std::sync::Arc;
+
+use config::exposure::Exposure;
+use registry::snapshot::Plane;
+
+use super::decide;
+use super::exchange::Exchange;
+use super::head::{HeadError, Method};
+use super::relay::Relayed;
+use super::serve::Connection;
+use super::write::{phrase, request_id, write_own};
+use crate::access_log::AccessLine;
+use crate::clock::now_us;
+use crate::reason::Reason;
+use crate::stats::plane;
+
+/// Refuses what is not a whole request; the connection ends after it.
+pub(super) async fn refuse_head(connection: &mut Connection, reason: Reason, why: Option<HeadError>) {
+    connection.worker.counts.worker().refused(connection.listener.exposure, reason);
+    let mut out = connection.worker.buffers.take_out();
+    own(connection, reason, true, false, &mut out);
+    let sent = send(connection, &out).await;
+    if let Some(log) = &connection.worker.access {
+        let why = why.map(|why| why.to_string()); // the log is on, and a bad head is no hot path
+        log.write(&AccessLine {
+            exposure: connection.listener.exposure,
+            client: connection.peer.ip(),
+            method: b"",
+            host: b"",
+            path: b"",
+            status: reason.status(),
+            bytes: sent,
+            duration_us: 0,
+            service: None,
+            endpoint: None,
+            attempts: 0,
+            request_id: b"",
+            reason: Some(reason),
+            note: why.as_deref(),
+        });
+    }
+    connection.worker.buffers.give_out(out);
+}
+
+/// Refuses a request. True when the connection can go on.
+pub(super) async fn refuse(connection: &mut Connection, exchange: &Exchange, reason: Reason, note: Option<Arc<str>>) -> bool {
+    let keep = exchange.may_go_on(connection);
+    connection.worker.counts.worker().refused(connection.listener.exposure, reason);
+    if note.is_some() {
+        connection.worker.counts.worker().not_exposed[plane(connection.listener.exposure)].add(1);
+    }
+    if let Some(met) = &exchange.service {
+        met.answered(reason.status(), now_us().saturating_sub(exchange.began_us));
+    }
+    let mut out = connection.worker.buffers.take_out();
+    own(connection, reason, !keep, connection.head.method() == Method::Head, &mut out);
+    let sent = send(connection, &out).await;
+    connection.worker.buffers.give_out(out);
+    log(connection, exchange, reason.status(), sent, Some(reason), note.as_deref());
+    keep && sent > 0
+}
+
+/// An answer that a replica gave, whole.
+pub(super) fn log_answer(connection: &Connection, exchange: &Exchange, relayed: &Relayed) {
+    log(connection, exchange, relayed.status, relayed.bytes, None, None);
+}
+
+/// An answer that was begun and could not be finished.
+pub(super) fn log_cut(connection: &Connection, exchange: &Exchange, reason: Reason) {
+    connection.worker.counts.worker().refused(connection.listener.exposure, reason);
+    log(connection, exchange, reason.status(), 0, Some(reason), Some("cut: the answer had begun"));
+}
+
+/// Why exposure was refused to the rule that would have taken the request, if there is one.
+pub(super) fn why_refused(connection: &Connection, plane: &Plane, host: &str, path: &str) -> Option<Arc<str>> {
+    match connection.listener.exposure {
+        Exposure::External => decide::refused_exposure(plane, host, path).cloned(),
+        Exposure::Internal => None,
+    }
+}
+
+fn log(connection: &Connection, exchange: &Exchange, status: u16, bytes: u64, reason: Option<Reason>, note: Option<&str>) {
+    let Some(log) = &connection.worker.access else { return };
+    let input = connection.input.filled();
+    let head = &connection.head;
+    log.write(&AccessLine {
+        exposure: connection.listener.exposure,
+        client: connection.peer.ip(),
+        method: head.method_span().of(input),
+        host: head.host().as_bytes(),
+        path: exchange.path(connection),
+        status,
+        bytes,
+        duration_us: now_us().saturating_sub(exchange.began_us),
+        service: exchange.service.as_ref().map(|met| &met.name),
+        endpoint: exchange.upstream,
+        attempts: exchange.attempts,
+        request_id: request_id(head, input, &exchange.request_id),
+        reason,
+        note,
+    });
+}
+
+fn own(connection: &Connection, reason: Reason, close: bool, head_only: bool, out: &mut Vec<u8>) {
+    let tell = (connection.listener.exposure == Exposure::Internal).then_some(reason.as_str());
+    let date = connection.worker.date.borrow();
+    write_own(reason.status(), phrase(reason.status()), tell, close, head_only, date.as_bytes(), out);
+}
+
+/// Bytes that the client took.
+async fn send(connection: &mut Connection, out: &[u8]) -> u64 {
+    use tokio::io::AsyncWriteExt;
+    connection.writing.set(connection.worker.limits.idle_timeout_ms);
+    let sent = connection.writing.guard(connection.stream.write_all(out)).await;
+    connection.writing.clear();
+    if matches!(sent, Ok(Ok(()))) { out.len() as u64 } else { 0 }
+}

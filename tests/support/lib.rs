@@ -1,1 +1,19 @@
-//! Support for the tests.
+//! What the end-to-end tests share: the real binary, honest fakes of replicas, and a client that sends exact bytes.
+//!
+//! Invariant: every test has its own loopback addresses ([`net::Net`]), folder and process, so tests run side by side. A thing
+//! that a test waits for is awaited with a deadline ([`wait`]); nothing here retries a request, since that would hide a failure.
+
+pub mod client;
+pub mod command;
+pub mod objects;
+pub mod net;
+pub mod replica;
+pub mod tidegate;
+pub mod wait;
+
+pub use client::{Client, Response};
+pub use command::{Finished, command};
+pub use net::Net;
+pub use replica::{Behaviour, Replica};
+pub use tidegate::{Setup, Tidegate};
+pub use wait::await_until;

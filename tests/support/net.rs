@@ -1,0 +1,69 @@
+//! Loopback addresses that one test has for itself, also among test processes that run at once.
+
+use std::fs::{self, File};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// 127.(100..150).x.0/24 for virtual addresses, and the /24 fifty above it for replicas.
+const NETS: u16 = 50 * 256;
+
+/// One test's addresses. They are free again when it is dropped.
+#[derive(Debug)]
+pub struct Net {
+    number: u16,
+    next: AtomicU8,
+    _lock: File,
+}
+
+impl Net {
+    /// Takes addresses that nobody else has.
+    ///
+    /// # Panics
+    /// When there are none, or the temporary folder cannot be written.
+    pub fn take() -> Net {
+        let folder = std::env::temp_dir().join("tidegate-test-nets");
+        fs::create_dir_all(&folder).expect("the temporary folder can be written");
+        let start = (std::process::id().wrapping_mul(97) % u32::from(NETS)) as u16;
+        for step in 0..NETS {
+            let number = (start + step) % NETS;
+            let lock = File::options().create(true).append(true).open(folder.join(number.to_string()));
+            let lock = lock.expect("the temporary folder can be written");
+            if lock.try_lock().is_ok() {
+                return Net { number, next: AtomicU8::new(1), _lock: lock };
+            }
+        }
+        panic!("all {NETS} nets are taken");
+    }
+
+    /// What `--service-cidr` gets.
+    pub fn service_cidr(&self) -> String {
+        format!("{}/24", self.vip(0))
+    }
+
+    /// An address for a `clusterIP`.
+    pub fn vip(&self, last: u8) -> Ipv4Addr {
+        let [high, low] = self.number.to_be_bytes();
+        Ipv4Addr::new(127, 100 + high, low, last)
+    }
+
+    /// The next address for a replica.
+    pub fn replica_ip(&self) -> IpAddr {
+        self.pod_ip(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The replica address that ends in `last`.
+    pub fn pod_ip(&self, last: u8) -> IpAddr {
+        let [high, low] = self.number.to_be_bytes();
+        IpAddr::V4(Ipv4Addr::new(127, 150 + high, low, last))
+    }
+
+    /// A port that replicas and virtual addresses of this net may use on their own addresses: below the ephemeral range.
+    pub fn port(&self) -> u16 {
+        12_000 + self.number
+    }
+
+    /// `vip(last)` with [`Net::port`].
+    pub fn vip_address(&self, last: u8) -> SocketAddr {
+        SocketAddr::from((self.vip(last), self.port()))
+    }
+}

@@ -35,6 +35,8 @@ const WORK: Duration = Duration::from_millis(1);
 const WORK_SPREAD: Duration = Duration::from_millis(3);
 /// An accept queue that gives nothing for this long is empty.
 const QUEUE_EMPTY: Duration = Duration::from_millis(2);
+/// Whoever connected just before the replica was told to finish may still ask for one thing within this.
+const FIRST_REQUEST: Duration = Duration::from_millis(100);
 /// Largest request that an app of the demo reads.
 const REQUEST_LIMIT: usize = 64 * 1024;
 
@@ -106,6 +108,14 @@ async fn told(orders: &mut watch::Receiver<Option<End>>) -> End {
     orders.wait_for(Option::is_some).await.ok().and_then(|order| *order).unwrap_or(End::Reset)
 }
 
+/// Resolves when a connection that asks for nothing should end.
+async fn leaves(orders: &mut watch::Receiver<Option<End>>, patience: Duration) {
+    told(orders).await;
+    if !patience.is_zero() {
+        tokio::time::sleep(patience).await;
+    }
+}
+
 /// Resolves when the replica is told to die, or its owner is gone.
 async fn dies(mut orders: watch::Receiver<Option<End>>) {
     let _ = orders.wait_for(|order| *order == Some(End::Reset)).await;
@@ -136,6 +146,7 @@ async fn work() {
 
 async fn http(stream: &mut TcpStream, mut me: Me) -> io::Result<()> {
     let mut input = Vec::new();
+    let mut patience = FIRST_REQUEST;
     loop {
         let request = loop {
             if let Some(request) = Request::read(&input) {
@@ -143,10 +154,12 @@ async fn http(stream: &mut TcpStream, mut me: Me) -> io::Result<()> {
             }
             let idle = input.is_empty();
             tokio::select! {
+                biased;
                 read = stream.read_buf(&mut input) => if read? == 0 || input.len() > REQUEST_LIMIT { return Ok(()) },
-                _ = told(&mut me.orders), if idle => return Ok(()),
+                () = leaves(&mut me.orders, patience), if idle => return Ok(()),
             }
         };
+        patience = Duration::ZERO;
         work().await;
         let finishing = me.orders.borrow().is_some();
         let last = finishing || request.last;

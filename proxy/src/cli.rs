@@ -1,0 +1,267 @@
+//! The command line: what can be asked for, and how flags, environment and file make the settings.
+//!
+//! Flags win over environment (`TIDEGATE_*`) over `tidegate.yaml` over defaults. Invariant: a wrong value is an error that names it and
+//! ends the command before anything is touched. Exit codes: 0 good, 1 the answer is bad, 2 it could not be asked.
+
+mod ask;
+pub mod check;
+pub mod explain;
+pub mod get;
+mod offline;
+mod settings;
+mod table;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use config::exposure::Exposure;
+use config::problem::Problem;
+use config::settings::{AccessLog, LogFormat};
+use ipnet::IpNet;
+use registry::assertion::Assertion;
+
+/// Carries traffic to pods that come and go: an ingress for the outside, virtual IPs for the inside.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve until SIGTERM or SIGINT; drain, then exit 0
+    Run(RunArgs),
+    /// Read manifests as a start would and say what is wrong and who can be reached from outside
+    Check(CheckArgs),
+    /// Say what would happen to a request, and why
+    Explain(ExplainArgs),
+    /// Show what a running process knows
+    Get(GetArgs),
+    /// Watch the main job at work: replicas die and return under load, strangers try every trick
+    Demo(DemoArgs),
+}
+
+/// Flags of `run`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    picture: PictureArgs,
+    #[command(flatten)]
+    listen: ListenArgs,
+}
+
+/// What the picture is made from: `run`, `check` and `explain` share it.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PictureArgs {
+    /// Settings file
+    #[arg(long, value_name = "FILE", env = "TIDEGATE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Folder (or file) of Kubernetes manifests; may be repeated
+    #[arg(long, value_name = "DIR", env = "TIDEGATE_MANIFESTS")]
+    manifests: Vec<PathBuf>,
+    /// Where virtual IPs and last good objects are kept
+    #[arg(long, value_name = "DIR", env = "TIDEGATE_STATE_DIR")]
+    state_dir: Option<PathBuf>,
+    /// Virtual IPs are allocated from here [default: 127.96.0.0/16]
+    #[arg(long, value_name = "CIDR", env = "TIDEGATE_SERVICE_CIDR")]
+    service_cidr: Option<IpNet>,
+}
+
+/// Listeners and the process.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ListenArgs {
+    /// External HTTP listener: an address, or `none` [default: 0.0.0.0:8080]
+    #[arg(long, value_name = "ADDR", env = "TIDEGATE_HTTP")]
+    http: Option<Address>,
+    /// External HTTPS listener: only `none`, since TLS is not served yet
+    #[arg(long, value_name = "ADDR", env = "TIDEGATE_HTTPS")]
+    https: Option<Address>,
+    /// Internal HTTP listener [default: none]
+    #[arg(long, value_name = "ADDR", env = "TIDEGATE_INTERNAL_HTTP")]
+    internal_http: Option<Address>,
+    /// Admin listener [default: 127.0.0.1:9901]
+    #[arg(long, value_name = "ADDR", env = "TIDEGATE_ADMIN")]
+    admin: Option<Address>,
+    /// Listener for health and metrics only [default: none]
+    #[arg(long, value_name = "ADDR", env = "TIDEGATE_METRICS")]
+    metrics: Option<Address>,
+    /// Peers that internal listeners accept; may be repeated [default: loopback]
+    #[arg(long, value_name = "CIDR", env = "TIDEGATE_INTERNAL_CIDR", value_delimiter = ',')]
+    internal_cidr: Vec<IpNet>,
+    /// Worker threads; 0 is one for each core [default: 0]
+    #[arg(long, value_name = "N", env = "TIDEGATE_WORKERS")]
+    workers: Option<usize>,
+    /// Form of the log [default: text]
+    #[arg(long, value_name = "FORM", env = "TIDEGATE_LOG")]
+    log: Option<Form>,
+    /// Access log: a file, `-` for standard output, or `none` [default: -]
+    #[arg(long, value_name = "PATH", env = "TIDEGATE_ACCESS_LOG", value_parser = access_log)]
+    access_log: Option<AccessLog>,
+}
+
+/// Flags of `check`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    picture: PictureArgs,
+    #[command(flatten)]
+    listen: ListenArgs,
+    /// Fail unless it holds, and unless something matches: `internal: NAMESPACE/NAME-GLOB`; may be repeated
+    #[arg(long = "assert", value_name = "ASSERTION")]
+    assertions: Vec<Assertion>,
+    /// Form of the answer
+    #[arg(short, long, value_name = "FORM", default_value = "text")]
+    output: Form,
+}
+
+/// Flags of `explain`.
+#[derive(Debug, Clone, Args)]
+pub struct ExplainArgs {
+    /// http://HOST[:PORT]/PATH; without a port the default listener is meant
+    url: String,
+    /// Where the client is
+    #[arg(long, value_name = "SIDE", default_value = "external")]
+    from: Exposure,
+    /// Method
+    #[arg(long, value_name = "M", default_value = "GET")]
+    method: String,
+    /// A header field of the request; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "K: V")]
+    headers: Vec<String>,
+    #[command(flatten)]
+    picture: PictureArgs,
+    /// Ask the running process there instead of reading manifests
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["manifests", "config"])]
+    admin: Option<SocketAddr>,
+    /// Form of the answer
+    #[arg(short, long, value_name = "FORM", default_value = "text")]
+    output: Form,
+}
+
+/// Flags of `get`.
+#[derive(Debug, Clone, Args)]
+pub struct GetArgs {
+    /// What to show
+    topic: GetTopic,
+    /// Admin listener of the running process
+    #[arg(long, value_name = "ADDR", env = "TIDEGATE_ADMIN", default_value = "127.0.0.1:9901")]
+    admin: Address,
+    /// Form of the answer; `hosts` (services only) is lines for a hosts file
+    #[arg(short, long, value_name = "FORM", default_value = "table")]
+    output: GetForm,
+}
+
+/// Flags of `demo`.
+#[derive(Debug, Clone, Args)]
+pub struct DemoArgs {
+    /// How long
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub seconds: u64,
+    /// Until Ctrl-C
+    #[arg(long)]
+    pub forever: bool,
+}
+
+/// What `get` shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum GetTopic {
+    Services,
+    Endpoints,
+    Routes,
+    Listeners,
+    Sources,
+}
+
+/// Form of what `get` shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum GetForm {
+    Table,
+    Json,
+    Hosts,
+}
+
+/// Text or JSON.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Form {
+    #[default]
+    Text,
+    Json,
+}
+
+impl From<Form> for LogFormat {
+    fn from(form: Form) -> LogFormat {
+        match form {
+            Form::Text => LogFormat::Text,
+            Form::Json => LogFormat::Json,
+        }
+    }
+}
+
+/// A listener's address; `none` switches it off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Address(Option<SocketAddr>);
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Address, String> {
+        if text == "none" {
+            return Ok(Address(None));
+        }
+        let address = text.parse().map_err(|_| "expected IP:PORT (127.0.0.1:8080, [::1]:8080) or `none`".to_owned())?;
+        Ok(Address(Some(address)))
+    }
+}
+
+fn access_log(text: &str) -> Result<AccessLog, String> {
+    match text {
+        "" => Err("expected a path, `-` or `none`".to_owned()),
+        "-" => Ok(AccessLog::Stdout),
+        "none" => Ok(AccessLog::None),
+        path => Ok(AccessLog::File(path.into())),
+    }
+}
+
+/// Does what the command line asks for.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(args) => match args.settings() {
+            Ok(settings) => crate::run::run(settings),
+            Err(problems) => could_not_run(&problems),
+        },
+        Command::Check(args) => check::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Get(args) => get::run(&args),
+        Command::Demo(args) => crate::demo::run(args),
+    }
+}
+
+/// Everything that kept a command from running, and its exit code.
+fn could_not_run(problems: &[Problem]) -> ExitCode {
+    for problem in problems {
+        eprintln!("{problem}");
+    }
+    ExitCode::from(2)
+}
+
+/// Prints the answer. A reader that closed its end early (`| head`) has had enough: no error.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// `1 object`, `2 objects`.
+fn count(number: usize, word: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {word}{plural}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! The picture that a cold start on these files would make, without starting anything.
+//!
+//! It reads manifests and the state directory and writes nothing; `check` and `explain` both stand on it, so that they agree with `run`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::exposure::Exposure;
+use config::problem::{Problem, Reason};
+use config::settings::Settings;
+use registry::actor::local_addresses;
+use registry::core::Registry;
+use registry::event::{Event, ListenerState};
+use registry::snapshot::{OwnAddresses, Plane, Snapshot};
+use registry::source::folder;
+use registry::state::{self, Saved};
+
+use super::settings::no_source;
+
+/// What a cold start knows.
+pub(super) struct Offline {
+    pub(super) registry: Registry,
+    pub(super) snapshot: Arc<Snapshot>,
+    /// As the settings ask for them.
+    pub(super) listeners: Vec<ListenerState>,
+}
+
+/// Reads everything.
+///
+/// # Errors
+/// There is nothing to read, or a folder is not there.
+pub(super) fn cold_start(settings: &Settings) -> Result<Offline, Vec<Problem>> {
+    if settings.manifests.is_empty() {
+        return Err(vec![no_source()]);
+    }
+    let missing: Vec<Problem> = settings.manifests.iter().filter_map(|path| missing(path)).collect();
+    if !missing.is_empty() {
+        return Err(missing);
+    }
+    let saved = settings.state_dir.as_deref().map_or_else(Saved::default, state::read_only);
+    let mut registry = Registry::new(settings, saved);
+    let listeners = listeners(settings);
+    let own = listeners.iter().map(|listener| listener.address).filter(|address| address.port() != 0);
+    registry.set_own_addresses(OwnAddresses { listeners: own.collect(), local: local_addresses() });
+    for path in &settings.manifests {
+        registry.expect(folder::name(path));
+    }
+    for path in &settings.manifests {
+        registry.apply(Event::Batch(folder::read_once(path)), Duration::ZERO);
+    }
+    let snapshot = registry.publish(Duration::ZERO).unwrap_or_else(nothing);
+    Ok(Offline { registry, snapshot, listeners })
+}
+
+fn missing(path: &std::path::Path) -> Option<Problem> {
+    let error = std::fs::metadata(path).err()?;
+    let problem = Problem::error(Reason::Unreadable, format!("cannot be read: {error}")).in_file(path);
+    Some(problem.expected("a folder or file of manifests").fix("mend the path given with --manifests"))
+}
+
+fn listeners(settings: &Settings) -> Vec<ListenerState> {
+    let asked = [
+        ("http", Exposure::External, settings.http),
+        ("internal-http", Exposure::Internal, settings.internal_http),
+        ("admin", Exposure::Internal, settings.admin),
+        ("metrics", Exposure::Internal, settings.metrics),
+    ];
+    let asked = asked.into_iter().filter_map(|(name, exposure, address)| Some((name, exposure, address?)));
+    asked.map(|(name, exposure, address)| ListenerState::bound(name, exposure, "HTTP", address)).collect()
+}
+
+/// The picture of a world without objects.
+fn nothing() -> Arc<Snapshot> {
+    let plane = |exposure| Plane { exposure, routes: Arc::default(), refused: Arc::default(), services: Arc::from([]) };
+    Arc::new(Snapshot { version: 0, external: plane(Exposure::External), internal: plane(Exposure::Internal), vips: Arc::default() })
+}

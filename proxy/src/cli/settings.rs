@@ -1,0 +1,100 @@
+//! Settings of one command: flags and environment laid over the file over the defaults.
+
+use std::path::Path;
+
+use config::problem::{Problem, Reason};
+use config::settings::Settings;
+
+use super::{Address, CheckArgs, ListenArgs, PictureArgs, RunArgs};
+
+impl RunArgs {
+    /// The settings to run with.
+    ///
+    /// # Errors
+    /// Everything wrong with them, not only the first.
+    pub fn settings(&self) -> Result<Settings, Vec<Problem>> {
+        let settings = both(&self.picture, &self.listen)?;
+        if settings.manifests.is_empty() {
+            return Err(vec![no_source()]);
+        }
+        Ok(settings)
+    }
+}
+
+impl CheckArgs {
+    pub(super) fn settings(&self) -> Result<Settings, Vec<Problem>> {
+        both(&self.picture, &self.listen)
+    }
+}
+
+fn both(picture: &PictureArgs, listen: &ListenArgs) -> Result<Settings, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut settings = picture.settings().unwrap_or_else(|found| {
+        problems.extend(found);
+        Settings::default()
+    });
+    problems.extend(listen.lay_over(&mut settings).err());
+    if problems.is_empty() { Ok(settings) } else { Err(problems) }
+}
+
+/// Nothing to read is nothing to serve.
+pub(super) fn no_source() -> Problem {
+    Problem::error(Reason::NotFound, "no source of objects")
+        .expected("at least one folder of manifests")
+        .fix("name one with --manifests DIR, TIDEGATE_MANIFESTS, or `manifests` in the file of --config")
+}
+
+impl PictureArgs {
+    /// The file's settings with these laid over them.
+    ///
+    /// # Errors
+    /// Everything wrong with the file.
+    pub(super) fn settings(&self) -> Result<Settings, Vec<Problem>> {
+        let mut settings = self.config.as_deref().map_or_else(|| Ok(Settings::default()), read)?;
+        if !self.manifests.is_empty() {
+            settings.manifests.clone_from(&self.manifests);
+        }
+        if self.state_dir.is_some() {
+            settings.state_dir.clone_from(&self.state_dir);
+        }
+        settings.service_cidr = self.service_cidr.unwrap_or(settings.service_cidr);
+        Ok(settings)
+    }
+}
+
+impl ListenArgs {
+    fn lay_over(&self, settings: &mut Settings) -> Result<(), Problem> {
+        let lay = |address: Option<Address>, over: &mut Option<_>| {
+            if let Some(Address(address)) = address {
+                *over = address;
+            }
+        };
+        lay(self.http, &mut settings.http);
+        lay(self.internal_http, &mut settings.internal_http);
+        lay(self.admin, &mut settings.admin);
+        lay(self.metrics, &mut settings.metrics);
+        if !self.internal_cidr.is_empty() {
+            settings.internal_cidrs.clone_from(&self.internal_cidr);
+        }
+        settings.workers = self.workers.unwrap_or(settings.workers);
+        settings.log = self.log.map_or(settings.log, Into::into);
+        if let Some(log) = &self.access_log {
+            settings.access_log.clone_from(log);
+        }
+        match self.https {
+            Some(Address(Some(address))) => Err(Problem::error(Reason::NotServed, format!("an HTTPS listener on {address}"))
+                .at("--https")
+                .expected("`none`: TLS is not served by this version")
+                .fix("leave --https out, and end TLS in front of the HTTP listener")),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Settings, Vec<Problem>> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let problem = Problem::error(Reason::Unreadable, format!("cannot be read: {error}")).in_file(path);
+        vec![problem.expected("a settings file that this user may read").fix("mend the path or its permissions, or leave --config out")]
+    })?;
+    Settings::parse(&text).map_err(|problems| problems.into_iter().map(|problem| problem.in_file(path)).collect())
+}

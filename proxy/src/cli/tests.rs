@@ -1,0 +1,108 @@
+use clap::CommandFactory;
+use config::settings::Settings;
+
+use super::*;
+
+fn settings(flags: &[&str]) -> Result<Settings, Vec<Problem>> {
+    let words = ["tidegate", "run"].iter().chain(flags);
+    match Cli::try_parse_from(words).unwrap().command {
+        Command::Run(args) => args.settings(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn refused(words: &[&str]) -> String {
+    Cli::try_parse_from(["tidegate"].iter().chain(words)).unwrap_err().to_string()
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    Cli::command().debug_assert();
+    assert!(refused(&["--version"]).contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn flags_win_over_defaults() {
+    let flags = [
+        "--manifests",
+        "a",
+        "--manifests",
+        "b",
+        "--http",
+        "127.0.0.1:0",
+        "--https",
+        "none",
+        "--internal-http",
+        "127.0.0.1:81",
+        "--admin",
+        "none",
+        "--metrics",
+        "[::1]:9902",
+        "--service-cidr",
+        "127.97.0.0/24",
+        "--internal-cidr",
+        "10.0.0.0/8,127.0.0.0/8",
+        "--state-dir",
+        "s",
+        "--workers",
+        "3",
+        "--log",
+        "json",
+        "--access-log",
+        "none",
+    ];
+    let settings = settings(&flags).unwrap();
+    assert_eq!(settings.manifests, [PathBuf::from("a"), PathBuf::from("b")]);
+    assert_eq!(settings.http, Some(([127, 0, 0, 1], 0).into()));
+    assert_eq!(settings.internal_http, Some(([127, 0, 0, 1], 81).into()));
+    assert_eq!(settings.admin, None);
+    assert_eq!(settings.metrics, Some("[::1]:9902".parse().unwrap()));
+    assert_eq!(settings.service_cidr.to_string(), "127.97.0.0/24");
+    assert_eq!(settings.internal_cidrs.len(), 2);
+    assert_eq!(settings.state_dir, Some(PathBuf::from("s")));
+    assert_eq!((settings.workers, settings.log, settings.access_log), (3, LogFormat::Json, AccessLog::None));
+}
+
+#[test]
+fn flags_win_over_the_file_and_the_file_over_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tidegate.yaml");
+    std::fs::write(&file, "manifests: [from-file]\nhttp: 127.0.0.1:1\nadmin: 127.0.0.1:2\n").unwrap();
+    let settings = settings(&["--config", file.to_str().unwrap(), "--http", "none"]).unwrap();
+    assert_eq!(settings.http, None);
+    assert_eq!(settings.admin, Some(([127, 0, 0, 1], 2).into()));
+    assert_eq!(settings.manifests, [PathBuf::from("from-file")]);
+}
+
+#[test]
+fn everything_wrong_is_said_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tidegate.yaml");
+    std::fs::write(&file, "htttp: none\nworkers: many\n").unwrap();
+    let problems = settings(&["--config", file.to_str().unwrap(), "--https", "0.0.0.0:8443"]).unwrap_err();
+    let text: Vec<String> = problems.iter().map(Problem::to_string).collect();
+    for word in ["htttp", "workers", "--https"] {
+        assert!(text.iter().any(|problem| problem.contains(word)), "{word}: {text:?}");
+    }
+    assert!(text.iter().any(|problem| problem.contains("tidegate.yaml")), "{text:?}");
+    let missing = settings(&["--config", "/nonexistent/tidegate.yaml"]).unwrap_err();
+    assert!(missing[0].to_string().contains("/nonexistent/tidegate.yaml"));
+    assert!(settings(&[]).unwrap_err()[0].to_string().contains("--manifests"));
+}
+
+#[test]
+fn wrong_values_name_their_flag() {
+    for words in [
+        ["run", "--http", "8080"],
+        ["run", "--service-cidr", "127.0.0.1/99"],
+        ["run", "--access-log", ""],
+        ["run", "--workers", "many"],
+        ["check", "--assert", "public: a/b"],
+    ] {
+        let error = refused(&words);
+        assert!(error.contains(words[1]), "{error}");
+    }
+    assert!(refused(&["explain", "http://a/", "--from", "outside"]).contains("`external` or `internal`"));
+    assert!(refused(&["get", "services", "-o", "yaml"]).contains("yaml"));
+    assert!(refused(&["explain", "http://a/", "--admin", "127.0.0.1:1", "--manifests", "x"]).contains("cannot be used with"));
+}

@@ -1,0 +1,244 @@
+//! What would happen to a request, and why: the answer that serving would give, with what an operator wants to know beside it.
+//!
+//! Invariant: the verdict comes from the very code that serves traffic. The question is written as the bytes a client would send, read
+//! by the same strict reader, and decided by [`decide`]; nothing here has an opinion of its own. It is for the operator: unlike the
+//! client, who sees `no-route` and no more, it may say what the other plane holds.
+
+mod near;
+mod question;
+#[cfg(test)]
+pub(crate) mod worlds;
+
+use std::net::SocketAddr;
+
+use config::exposure::Exposure;
+use config::host;
+use config::settings::Limits;
+use registry::event::ListenerState;
+use registry::snapshot::{Plane, Service, Snapshot};
+use serde::{Deserialize, Serialize};
+
+pub use question::{Question, UnreadableUrl};
+
+use crate::http::decide::{Decision, decide, refused_exposure};
+use crate::http::head::{HeadLimits, RequestHead};
+use crate::reason::Reason;
+
+/// What would happen. Field names are a contract with scripts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The URL, as asked.
+    pub url: String,
+    /// The method, as asked.
+    pub method: String,
+    /// `external` or `internal`.
+    pub from: String,
+    /// The listener that takes it, as `NAME ADDRESS`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listener: Option<String>,
+    /// Host as routing sees it; empty when the request has none.
+    pub host: String,
+    /// Path as routing sees it.
+    pub path: String,
+    /// `forward` or `refuse`.
+    pub outcome: Outcome,
+    /// Status of our own answer; absent when a replica answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Reason of our own answer (docs/reasons.md).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The outcome in a sentence.
+    pub why: String,
+    /// The rule that takes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<ExplainedRoute>,
+    /// `NAMESPACE/NAME:PORT` that it leads to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Addresses that may be picked.
+    pub endpoints: Vec<SocketAddr>,
+    /// What nearly took it, and other things worth knowing.
+    pub notes: Vec<String>,
+}
+
+/// Who answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// A replica.
+    Forward,
+    /// Tidegate.
+    #[default]
+    Refuse,
+}
+
+/// A rule, as written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedRoute {
+    /// `Ingress NAMESPACE/NAME`
+    pub owner: String,
+    /// Host pattern.
+    pub host: String,
+    /// `Exact` or `Prefix`.
+    pub path_type: String,
+    /// Path.
+    pub path: String,
+}
+
+/// Explains one request by one picture. `listeners` are those of the process, bound or (offline) asked for.
+pub fn explain(snapshot: &Snapshot, listeners: &[ListenerState], question: &Question) -> Explanation {
+    let mut said = Explanation {
+        url: question.url.clone(),
+        method: question.method.clone(),
+        from: question.from.to_string(),
+        ..Explanation::default()
+    };
+    if let Some(vip) = question.socket_address().filter(|_| question.from == Exposure::Internal)
+        && let Some(port) = snapshot.vips.get(&vip)
+    {
+        by_vip(snapshot.internal.service(port.service), vip, &mut said);
+        return said;
+    }
+    name_listener(listeners, question, &mut said);
+    let (host, path) = match read(question) {
+        Ok(read) => read,
+        Err((reason, why)) => {
+            said.refuse(reason, why);
+            return said;
+        }
+    };
+    said.host.clone_from(&host);
+    said.path.clone_from(&path);
+    by_route(snapshot, question.from, &host, &path, &mut said);
+    said
+}
+
+/// Reads the question as serving would read its bytes: host and path, or the refusal.
+fn read(question: &Question) -> Result<(String, String), (Reason, String)> {
+    let bytes = question.bytes().map_err(|why| (Reason::BadRequest, why))?;
+    let limits = Limits::default();
+    let mut head = RequestHead::new(HeadLimits { bytes: limits.head_bytes, fields: limits.headers });
+    match head.read(&bytes) {
+        Ok(Some(_)) => {}
+        Ok(None) => return Err((Reason::BadRequest, "the request's head does not end".to_owned())),
+        Err(error) if error.status() == 431 => return Err((Reason::HeadTooLarge, error.to_string())),
+        Err(error) => return Err((Reason::BadRequest, error.to_string())),
+    }
+    let authority = head.authority().map_or(&[][..], |span| span.of(&bytes));
+    let mut buffer = [0; host::MAX_HOST];
+    let host = match host::normalise(authority, &mut buffer) {
+        Ok(host) => host.to_owned(),
+        Err(_) if authority.is_empty() => String::new(),
+        Err(error) => return Err((Reason::BadRequest, error.to_string())),
+    };
+    let path = std::str::from_utf8(head.path().of(&bytes)).unwrap_or("/").to_owned();
+    Ok((host, path))
+}
+
+fn by_route(snapshot: &Snapshot, from: Exposure, host: &str, path: &str, said: &mut Explanation) {
+    let plane = snapshot.plane(from);
+    match decide(plane, host, path) {
+        Decision::Forward { route, service } => {
+            said.take(route);
+            said.forward(service);
+        }
+        Decision::NoEndpoint { route, why } => {
+            said.take(route);
+            said.refuse(Reason::NoEndpoint, why.to_owned());
+        }
+        Decision::NoRoute(miss) => {
+            said.refuse(Reason::NoRoute, format!("no rule of the {from} plane takes this host and path"));
+            said.notes.extend(near::missed(plane, miss, host, path));
+        }
+    }
+    said.notes.extend(refusal(plane, host, path, said.outcome));
+    if said.reason.as_deref() == Some(Reason::NoRoute.as_str()) {
+        said.notes.extend(near::on_the_other_plane(snapshot, from, host, path));
+    }
+}
+
+/// A rule that was refused exposure and would have taken the request, or did not get to.
+fn refusal(plane: &Plane, host: &str, path: &str, outcome: Outcome) -> Option<String> {
+    let why = refused_exposure(plane, host, path)?;
+    Some(match outcome {
+        Outcome::Refuse => format!("not-exposed: {why}"),
+        Outcome::Forward => format!("another rule for this host and path is not-exposed: {why}"),
+    })
+}
+
+fn by_vip(service: &Service, vip: SocketAddr, said: &mut Explanation) {
+    said.listener = Some(format!("vip {} {vip}", service.name));
+    said.host = vip.ip().to_string();
+    if service.endpoints.is_empty() {
+        said.service = Some(service.name.to_string());
+        said.why = "no endpoint of the service is ready: the connection is accepted and reset".to_owned();
+        said.reason = Some(Reason::NoEndpoint.as_str().to_owned());
+    } else {
+        said.forward(service);
+        said.notes.push("a VIP port is opaque TCP: host and path play no part".to_owned());
+    }
+}
+
+/// Which listener the URL means. A port that none has is explained all the same: something in front may map it.
+fn name_listener(listeners: &[ListenerState], question: &Question, said: &mut Explanation) {
+    let name = match question.from {
+        Exposure::External => "http",
+        Exposure::Internal => "internal-http",
+    };
+    let Some(listener) = listeners.iter().find(|listener| &*listener.name == name) else {
+        said.notes.push(format!("no `{name}` listener is configured: nobody {} can ask this yet", question.from.side()));
+        return;
+    };
+    said.listener = Some(format!("{name} {}", listener.address));
+    if let Some(error) = &listener.error {
+        said.notes.push(format!("listener {name} is not bound: {error}"));
+    }
+    let port = question.port();
+    if port.is_some_and(|port| port != listener.address.port() && listener.address.port() != 0) {
+        said.notes
+            .push(format!("listener {name} is on {}, not on the URL's port: this holds if that port is mapped to it", listener.address));
+    }
+}
+
+/// Where a client of this exposure is.
+trait Side {
+    fn side(self) -> &'static str;
+}
+
+impl Side for Exposure {
+    fn side(self) -> &'static str {
+        match self {
+            Exposure::External => "outside",
+            Exposure::Internal => "inside",
+        }
+    }
+}
+
+impl Explanation {
+    fn take(&mut self, route: &registry::route::Route) {
+        self.route = Some(ExplainedRoute {
+            owner: route.owner.to_string(),
+            host: route.host.to_string(),
+            path_type: format!("{:?}", route.path_type),
+            path: route.path.to_string(),
+        });
+    }
+
+    fn forward(&mut self, service: &Service) {
+        self.outcome = Outcome::Forward;
+        self.service = Some(service.name.to_string());
+        self.endpoints = service.endpoints.iter().map(|endpoint| endpoint.replica.address).collect();
+        self.why = format!("a replica of {} answers", service.name);
+    }
+
+    fn refuse(&mut self, reason: Reason, why: String) {
+        self.outcome = Outcome::Refuse;
+        self.status = Some(reason.status());
+        self.reason = Some(reason.as_str().to_owned());
+        self.why = why;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+use config::exposure::Exposure::{External, Internal};
+
+use super::*;
+
+fn ask(url: &str, from: Exposure) -> Explanation {
+    ask_with(url, from, "GET", &[])
+}
+
+fn ask_with(url: &str, from: Exposure, method: &str, headers: &[&str]) -> Explanation {
+    let headers: Vec<String> = headers.iter().map(|&header| header.to_owned()).collect();
+    let listener = ListenerState::bound("http", External, "HTTP", ([0, 0, 0, 0], 8080).into());
+    explain(&worlds::shop(), &[listener], &Question::new(url, from, method, &headers).unwrap())
+}
+
+#[test]
+fn a_request_that_is_served_names_rule_service_and_endpoints() {
+    let said = ask("http://SHOP.example:8080/cart/1?secret=x#top", External);
+    assert_eq!((said.outcome, said.status, said.reason.as_deref()), (Outcome::Forward, None, None));
+    assert_eq!((said.host.as_str(), said.path.as_str()), ("shop.example", "/cart/1"));
+    assert_eq!(said.service.as_deref(), Some("x/web:80"));
+    assert_eq!(said.route.unwrap().owner, "Ingress x/y");
+    assert_eq!(said.endpoints.len(), 2);
+    assert_eq!(said.listener.as_deref(), Some("http 0.0.0.0:8080"));
+    assert_eq!(said.notes, Vec::<String>::new());
+}
+
+#[test]
+fn a_miss_says_what_was_near() {
+    let said = ask("http://shop.example/kart", External);
+    assert_eq!((said.status, said.reason.as_deref()), (Some(404), Some("no-route")));
+    assert!(said.notes.iter().any(|note| note.contains("/cart (Prefix)")), "{:?}", said.notes);
+    let said = ask("http://shop.exmaple/cart", External);
+    assert!(said.notes.iter().any(|note| note.contains("serves shop.example")), "{:?}", said.notes);
+    let said = ask("http://admin.example/", External);
+    assert!(said.notes.iter().any(|note| note.contains("--from internal")), "{:?}", said.notes);
+}
+
+#[test]
+fn a_refused_exposure_names_its_seal_and_is_a_plain_miss() {
+    let said = ask("http://db.example/", External);
+    assert_eq!((said.status, said.reason.as_deref(), said.service), (Some(404), Some("no-route"), None));
+    assert!(said.notes.iter().any(|note| note == "not-exposed: Service x/db is sealed by Namespace x"), "{:?}", said.notes);
+}
+
+#[test]
+fn nobody_ready_is_a_503() {
+    let said = ask("http://shop.example/empty", External);
+    assert_eq!((said.status, said.reason.as_deref()), (Some(503), Some("no-endpoint")));
+}
+
+#[test]
+fn hostile_requests_get_the_answer_that_serving_gives() {
+    for url in [
+        "http://user@shop.example/cart",
+        "http://a..b/",
+        "http://shop.example:99999/",
+        "http:///cart",
+        "http://shop.example/a b",
+        "http://shop.example/\r\nX: y",
+    ] {
+        let said = ask(url, External);
+        assert_eq!((said.status, said.reason.as_deref()), (Some(400), Some("bad-request")), "{url}");
+    }
+    let twice = ask_with("http://shop.example/cart", External, "GET", &["Content-Length: 1", "Transfer-Encoding: chunked"]);
+    assert_eq!(twice.status, Some(400));
+    assert_eq!(ask_with("http://shop.example/cart", External, "CONNECT", &[]).status, Some(400));
+    let host = ask_with("http://elsewhere.example/cart", External, "GET", &["Host: shop.example"]);
+    assert_eq!((host.outcome, host.host.as_str()), (Outcome::Forward, "shop.example"));
+}
+
+#[test]
+fn a_vip_is_there_for_the_inside_alone() {
+    let inside = ask("http://127.96.0.2:5432/", Internal);
+    assert_eq!((inside.outcome, inside.service.as_deref()), (Outcome::Forward, Some("x/db:80")));
+    assert_eq!(ask("http://127.96.0.2:5432/", External).reason.as_deref(), Some("no-route"));
+}
+
+#[test]
+fn only_plain_http_urls_are_explained() {
+    let new = |url| Question::new(url, External, "GET", &[]);
+    assert_eq!(new("https://a/").unwrap_err(), UnreadableUrl::NotServed("https://a/".to_owned()));
+    assert!(new("shop.example/cart").is_err() && new("ftp://a/").is_err());
+    assert!(new("http://shop.example").is_ok());
+}

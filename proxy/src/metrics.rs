@@ -1,0 +1,249 @@
+//! `/metrics`: what the workers counted and what the registry knows, in Prometheus' text form.
+//!
+//! Built anew for each scrape, on the control thread, from counters that have one writer each; there is no global registry and no label
+//! is looked up while traffic flows. A service appears once a worker has met it, so that idle services cost a scrape nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use config::exposure::Exposure;
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{Encoder as _, TextEncoder};
+use registry::core::Counts;
+use registry::snapshot::{PortName, Snapshot};
+use registry::view::SourceView;
+
+use crate::reason::Reason;
+use crate::stats::{Entry, LATENCY_BOUNDS_US, ServiceCounts, WorkerCounts, plane};
+
+/// What a scrape looks at.
+pub struct Scene<'a> {
+    /// What each worker counted.
+    pub workers: &'a [Arc<WorkerCounts>],
+    /// The version that each worker acknowledged.
+    pub acknowledged: Vec<u64>,
+    /// The newest picture.
+    pub snapshot: &'a Snapshot,
+    /// Time since it came.
+    pub age: Duration,
+    /// The registry's numbers.
+    pub counts: &'a Counts,
+    /// The sources.
+    pub sources: Vec<SourceView>,
+}
+
+/// The whole text.
+///
+/// # Errors
+/// A family that breaks the format, which would be a mistake of ours.
+pub fn render(scene: &Scene<'_>) -> prometheus::Result<String> {
+    let mut families = Families::default();
+    let services = sum(scene.workers);
+    requests(&services, &mut families);
+    in_flight(&services, scene.snapshot, &mut families);
+    vips(&services, &mut families);
+    of_workers(scene.workers, &mut families);
+    of_picture(scene, &mut families);
+    of_registry(scene, &mut families);
+    let mut text = Vec::new();
+    TextEncoder::new().encode(&families.0, &mut text)?;
+    String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+}
+
+/// One service port on one plane, over all workers.
+#[derive(Clone, Default)]
+struct Sum {
+    answers: [u64; 5],
+    latency: [u64; LATENCY_BOUNDS_US.len() + 1],
+    latency_sum_us: u64,
+    retries: u64,
+    connections: u64,
+    connections_open: u64,
+    bytes_up: u64,
+    bytes_down: u64,
+}
+
+type Sums = BTreeMap<(PortName, Exposure), Sum>;
+
+fn sum(workers: &[Arc<WorkerCounts>]) -> Sums {
+    let mut sums = Sums::new();
+    for Entry { name, exposure, counts } in workers.iter().flat_map(|worker| worker.entries()) {
+        sums.entry((name, exposure)).or_default().add(&counts);
+    }
+    sums
+}
+
+impl Sum {
+    fn add(&mut self, counts: &ServiceCounts) {
+        self.answers.iter_mut().zip(&counts.answers).for_each(|(sum, count)| *sum += count.get());
+        self.latency.iter_mut().zip(&counts.latency).for_each(|(sum, count)| *sum += count.get());
+        self.latency_sum_us += counts.latency_sum_us.get();
+        self.retries += counts.retries.get();
+        self.connections += counts.connections.get();
+        // Each worker adds and takes its own, so that no term is below zero.
+        self.connections_open += counts.connections_open.get();
+        self.bytes_up += counts.bytes_up.get();
+        self.bytes_down += counts.bytes_down.get();
+    }
+
+    fn histogram(&self) -> Histogram {
+        let mut below = 0;
+        let buckets = LATENCY_BOUNDS_US.iter().zip(&self.latency).map(|(&bound, &count)| {
+            below += count;
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(bound as f64 / 1e6);
+            bucket.set_cumulative_count(below);
+            bucket
+        });
+        let mut histogram = Histogram::default();
+        histogram.set_bucket(buckets.collect());
+        histogram.set_sample_count(self.latency.iter().sum());
+        histogram.set_sample_sum(self.latency_sum_us as f64 / 1e6);
+        histogram
+    }
+}
+
+fn requests(services: &Sums, families: &mut Families) {
+    let (mut answers, mut durations, mut retries) = (Vec::new(), Vec::new(), BTreeMap::<String, u64>::new());
+    for ((name, exposure), sum) in services {
+        let name = name.to_string();
+        for (class, &count) in sum.answers.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let code = format!("{}xx", class + 1);
+            answers.push((labels([("exposure", exposure.as_str()), ("service", &name), ("code", &code)]), count as f64));
+        }
+        if sum.answers.iter().any(|&count| count > 0) {
+            durations.push((labels([("exposure", exposure.as_str()), ("service", &name)]), sum.histogram()));
+        }
+        *retries.entry(name).or_default() += sum.retries;
+    }
+    families.counters("tidegate_requests_total", "Requests that a replica answered, by class of status.", answers);
+    families.histograms("tidegate_request_duration_seconds", "From the request's head to the end of the replica's answer.", durations);
+    let retries = retries.iter().map(|(name, &count)| (labels([("service", name)]), count as f64)).collect();
+    families.counters("tidegate_retries_total", "Tries of a request or connection after its first.", retries);
+}
+
+/// Replicas count what they carry together, over all workers, planes and services that they are in.
+fn in_flight(services: &Sums, snapshot: &Snapshot, families: &mut Families) {
+    let live: HashMap<&PortName, _> = snapshot.internal.services.iter().map(|service| (&service.name, service)).collect();
+    let mut names: Vec<&PortName> = services.keys().map(|(name, _)| name).collect();
+    names.dedup();
+    let samples = names.into_iter().map(|name| {
+        let loads = live.get(name).into_iter().flat_map(|service| &service.endpoints).map(|endpoint| &endpoint.replica.load);
+        let busy: u64 = loads.map(|load| u64::from(load.in_flight.load(Relaxed))).sum();
+        (labels([("service", &name.to_string())]), busy as f64)
+    });
+    let help = "Requests and connections in flight at the service's replicas; a replica in several services counts in each.";
+    families.gauges("tidegate_requests_in_flight", help, samples.collect());
+}
+
+fn vips(services: &Sums, families: &mut Families) {
+    let (mut total, mut open, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
+    for ((name, _), sum) in services.iter().filter(|(_, sum)| sum.connections > 0) {
+        let name = name.to_string();
+        total.push((labels([("service", &name)]), sum.connections as f64));
+        open.push((labels([("service", &name)]), sum.connections_open as f64));
+        bytes.push((labels([("service", &name), ("direction", "up")]), sum.bytes_up as f64));
+        bytes.push((labels([("service", &name), ("direction", "down")]), sum.bytes_down as f64));
+    }
+    families.counters("tidegate_vip_connections_total", "Connections carried through a virtual IP.", total);
+    families.gauges("tidegate_vip_connections_open", "Connections through a virtual IP that are open.", open);
+    families.counters("tidegate_vip_bytes_total", "Bytes through a virtual IP: up from clients, down to them.", bytes);
+}
+
+fn of_workers(workers: &[Arc<WorkerCounts>], families: &mut Families) {
+    let all = |count: &dyn Fn(&WorkerCounts) -> u64| workers.iter().map(|worker| count(worker)).sum::<u64>() as f64;
+    let (mut refusals, mut not_exposed, mut total, mut open) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for exposure in [Exposure::External, Exposure::Internal] {
+        let (at, word) = (plane(exposure), exposure.as_str());
+        for reason in Reason::ALL {
+            let count = all(&|worker| worker.refusals[at][reason.index()].get());
+            refusals.push((labels([("exposure", word), ("reason", reason.as_str())]), count));
+        }
+        let here = || labels([("exposure", word)]);
+        not_exposed.push((here(), all(&|worker| worker.not_exposed[at].get())));
+        total.push((here(), all(&|worker| worker.connections[at].get())));
+        open.push((here(), all(&|worker| worker.connections_open[at].get())));
+    }
+    families.counters("tidegate_refusals_total", "Answers of Tidegate's own, by reason (docs/reasons.md).", refusals);
+    families.counters("tidegate_not_exposed_total", "Misses whose rule was refused exposure.", not_exposed);
+    families.counters("tidegate_connections_total", "Client connections accepted by HTTP listeners.", total);
+    families.gauges("tidegate_connections_open", "Client connections of HTTP listeners that are open.", open);
+}
+
+fn of_picture(scene: &Scene<'_>, families: &mut Families) {
+    let one = |value: f64| vec![(Vec::new(), value)];
+    families.gauges("tidegate_snapshot_version", "Version of the newest picture.", one(scene.snapshot.version as f64));
+    families.gauges("tidegate_snapshot_age_seconds", "Time since the picture changed.", one(scene.age.as_secs_f64()));
+    let acknowledged = scene.acknowledged.iter().enumerate();
+    let acknowledged = acknowledged.map(|(worker, &version)| (labels([("worker", &worker.to_string())]), version as f64));
+    families.gauges("tidegate_worker_acknowledged_version", "Version that the worker runs, and nothing older.", acknowledged.collect());
+}
+
+fn of_registry(scene: &Scene<'_>, families: &mut Families) {
+    let source = |source: &SourceView| labels([("source", &source.name)]);
+    let ages = scene.sources.iter().map(|view| (source(view), view.age_s)).collect();
+    families.gauges("tidegate_source_age_seconds", "Time since the source was last known to be true.", ages);
+    let stale = scene.sources.iter().map(|view| (source(view), f64::from(u8::from(view.state != "ok")))).collect();
+    families.gauges("tidegate_source_stale", "1 while the source cannot be read and its last good state serves.", stale);
+}
+
+/// Families in the order in which they are written.
+#[derive(Default)]
+struct Families(Vec<MetricFamily>);
+
+type Samples<T> = Vec<(Vec<LabelPair>, T)>;
+
+impl Families {
+    fn counters(&mut self, name: &str, help: &str, samples: Samples<f64>) {
+        self.add(name, help, MetricType::COUNTER, samples, |metric, value| {
+            let mut counter = Counter::default();
+            counter.set_value(value);
+            metric.set_counter(counter);
+        });
+    }
+
+    fn gauges(&mut self, name: &str, help: &str, samples: Samples<f64>) {
+        self.add(name, help, MetricType::GAUGE, samples, |metric, value| {
+            let mut gauge = Gauge::default();
+            gauge.set_value(value);
+            metric.set_gauge(gauge);
+        });
+    }
+
+    fn histograms(&mut self, name: &str, help: &str, samples: Samples<Histogram>) {
+        self.add(name, help, MetricType::HISTOGRAM, samples, |metric, value| metric.set_histogram(value));
+    }
+
+    /// A family without samples is left out: the format has no room for it.
+    fn add<T>(&mut self, name: &str, help: &str, kind: MetricType, samples: Samples<T>, set: impl Fn(&mut Metric, T)) {
+        if samples.is_empty() {
+            return;
+        }
+        let metrics = samples.into_iter().map(|(labels, value)| {
+            let mut metric = Metric::from_label(labels);
+            set(&mut metric, value);
+            metric
+        });
+        let mut family = MetricFamily::default();
+        family.set_name(name.to_owned());
+        family.set_help(help.to_owned());
+        family.set_field_type(kind);
+        family.set_metric(metrics.collect());
+        self.0.push(family);
+    }
+}
+
+fn labels<const N: usize>(pairs: [(&str, &str); N]) -> Vec<LabelPair> {
+    let pair = |(name, value): (&str, &str)| {
+        let mut pair = LabelPair::default();
+        pair.set_name(name.to_owned());
+        pair.set_value(value.to_owned());
+        pair
+    };
+    pairs.map(pair).into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,5 @@
 //! Worlds of any size: services, pods and Ingresses, as typed objects and as files.
 
-use std::fmt::Write as _;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -71,23 +70,59 @@ pub fn change(origin: &str, objects: Vec<Object>) -> Change {
     Change { origin, content: Content::Manifest(Manifest { objects, ..Manifest::default() }) }
 }
 
+const SERVICE_YAML: &str = "\
+apiVersion: v1
+kind: Service
+metadata:
+  name: NAME
+  namespace: SPACE
+spec:
+  selector: { app: NAME }
+  ports: [{ port: PORT }]
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: NAME
+  namespace: SPACE
+spec:
+  ingressClassName: tidegate
+  rules:
+    - host: NAME.example.com
+      http:
+        paths:
+          - path: /
+            pathType: Prefix
+            backend: { service: { name: NAME, port: { number: PORT } } }
+---
+";
+
+const POD_YAML: &str = "\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: NAME
+  namespace: SPACE
+  uid: uid-NAME-IP
+  labels: { app: APP }
+spec:
+  containers: [{ name: app, image: app }]
+status:
+  phase: Running
+  podIP: IP
+  conditions: [{ type: Ready, status: 'True' }]
+---
+";
+
 /// YAML of one pod of service `of`.
 pub fn pod_yaml(of: usize, name: &str, ip: Ipv4Addr) -> String {
-    format!(
-        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  namespace: {}\n  uid: uid-{name}-{ip}\n  labels: {{ app: s{of} }}\n\
-         spec:\n  containers: [{{ name: app, image: app }}]\n\
-         status:\n  phase: Running\n  podIP: {ip}\n  conditions: [{{ type: Ready, status: \"True\" }}]\n",
-        namespace(of)
-    )
+    let text = POD_YAML.replace("NAME", name).replace("SPACE", &namespace(of)).replace("APP", &format!("s{of}"));
+    text.replace("IP\n", &format!("{ip}\n"))
 }
 
-fn service_yaml(index: usize, out: &mut String) -> std::fmt::Result {
-    write!(
-        out,
-        "apiVersion: v1\nkind: Service\nmetadata:\n  name: s{index}\n  namespace: {space}\nspec:\n  selector: {{ app: s{index} }}\n  ports: [{{ port: {PORT} }}]\n\
-         ---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: s{index}\n  namespace: {space}\nspec:\n  ingressClassName: tidegate\n  rules:\n    - host: s{index}.example.com\n      http:\n        paths:\n          - path: /\n            pathType: Prefix\n            backend: {{ service: {{ name: s{index}, port: {{ number: {PORT} }} }} }}\n---\n",
-        space = namespace(index)
-    )
+fn service_yaml(index: usize) -> String {
+    let text = SERVICE_YAML.replace("NAME", &format!("s{index}")).replace("SPACE", &namespace(index));
+    text.replace("PORT", &PORT.to_string())
 }
 
 /// Writes `services` Services, each with an Ingress of one host and one pod, a hundred to a file; returns the bytes written.
@@ -99,12 +134,31 @@ pub fn write(folder: &Path, services: usize) -> io::Result<usize> {
     for first in (0..services).step_by(100) {
         let mut text = String::new();
         for index in first..services.min(first + 100) {
-            service_yaml(index, &mut text).map_err(io::Error::other)?;
+            text.push_str(&service_yaml(index));
             text.push_str(&pod_yaml(index, &format!("s{index}-0"), pod_ip(index)));
-            text.push_str("---\n");
         }
         bytes += text.len();
         std::fs::write(folder.join(format!("part-{first:06}.yaml")), text)?;
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_are_read_without_a_complaint() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        write(folder.path(), 101).expect("written");
+        let mut objects = Vec::new();
+        for part in ["part-000000.yaml", "part-000100.yaml"] {
+            let manifest = config::manifest::parse(&std::fs::read(folder.path().join(part)).expect("it is there"));
+            assert_eq!(manifest.problems, []);
+            objects.extend(manifest.objects);
+        }
+        assert_eq!(objects.len(), 303);
+        let moved = config::manifest::parse(pod_yaml(7, "moving", pod_ip(9)).as_bytes());
+        assert_eq!(moved.objects, [pod(7, "moving", pod_ip(9), true)]);
+    }
 }

@@ -3,7 +3,7 @@
 //! Each has its own loopback address and a thread of its own, so that its death takes all its sockets at once.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -81,6 +81,8 @@ impl Received {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
     Serving,
+    /// Accepts nothing more, serves the connections that it has.
+    Deaf,
     /// Finishes what it has.
     Leaving,
     /// Resets what it has.
@@ -95,6 +97,7 @@ struct Shared {
     connections: AtomicU64,
     requests: AtomicU64,
     released: Notify,
+    deaf: AtomicBool,
     life: watch::Sender<Life>,
 }
 
@@ -125,6 +128,7 @@ impl Replica {
             connections: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             released: Notify::new(),
+            deaf: AtomicBool::new(false),
             life,
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
@@ -185,6 +189,12 @@ impl Replica {
         self.shared.released.notify_one();
     }
 
+    /// Stops listening; returns when another may listen on its address. Its connections live on.
+    pub fn stop_listening(&self) {
+        let _ = self.shared.life.send(Life::Deaf);
+        crate::await_until("the listener to be closed", || self.shared.deaf.load(Ordering::SeqCst));
+    }
+
     /// Stops listening, answers what it has, closes idle connections; returns when all is closed.
     pub fn leave(&mut self) {
         self.end(Life::Leaving);
@@ -237,5 +247,6 @@ async fn serve(listener: tokio::net::TcpListener, shared: Arc<Shared>, alive: wa
         }
     }
     drop(listener);
+    shared.deaf.store(true, Ordering::SeqCst);
     while conversations.join_next().await.is_some() {}
 }

@@ -21,6 +21,7 @@ use crate::{Client, Net, Response};
 pub struct Setup {
     home: TempDir,
     flags: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -31,7 +32,7 @@ impl Setup {
     pub fn new(net: &Net) -> Setup {
         let home = tempfile::tempdir().expect("the temporary folder can be written");
         fs::create_dir(home.path().join("manifests")).expect("the temporary folder can be written");
-        let setup = Setup { home, flags: Vec::new() };
+        let setup = Setup { home, flags: Vec::new(), environment: Vec::new() };
         setup
             .flag("--http", "127.0.0.1:0")
             .flag("--admin", "127.0.0.1:0")
@@ -48,6 +49,22 @@ impl Setup {
         } else {
             self.flags.extend([name.to_owned(), value.to_owned()]);
         }
+        self
+    }
+
+    /// Leaves a flag out.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Setup {
+        if let Some(at) = self.flags.iter().position(|have| have == name) {
+            self.flags.drain(at..at + 2);
+        }
+        self
+    }
+
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Setup {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -79,6 +96,11 @@ impl Setup {
         self.home.path().join("manifests")
     }
 
+    /// The folder that holds all of it.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     /// The state directory.
     pub fn state(&self) -> PathBuf {
         self.home.path().join("state")
@@ -105,7 +127,7 @@ impl Setup {
     pub fn launch(self) -> Tidegate {
         let mut command = Command::new(binary());
         command.arg("run").args(&self.flags).arg("--manifests").arg(self.folder()).arg("--state-dir").arg(self.state());
-        command.current_dir(self.home.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.envs(self.environment.iter().cloned()).current_dir(self.home.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary can be started");
         let log = gather(child.stderr.take());
         let stdout = gather(child.stdout.take());
@@ -150,6 +172,11 @@ impl Tidegate {
     /// The folder that it watches.
     pub fn folder(&self) -> PathBuf {
         self.setup().folder()
+    }
+
+    /// The folder that holds its manifests, its state and what it writes.
+    pub fn home(&self) -> &Path {
+        self.setup().home()
     }
 
     /// Its state directory.

@@ -1,0 +1,84 @@
+# The words that README and CI use. Everything they need beside a Rust toolchain, make and a C linker they get themselves.
+
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidegate
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+TOOLS := $(CACHE)/tools
+DENY_VERSION := 0.20.2
+MACHETE_VERSION := 0.9.2
+DENY := $(TOOLS)/bin/cargo-deny
+MACHETE := $(TOOLS)/bin/cargo-machete
+QUICK := $(CARGO_TARGET_DIR)/quick/tidegate
+CARGO := cargo
+SECONDS ?= 20
+
+.PHONY: help demo test check bench build quick packages tools fmt-check clippy docs dependencies deny machete
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: quick ## Watch the main job at work for SECONDS (20), then a verdict
+	@$(QUICK) demo --seconds $(SECONDS)
+
+test: packages quick ## Run all tests, end to end ones over the real binary included
+	TIDEGATE_BIN=$(QUICK) $(CARGO) test --locked --workspace
+
+check: fmt-check clippy docs dependencies deny machete ## Formatting, lints, docs and dependencies, as CI wants them
+
+bench: ## Run the micro benchmarks (benches/README.md says what they measure)
+	$(CARGO) bench --locked -p tidegate-benches
+
+build: ## Build the release binary
+	$(CARGO) build --locked --release -p tidegate
+	@echo "built $(CARGO_TARGET_DIR)/release/tidegate"
+
+quick:
+	@$(CARGO) build --locked --quiet --profile quick -p tidegate
+
+fmt-check:
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+docs:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+
+# Each direct dependency earns its place in a line of docs/dependencies.md, and no line outlives its dependency.
+dependencies:
+	@direct=$$(awk '/^\[/ { on = ($$0 == "[workspace.dependencies]") } on && /^[a-z]/ && !/path =/ { print $$1 }' Cargo.toml | sort); \
+	said=$$(sed -nE 's/^\| `([^`]+)` .*/\1/p' docs/dependencies.md | sort); \
+	if [ "$$direct" != "$$said" ]; then \
+	  echo "docs/dependencies.md and [workspace.dependencies] differ (< only in Cargo.toml, > only in the page):" >&2; \
+	  printf '%s\n' "$$direct" > "$(CACHE)/direct"; printf '%s\n' "$$said" | diff "$(CACHE)/direct" - >&2; exit 1; \
+	fi
+
+deny: $(DENY)
+	$(DENY) --locked check bans licenses sources
+	@if timeout 120 $(DENY) fetch db >/dev/null 2>&1; then \
+	  $(DENY) --locked check --disable-fetch advisories; \
+	else \
+	  printf '\n*** SKIPPED: advisories. The advisory database cannot be reached; known holes were NOT looked for. ***\n\n' >&2; \
+	fi
+
+machete: $(MACHETE)
+	$(MACHETE) --skip-target-dir .
+
+tools: $(DENY) $(MACHETE)
+
+$(DENY):
+	CARGO_TARGET_DIR=$(CACHE)/tools-target $(CARGO) install --locked --quiet --root $(TOOLS) cargo-deny@$(DENY_VERSION)
+
+$(MACHETE):
+	CARGO_TARGET_DIR=$(CACHE)/tools-target $(CARGO) install --locked --quiet --root $(TOOLS) cargo-machete@$(MACHETE_VERSION)
+
+# What the end-to-end tests call. Without root the list is said, and whoever has root installs it.
+PACKAGES := curl
+packages:
+	@missing=""; for word in $(PACKAGES); do command -v $$word >/dev/null || missing="$$missing $$word"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null; \
+	  else \
+	    echo "install first:$$missing" >&2; exit 1; \
+	  fi; \
+	fi

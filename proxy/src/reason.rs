@@ -63,3 +63,19 @@ impl Reason {
         self as usize
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_reasons_has_every_word_with_its_status() {
+        let page = include_str!("../../docs/reasons.md");
+        for (index, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason.index(), index);
+            let row = format!("| `{}` | {} |", reason.as_str(), reason.status());
+            assert!(page.contains(&row), "docs/reasons.md has no row `{row}`");
+        }
+        assert_eq!(page.lines().filter(|line| line.starts_with("| `")).count(), Reason::ALL.len(), "a row without a reason");
+    }
+}

@@ -85,4 +85,8 @@ fn every_family_says_what_it_is_once() {
     typed.dedup();
     assert!(all > 10 && typed.len() == all, "{text}");
     assert_eq!(text.lines().filter(|line| line.starts_with("# HELP ")).count(), all);
+    let page = include_str!("../../../docs/operate.md");
+    for name in typed.iter().filter_map(|line| line.split(' ').next()) {
+        assert!(page.contains(&format!("`{name}")), "docs/operate.md says nothing of {name}");
+    }
 }

@@ -44,7 +44,8 @@ pub enum Content {
     Manifest(Manifest),
     /// It exists but could not be read; its last good objects stay.
     Unreadable(Problem),
-    /// It was deleted: so are its objects.
+    /// It was deleted: so are its objects. When it was a folder that could not be read, so is what lies below it and is not named by
+    /// the same batch.
     Gone,
 }
 

@@ -234,34 +234,51 @@ impl Folder {
         self.stale = false;
         self.due = Instant::now() + if self.watcher.is_some() { self.pace.poll } else { self.pace.blind_poll };
         self.tree = tree;
-        let mut waiting = false;
-        let mut to_read = Vec::new();
-        let mut changes = Vec::new();
-        for (origin, file) in &self.tree.files {
-            let known = self.seen.get(origin);
-            let asked = touched.contains(&file.real) || known.is_none_or(|seen| seen.failed());
-            if !asked && known.is_some_and(|seen| seen.stamp == file.stamp) {
-                continue;
-            }
-            let closed = touched.contains(&file.real) || file.linked;
-            if self.writing(&file.real) {
-                if first {
-                    changes.extend(read::failed(origin, read::being_written(origin), &mut self.seen));
-                }
-            } else if !first && !closed && self.is_young(file.stamp) {
-                waiting = true;
-            } else {
-                to_read.push((origin.clone(), file.real.clone()));
-            }
-        }
-        if waiting {
-            self.look_soon();
-        }
+        let (to_read, mut changes) = self.unread(touched, first);
         changes.extend(self.read(to_read, first));
         changes.extend(self.unreadable_folders());
         changes.extend(self.gone());
         changes.sort_by(|a, b| a.origin.cmp(&b.origin));
         Ok(changes)
+    }
+
+    /// The files of the tree that may say something new.
+    fn unread(&mut self, touched: &HashSet<PathBuf>, first: bool) -> (Vec<(Origin, PathBuf)>, Vec<Change>) {
+        let mended = self.mended();
+        let (mut to_read, mut changes, mut waiting) = (Vec::new(), Vec::new(), false);
+        for (origin, file) in &self.tree.files {
+            let known = self.seen.get(origin);
+            let closed = touched.contains(&file.real);
+            let same = known.is_some_and(|seen| seen.stamp == file.stamp && !seen.failed());
+            if same && !closed {
+                continue;
+            }
+            let must_be_named = first || mended.iter().any(|folder| origin.starts_with(folder));
+            if self.writing(&file.real) {
+                if must_be_named {
+                    changes.extend(read::failed(origin, read::being_written(origin), &mut self.seen));
+                }
+            } else if must_be_named || closed || file.linked || !self.is_young(file.stamp) {
+                to_read.push((origin.clone(), file.real.clone()));
+            } else {
+                waiting = true;
+            }
+        }
+        if waiting {
+            self.look_soon();
+        }
+        (to_read, changes)
+    }
+
+    /// Folders that could not be read before and can be now. What lies below is forgotten, so that all of it is named anew: nobody
+    /// knows what was removed there meanwhile.
+    fn mended(&mut self) -> Vec<Origin> {
+        let failed = self.seen.iter().filter(|(_, seen)| seen.failed()).map(|(origin, _)| origin.clone());
+        let mended: Vec<Origin> = failed.filter(|origin| self.tree.has_read(origin)).collect();
+        if !mended.is_empty() {
+            self.seen.retain(|origin, _| !mended.iter().any(|folder| origin != folder && origin.starts_with(folder)));
+        }
+        mended
     }
 
     /// The manifests that the touched paths are; `None` when the whole tree must be looked at.
@@ -307,6 +324,7 @@ impl Folder {
         let began = Instant::now();
         let looks: Vec<_> = files.into_iter().map(|(origin, real)| (read::look(&origin, self.seen.get(&origin)), origin, real)).collect();
         if !first && self.watcher.is_some() {
+            #[expect(clippy::disallowed_methods, reason = "the notice may come within this time or not at all; this thread has nothing else to do")]
             std::thread::sleep(self.pace.settle.saturating_sub(began.elapsed()));
         }
         let mut changes = Vec::new();

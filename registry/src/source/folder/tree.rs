@@ -70,6 +70,11 @@ impl Tree {
         known || skipped(real) || real.is_symlink() || real.is_dir()
     }
 
+    /// Whether `shown` is a folder that was read.
+    pub(super) fn has_read(&self, shown: &Path) -> bool {
+        self.shown_folders.contains(shown) && !self.unreadable.contains_key(shown)
+    }
+
     /// How a path in one of the folders is shown.
     pub(super) fn shown(&self, real: &Path) -> Option<Origin> {
         let folder = self.folders.get(real.parent()?)?;

@@ -330,3 +330,6 @@ fn left(before: &Plane, after: &Plane, mut gone: impl FnMut(ReplicaId)) {
     let then = before.services.iter().flat_map(|service| &service.endpoints).map(|endpoint| endpoint.replica.id);
     then.filter(|id| !now.contains(id)).for_each(gone);
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! A worker on its own: a hand-made picture, a real client, a real replica.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener as StdListener, TcpStream as StdStream};
+use std::num::NonZeroU64;
+use std::thread::JoinHandle;
+
+use config::host::HostPattern;
+use config::object::{PathType, ServiceKey};
+use registry::route::{Action, Route, RouteTableBuilder};
+use registry::snapshot::{Endpoint, EndpointId, PortName, Replica, Service, ServiceIndex, VipPort};
+
+use super::*;
+
+struct Scene {
+    shared: Arc<Shared>,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    reports: mpsc::UnboundedReceiver<Report>,
+    worker: JoinHandle<()>,
+}
+
+impl Scene {
+    fn new(snapshot: Snapshot) -> Scene {
+        let (orders, received) = mpsc::unbounded_channel();
+        let (reports_to, reports) = mpsc::unbounded_channel();
+        let (snapshots, watched) = watch::channel(Arc::new(snapshot));
+        let shared = Arc::new(Shared {
+            limits: Limits::default(),
+            trusted: Vec::new(),
+            internal: vec!["127.0.0.0/8".parse().unwrap()],
+            open: [AtomicUsize::new(0)].into(),
+            acknowledged: [AtomicU64::new(0)].into(),
+            orders: [orders].into(),
+            reports: reports_to,
+        });
+        let start = Start { id: 0, shared: shared.clone(), orders: received, snapshots: watched, counts: Arc::default(), access: None };
+        Scene { shared, snapshots, reports, worker: std::thread::spawn(|| run(start).unwrap()) }
+    }
+
+    fn listen(&self, speaks: Speaks, exposure: Exposure, socket: StdListener) -> SocketAddr {
+        let address = socket.local_addr().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let listener = Listener { name: "http".into(), exposure, speaks, address };
+        self.shared.orders[0].send(Order::Accept(Arc::new(listener), socket)).unwrap();
+        address
+    }
+
+    fn drain(self) {
+        self.shared.orders[0].send(Order::Drain).unwrap();
+        self.worker.join().unwrap();
+    }
+}
+
+fn snapshot(version: u64, replica: Option<SocketAddr>, vip: Option<SocketAddr>) -> Snapshot {
+    let id = NonZeroU64::MIN;
+    let endpoint = |address| Endpoint {
+        id: EndpointId(id),
+        replica: Arc::new(Replica { id: ReplicaId(id), address, pod: None, load: Default::default() }),
+    };
+    let name = PortName { service: ServiceKey { namespace: "x".into(), name: "y".into() }, port: 80 };
+    let service = Arc::new(Service { name: name.clone(), slot: 0, endpoints: replica.map(endpoint).into_iter().collect() });
+    let mut routes = RouteTableBuilder::default();
+    let host = HostPattern::parse_ingress("a.test").unwrap();
+    let action = Action::Forward(ServiceIndex(0));
+    routes.add(Route { owner: "Ingress x/y".into(), host, path_type: PathType::Prefix, path: "/".into(), action }).unwrap();
+    let routes = Arc::new(routes.build());
+    let plane = |exposure| Plane { exposure, routes: routes.clone(), refused: Arc::default(), services: Arc::from([service.clone()]) };
+    let vips = vip.map(|address| (address, VipPort { service: ServiceIndex(0), name })).into_iter().collect();
+    Snapshot { version, external: plane(Exposure::External), internal: plane(Exposure::Internal), vips: Arc::new(vips) }
+}
+
+/// A replica that reads one head for each answer, as often as there are answers, on one connection after the other.
+fn replica(answers: &'static [&'static str]) -> (SocketAddr, JoinHandle<Vec<String>>) {
+    let socket = StdListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let heads = std::thread::spawn(move || {
+        let mut heads = Vec::new();
+        while heads.len() < answers.len() {
+            let (mut stream, _) = socket.accept().unwrap();
+            while heads.len() < answers.len() {
+                let head = read_until(&mut stream, b"\r\n\r\n");
+                if head.is_empty() {
+                    break;
+                }
+                stream.write_all(answers[heads.len()].as_bytes()).unwrap();
+                heads.push(head);
+            }
+        }
+        heads
+    });
+    (address, heads)
+}
+
+fn read_until(stream: &mut StdStream, end: &[u8]) -> String {
+    let mut read = Vec::new();
+    let mut byte = [0];
+    while !read.ends_with(end) && stream.read(&mut byte).unwrap_or(0) == 1 {
+        read.push(byte[0]);
+    }
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+#[test]
+fn two_requests_share_a_connection_on_both_sides() {
+    let (address, heads) = replica(&[
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nyes\r\n0\r\n\r\n",
+    ]);
+    let scene = Scene::new(snapshot(1, Some(address), None));
+    let front = scene.listen(Speaks::Http, Exposure::External, StdListener::bind("127.0.0.1:0").unwrap());
+    let mut client = StdStream::connect(front).unwrap();
+    client
+        .write_all(b"GET /one HTTP/1.1\r\nHost: a.test\r\n\r\nGET /two HTTP/1.1\r\nHost: A.TEST.:80\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut got = String::new();
+    client.read_to_string(&mut got).unwrap();
+    assert!(got.starts_with("HTTP/1.1 200 OK\r\n") && got.contains("\r\n\r\nok"), "{got}");
+    assert!(got.ends_with("3\r\nyes\r\n0\r\n\r\n") && got.contains("Connection: close"), "{got}");
+    let heads = heads.join().unwrap();
+    assert!(
+        heads[0].starts_with("GET /one HTTP/1.1\r\nHost: a.test\r\n") && heads[0].contains("X-Forwarded-For: 127.0.0.1\r\n"),
+        "{}",
+        heads[0]
+    );
+    assert!(heads[1].starts_with("GET /two HTTP/1.1\r\nHost: A.TEST.:80\r\n"), "{}", heads[1]);
+    scene.drain();
+}
+
+#[test]
+fn what_leads_nowhere_is_answered_and_the_connection_stays() {
+    let scene = Scene::new(snapshot(1, None, None));
+    let front = scene.listen(Speaks::Http, Exposure::External, StdListener::bind("127.0.0.1:0").unwrap());
+    let mut client = StdStream::connect(front).unwrap();
+    for (host, status) in [("b.test", "404"), ("a.test", "503"), ("b.test", "404")] {
+        write!(client, "GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
+        let head = read_until(&mut client, b"\r\n\r\n");
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{host}: {head}");
+        let length = head.split("Content-Length: ").nth(1).and_then(|rest| rest.split('\r').next()).unwrap().parse().unwrap();
+        let mut body = vec![0; length];
+        client.read_exact(&mut body).unwrap();
+    }
+    scene.drain();
+}
+
+#[test]
+fn a_vip_carries_bytes_and_half_closes_and_resets_without_an_endpoint() {
+    let echo = StdListener::bind("127.0.0.1:0").unwrap();
+    let address = echo.local_addr().unwrap();
+    let echoes = std::thread::spawn(move || {
+        let (mut stream, _) = echo.accept().unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap(); // ends by the client's half-close alone
+        stream.write_all(&all).unwrap();
+    });
+    let socket = StdListener::bind("127.0.0.1:0").unwrap();
+    let vip = socket.local_addr().unwrap();
+    let mut scene = Scene::new(snapshot(1, Some(address), Some(vip)));
+    scene.listen(Speaks::Tcp, Exposure::Internal, socket);
+    let mut client = StdStream::connect(vip).unwrap();
+    client.write_all(b"through and back").unwrap();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut got = String::new();
+    client.read_to_string(&mut got).unwrap();
+    assert_eq!(got, "through and back");
+    echoes.join().unwrap();
+
+    scene.snapshots.send(Arc::new(snapshot(2, None, Some(vip)))).unwrap();
+    let acknowledged = loop {
+        if let Some(Report::Acknowledged { version: 2.., worker }) = scene.reports.blocking_recv() {
+            break worker;
+        }
+    };
+    assert_eq!(acknowledged, 0);
+    let mut client = StdStream::connect(vip).unwrap();
+    assert_eq!(client.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    scene.drain();
+}

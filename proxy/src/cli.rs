@@ -137,8 +137,8 @@ pub struct ExplainArgs {
     headers: Vec<String>,
     #[command(flatten)]
     picture: PictureArgs,
-    /// Ask the running process there instead of reading manifests
-    #[arg(long, value_name = "ADDR", conflicts_with_all = ["manifests", "config"])]
+    /// Ask the running process there, whatever manifests are named
+    #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
     /// Form of the answer
     #[arg(short, long, value_name = "FORM", default_value = "text")]

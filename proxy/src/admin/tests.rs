@@ -9,35 +9,42 @@ struct Served {
     address: SocketAddr,
     draining: watch::Sender<bool>,
     acks: Arc<[AtomicU64]>,
-    _snapshots: watch::Sender<Arc<Snapshot>>,
+    /// The server ends when this does.
+    _lives: oneshot::Sender<()>,
 }
 
-fn serve(runtime: &tokio::runtime::Runtime, build: fn(AdminState) -> axum::Router) -> Served {
-    let _inside = runtime.enter();
-    let (asks, mut asked) = mpsc::channel(4);
-    runtime.spawn(async move {
-        while let Some(ask) = asked.recv().await {
-            match ask {
-                Ask::View(_, answer) => drop(answer.send(Value::Array(Vec::new()))),
-                Ask::Counts(answer) => drop(answer.send(Default::default())),
-                Ask::Ready(answer) => drop(answer.send(true)),
-            }
-        }
+fn serve(build: fn(AdminState) -> axum::Router) -> Served {
+    let (send, served) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (asks, asked) = mpsc::channel(4);
+            tokio::spawn(answer(asked));
+            let (_snapshots, seen) = watch::channel(Arc::new(worlds::shop()));
+            let (draining, drains) = watch::channel(false);
+            let acks: Arc<[AtomicU64]> = Arc::from([AtomicU64::new(0)]);
+            let workers = vec![Arc::default()];
+            let state = AdminState { asks, snapshots: seen, workers, acks: acks.clone(), draining: drains, started: Instant::now() };
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let router = build(state);
+            tokio::spawn(async move { axum::serve(listener, router).await });
+            let (lives, ended) = oneshot::channel();
+            send.send(Served { address, draining, acks, _lives: lives }).unwrap();
+            let _ = ended.await;
+        });
     });
-    let (snapshots, seen) = watch::channel(Arc::new(worlds::shop()));
-    let (draining, drains) = watch::channel(false);
-    let acks: Arc<[AtomicU64]> = Arc::from([AtomicU64::new(0)]);
-    let state =
-        AdminState { asks, snapshots: seen, workers: vec![Arc::default()], acks: acks.clone(), draining: drains, started: Instant::now() };
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-    let address = listener.local_addr().unwrap();
-    let router = build(state);
-    runtime.spawn(async move { axum::serve(listener, router).await });
-    Served { address, draining, acks, _snapshots: snapshots }
+    served.recv().unwrap()
 }
 
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+async fn answer(mut asked: mpsc::Receiver<Ask>) {
+    while let Some(ask) = asked.recv().await {
+        match ask {
+            Ask::View(_, answer) => drop(answer.send(Value::Array(Vec::new()))),
+            Ask::Counts(answer) => drop(answer.send(Default::default())),
+            Ask::Ready(answer) => drop(answer.send(true)),
+        }
+    }
 }
 
 fn ask(address: SocketAddr, head: &str) -> String {
@@ -54,8 +61,7 @@ fn status(address: SocketAddr, head: &str) -> u16 {
 
 #[test]
 fn it_is_ready_between_the_first_picture_and_the_drain() {
-    let runtime = runtime();
-    let served = serve(&runtime, router);
+    let served = serve(router);
     let ready = || status(served.address, "GET /readyz HTTP/1.1\r\nHost: 127.0.0.1");
     assert_eq!(ready(), 503, "no worker runs a picture yet");
     served.acks[0].store(1, Relaxed);
@@ -67,8 +73,7 @@ fn it_is_ready_between_the_first_picture_and_the_drain() {
 
 #[test]
 fn names_and_writers_are_refused() {
-    let runtime = runtime();
-    let served = serve(&runtime, router);
+    let served = serve(router);
     for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "a..b", "2130706433"] {
         assert_eq!(status(served.address, &format!("GET /api/v1/services HTTP/1.1\r\nHost: {host}")), 403, "{host}");
     }
@@ -81,8 +86,7 @@ fn names_and_writers_are_refused() {
 
 #[test]
 fn the_metrics_listener_answers_by_any_name_and_shows_nothing_else() {
-    let runtime = runtime();
-    let served = serve(&runtime, metrics_router);
+    let served = serve(metrics_router);
     let text = ask(served.address, "GET /metrics HTTP/1.1\r\nHost: tidegate.monitoring");
     assert!(text.starts_with("HTTP/1.1 200") && text.contains("tidegate_snapshot_version 1"), "{text}");
     assert_eq!(status(served.address, "GET /api/v1/services HTTP/1.1\r\nHost: 127.0.0.1"), 404);
@@ -90,8 +94,7 @@ fn the_metrics_listener_answers_by_any_name_and_shows_nothing_else() {
 
 #[test]
 fn explain_answers_over_http_what_it_answers_in_process() {
-    let runtime = runtime();
-    let served = serve(&runtime, router);
+    let served = serve(router);
     let answer = ask(served.address, "GET /api/v1/explain?url=http%3A%2F%2Fdb.example%2F&from=external HTTP/1.1\r\nHost: 127.0.0.1");
     let body = answer.split_once("\r\n\r\n").unwrap().1;
     let said: crate::explain::Explanation = serde_json::from_str(body).unwrap();

@@ -32,7 +32,8 @@ pub fn run(args: &GetArgs) -> ExitCode {
 fn shown(admin: SocketAddr, args: &GetArgs) -> Result<String, String> {
     match (args.output, args.topic) {
         (GetForm::Hosts, GetTopic::Services) => {
-            let (services, routes) = (read(admin, "services")?, read(admin, "routes")?);
+            let services: Vec<ServiceView> = read(admin, "services")?;
+            let routes: Vec<RouteView> = read(admin, "routes")?;
             Ok(hosts(&services, &routes, &read::<Vec<ListenerState>>(admin, "listeners")?))
         }
         (GetForm::Hosts, _) => Err("`-o hosts` goes with `get services` alone".to_owned()),

@@ -104,5 +104,4 @@ fn wrong_values_name_their_flag() {
     }
     assert!(refused(&["explain", "http://a/", "--from", "outside"]).contains("`external` or `internal`"));
     assert!(refused(&["get", "services", "-o", "yaml"]).contains("yaml"));
-    assert!(refused(&["explain", "http://a/", "--admin", "127.0.0.1:1", "--manifests", "x"]).contains("cannot be used with"));
 }

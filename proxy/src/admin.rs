@@ -81,7 +81,6 @@ fn observe(state: AdminState) -> Seen {
     let (mut snapshots, at) = (state.snapshots.clone(), published.clone());
     tokio::spawn(async move {
         while snapshots.changed().await.is_ok() {
-            snapshots.mark_unchanged();
             *at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         }
     });

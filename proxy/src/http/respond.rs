@@ -61,6 +61,8 @@ pub(super) async fn refuse(connection: &mut Connection, exchange: &Exchange, rea
     own(connection, reason, !keep, connection.head.method() == Method::Head, &mut out);
     let sent = send(connection, &out).await;
     connection.worker.buffers.give_out(out);
+    // Text is made only while the log is on.
+    let note = note.filter(|_| connection.worker.access.is_some()).map(|why| format!("not-exposed: {why}"));
     log(connection, exchange, reason.status(), sent, Some(reason), note.as_deref());
     keep && sent > 0
 }

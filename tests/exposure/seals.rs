@@ -42,7 +42,8 @@ fn unknown_words_and_keys_are_errors_and_seal() {
 fn a_sealed_service_is_hidden_in_an_open_namespace() {
     let scene = Scene::new("team: data", |net, _| leak(net));
     assert_eq!(scene.gate.get("leak.example", "/").status, 502);
-    let sealed = tcp(&scene.net, "data/db", scene.net.port(), &[&scene.db]).replacen("name: db}", &format!("name: db, labels: {{{SEAL}}}}}"), 1);
+    let sealed =
+        tcp(&scene.net, "data/db", scene.net.port(), &[&scene.db]).replacen("name: db}", &format!("name: db, labels: {{{SEAL}}}}}"), 1);
     scene.gate.write("db.yaml", &sealed);
     scene.expect_hidden("leak.example");
     scene.gate.await_problem(&["NotExposed", "Ingress data/leak", "Service data/db"]);
@@ -128,7 +129,8 @@ fn default_backends_and_wildcards_do_not_leak() {
 fn node_ports_and_load_balancers_of_sealed_services_are_refused() {
     let scene = Scene::new(SEAL, |_, _| String::new());
     for kind in ["NodePort", "LoadBalancer"] {
-        let text = tcp(&scene.net, "data/db", scene.net.port(), &[&scene.db]).replace("spec: {selector", &format!("spec: {{type: {kind}, selector"));
+        let text = tcp(&scene.net, "data/db", scene.net.port(), &[&scene.db])
+            .replace("spec: {selector", &format!("spec: {{type: {kind}, selector"));
         scene.gate.swap("db.yaml", &text);
         scene.gate.await_problem(&["NotExposed", "Service data/db", kind]);
     }
@@ -141,8 +143,11 @@ fn a_cold_start_with_an_unreadable_file_is_strict_until_it_can_be_read() {
     let net = Net::take();
     let web = Replica::start(&net, "web-0", Behaviour::Named);
     let named = Replica::start(&net, "named-0", Behaviour::Named);
-    let labelled = app(&net, "named", "named.example", &[&named])
-        .replacen("name: named}", "name: named, labels: {tidegate.dev/exposure: external}}", 1);
+    let labelled = app(&net, "named", "named.example", &[&named]).replacen(
+        "name: named}",
+        "name: named, labels: {tidegate.dev/exposure: external}}",
+        1,
+    );
     let setup = Setup::new(&net)
         .manifest("web.yaml", app(&net, "web", "web.example", &[&web]))
         .manifest("named.yaml", labelled)
@@ -175,7 +180,9 @@ fn strict_mode_serves_only_what_is_labelled_external() {
     let replicas = ["plain-0", "own-0", "space-0", "both-0"].map(|name| Replica::start(&net, name, Behaviour::Named));
     let [plain, own, space, both] = replicas.each_ref();
     let external = "tidegate.dev/exposure: external";
-    let label = |text: String, name: &str, label: &str| text.replacen(&format!("name: {name}}}"), &format!("name: {name}, labels: {{{label}}}}}"), 1);
+    let label = |text: String, name: &str, label: &str| {
+        text.replacen(&format!("name: {name}}}"), &format!("name: {name}, labels: {{{label}}}}}"), 1)
+    };
     let gate = Setup::new(&net)
         .manifest("plain.yaml", app(&net, "plain", "plain.example", &[plain]))
         .manifest("own.yaml", label(app(&net, "own", "own.example", &[own]), "own", external))

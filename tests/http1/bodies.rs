@@ -28,11 +28,7 @@ fn a_body_by_length_arrives_whole() {
 fn a_chunked_body_and_its_trailers_arrive() {
     let scene = Scene::new(Behaviour::Named);
     let mut client = scene.client();
-    post(
-        &mut client,
-        "Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n",
-        b"5\r\nhello\r\n6;ext=1\r\n world\r\n0\r\nX-Sum: 11\r\n\r\n",
-    );
+    post(&mut client, "Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n", b"5\r\nhello\r\n6;ext=1\r\n world\r\n0\r\nX-Sum: 11\r\n\r\n");
     assert_eq!(client.response().status, 200);
     let received = scene.replica.last();
     let body = String::from_utf8_lossy(&received.body).into_owned();

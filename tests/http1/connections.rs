@@ -119,7 +119,8 @@ fn an_answer_that_breaks_the_protocol_is_a_502() {
 
 #[test]
 fn an_answer_that_is_cut_is_not_passed_off_as_whole() {
-    for answer in ["HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nhalf"] {
+    for answer in ["HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nhalf"]
+    {
         for reset in [false, true] {
             let behaviour = if reset { Behaviour::RawThenReset(answer.into()) } else { Behaviour::RawThenClose(answer.into()) };
             let scene = Scene::new(behaviour);

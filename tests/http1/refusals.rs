@@ -8,8 +8,16 @@ use super::Scene;
 
 /// (what is wrong, request, statuses that say so)
 const REFUSED: &[(&str, &str, &[u16])] = &[
-    ("length beside chunks", "POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &[400]),
-    ("chunks beside length", "POST / HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", &[400]),
+    (
+        "length beside chunks",
+        "POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        &[400],
+    ),
+    (
+        "chunks beside length",
+        "POST / HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        &[400],
+    ),
     ("two lengths", "POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", &[400]),
     ("two equal lengths", "POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na", &[400]),
     ("a list of lengths", "POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 1, 1\r\n\r\na", &[400]),
@@ -43,8 +51,16 @@ const REFUSED: &[(&str, &str, &[u16])] = &[
     ("CONNECT", "CONNECT shop.example:80 HTTP/1.1\r\nHost: shop.example:80\r\n\r\n", &[400, 404, 405, 501]),
     ("a chunk size that is none", "POST / HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", &[400]),
     ("a chunk size with a sign", "POST / HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n+1\r\na\r\n0\r\n\r\n", &[400]),
-    ("a chunk size with a prefix", "POST / HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n", &[400]),
-    ("a chunk size that overflows", "POST / HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n10000000000000001\r\na\r\n0\r\n\r\n", &[400]),
+    (
+        "a chunk size with a prefix",
+        "POST / HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n",
+        &[400],
+    ),
+    (
+        "a chunk size that overflows",
+        "POST / HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n10000000000000001\r\na\r\n0\r\n\r\n",
+        &[400],
+    ),
     ("bare LF after a chunk size", "POST / HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n1\na\r\n0\r\n\r\n", &[400]),
     ("no line end after a chunk", "POST / HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n1\r\naXX0\r\n\r\n", &[400]),
 ];

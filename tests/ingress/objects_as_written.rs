@@ -95,7 +95,8 @@ fn the_older_endpoints_are_read() {
 #[test]
 fn a_headless_service_serves_behind_an_ingress_and_has_no_vip() {
     let apps = Apps::new(&["app"]);
-    let text = objects::app(&apps.net, "app", "app.example", &[&apps.replicas["app"]]).replace("spec: {selector", "spec: {clusterIP: None, selector");
+    let text = objects::app(&apps.net, "app", "app.example", &[&apps.replicas["app"]])
+        .replace("spec: {selector", "spec: {clusterIP: None, selector");
     let gate = Setup::new(&apps.net).manifest("app.yaml", text).start();
     expect(&gate, &[("app.example", "/", "app")]);
     let services = gate.rows("services");

@@ -92,7 +92,10 @@ fn no_spelling_of_a_path_reaches_another_route() {
             ("a.example", "/administrator", "public"),
         ],
     );
-    assert!(apps.replicas["admin"].received().iter().any(|request| request.head.starts_with("GET /x/../admin ")), "the target goes on as sent");
+    assert!(
+        apps.replicas["admin"].received().iter().any(|request| request.head.starts_with("GET /x/../admin ")),
+        "the target goes on as sent"
+    );
 }
 
 #[test]
@@ -212,10 +215,7 @@ fn the_oldest_ingress_wins_a_conflict_whatever_the_file_order() {
             ingress(name, "a.example", &[path("Prefix", "/", name, 80)])
                 .replace(&format!("name: {name}}}\nspec"), &format!("name: {name}, creationTimestamp: '{created}'}}\nspec"))
         };
-        let gate = apps.gate(&[
-            (old_file, rule("old", "2020-01-01T00:00:00Z")),
-            (new_file, rule("new", "2024-01-01T00:00:00Z")),
-        ]);
+        let gate = apps.gate(&[(old_file, rule("old", "2020-01-01T00:00:00Z")), (new_file, rule("new", "2024-01-01T00:00:00Z"))]);
         expect(&gate, &[("a.example", "/", "old")]);
         gate.await_problem(&["Conflict", "Ingress default/new", "Ingress default/old"]);
     }
@@ -234,7 +234,11 @@ fn a_route_to_nothing_is_a_503_and_says_why() {
     let apps = Apps::new(&["app"]);
     let gate = apps.gate(&[(
         "ingress.yaml",
-        ingress("app", "a.example", &[path("Prefix", "/gone", "gone", 80), path("Prefix", "/port", "app", 81), path("Prefix", "/", "app", 80)]),
+        ingress(
+            "app",
+            "a.example",
+            &[path("Prefix", "/gone", "gone", 80), path("Prefix", "/port", "app", 81), path("Prefix", "/", "app", 80)],
+        ),
     )]);
     expect(&gate, &[("a.example", "/gone", "503"), ("a.example", "/port", "503"), ("a.example", "/", "app")]);
     gate.await_problem(&["NotFound", "Ingress default/app", "gone"]);

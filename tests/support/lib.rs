@@ -5,8 +5,9 @@
 
 pub mod client;
 pub mod command;
-pub mod objects;
+pub mod differential;
 pub mod net;
+pub mod objects;
 pub mod replica;
 pub mod tidegate;
 pub mod wait;

@@ -127,12 +127,26 @@ impl Setup {
     pub fn launch(self) -> Tidegate {
         let mut command = Command::new(binary());
         command.arg("run").args(&self.flags).arg("--manifests").arg(self.folder()).arg("--state-dir").arg(self.state());
-        command.envs(self.environment.iter().cloned()).current_dir(self.home.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .envs(self.environment.iter().cloned())
+            .current_dir(self.home.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary can be started");
         let log = gather(child.stderr.take());
         let stdout = gather(child.stdout.take());
         Tidegate { setup: Some(self), child, log, stdout }
     }
+}
+
+/// The admin address in a line of the log, text or JSON.
+fn admin_in(line: &str) -> Option<SocketAddr> {
+    if let Ok(line) = serde_json::from_str::<Value>(line) {
+        return line["address"].as_str().filter(|_| line["listener"] == "admin")?.parse().ok();
+    }
+    let (_, address) = line.split_once("address=").filter(|_| line.contains("listener=admin "))?;
+    address.split_whitespace().next()?.parse().ok()
 }
 
 type Lines = Arc<Mutex<Vec<String>>>;
@@ -203,10 +217,7 @@ impl Tidegate {
     pub fn admin(&self) -> SocketAddr {
         await_some("the admin address in the log", || {
             self.expect_alive();
-            let log = self.log();
-            let line = log.lines().find(|line| line.contains("bound") && line.contains("listener=admin"))?;
-            let address = line.split("address=").nth(1)?.split_whitespace().next()?;
-            address.parse().ok()
+            self.log().lines().find_map(admin_in)
         })
     }
 

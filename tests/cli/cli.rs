@@ -1,0 +1,63 @@
+//! The command line: `check`, `explain` and `get` say what the running process does.
+
+use serde_json::Value;
+use tidegate_tests::objects::{app, file, ingress, ingress_of, namespace, path, tcp};
+use tidegate_tests::{Behaviour, Client, Finished, Net, Replica, Setup, Tidegate, command};
+
+mod boutique;
+mod check;
+mod explain;
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in:\n{text}"))
+}
+
+#[test]
+fn get_shows_tables_and_json() {
+    let net = Net::take();
+    let replica = Replica::start(&net, "web-0", Behaviour::Named);
+    let gate = Setup::new(&net).manifest("web.yaml", app(&net, "web", "shop.example", &[&replica])).start();
+    let admin = gate.admin().to_string();
+    let http = gate.http().to_string();
+    let endpoint = replica.address().to_string();
+    for (topic, words) in [
+        ("services", ["NAMESPACE", "web", "external"]),
+        ("endpoints", ["ADDRESS", &endpoint, "Ready"]),
+        ("routes", ["HOST", "shop.example", "Ingress default/web"]),
+        ("listeners", ["ADDRESS", "http", &http]),
+        ("sources", ["STATE", "folder:", "ok"]),
+    ] {
+        let table = command(["get", topic, "--admin", &admin]);
+        for word in words {
+            assert!(table.exited(0).contains(word), "{topic}: {word} in\n{}", table.stdout);
+        }
+        let rows = command(["get", topic, "-o", "json", "--admin", &admin]);
+        assert!(json(rows.exited(0)).as_array().is_some_and(|rows| !rows.is_empty()), "{topic}: {}", rows.stdout);
+    }
+    let hosts = command(["get", "services", "-o", "hosts", "--admin", &admin]);
+    assert!(hosts.exited(0).contains("shop.example"), "{}", hosts.stdout);
+}
+
+#[test]
+fn get_says_when_nothing_listens() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address");
+    let asked = command(["get", "services", "--admin", &free.to_string()]);
+    assert_eq!(asked.code, 2);
+    assert!(asked.stderr.contains(&free.to_string()), "{}", asked.stderr);
+}
+
+#[test]
+fn help_and_version_are_no_errors_and_nonsense_is() {
+    assert!(command(["--version"]).exited(0).contains("tidegate"));
+    let help = command(["--help"]);
+    for word in ["run", "check", "explain", "get", "demo"] {
+        assert!(help.exited(0).contains(word), "{word} in {}", help.stdout);
+    }
+    for wrong in
+        [&["walk"][..], &["get", "cookies"], &["check", "--nonsense"], &["explain"], &["explain", "not a url"], &["explain", "ftp://x/"]]
+    {
+        let finished = command(wrong);
+        assert_eq!(finished.code, 2, "{wrong:?}: {}", finished.stderr);
+        assert!(!finished.stderr.contains("panicked"), "{wrong:?}: {}", finished.stderr);
+    }
+}

@@ -4,16 +4,23 @@
 //! docs/ARCHITECTURE.md, and so is the hot path law that every file here keeps.
 
 pub mod access_log;
+pub mod admin;
 pub mod balance;
+pub mod binder;
 pub mod buffer;
+pub mod cli;
 pub mod clock;
 pub mod deadline;
+pub mod demo;
 pub mod explain;
 pub mod http;
 pub mod listener;
+pub mod metrics;
 pub mod picture;
 pub mod pool;
 pub mod reason;
+pub mod run;
+pub mod server;
 pub mod stats;
 pub mod tcp;
 pub mod tricks;

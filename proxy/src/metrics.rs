@@ -187,6 +187,15 @@ fn of_registry(scene: &Scene<'_>, families: &mut Families) {
     families.gauges("tidegate_source_age_seconds", "Time since the source was last known to be true.", ages);
     let stale = scene.sources.iter().map(|view| (source(view), f64::from(u8::from(view.state != "ok")))).collect();
     families.gauges("tidegate_source_stale", "1 while the source cannot be read and its last good state serves.", stale);
+    let counts = scene.counts;
+    let endpoints = counts.endpoints.iter().map(|(state, &number)| (labels([("state", state)]), number as f64)).collect();
+    families.gauges("tidegate_endpoints", "Endpoints by state of their life.", endpoints);
+    let problems = counts.problems.iter().map(|((severity, reason), &number)| {
+        let severity = format!("{severity:?}").to_lowercase();
+        (labels([("severity", &severity), ("reason", &format!("{reason:?}"))]), number as f64)
+    });
+    families.gauges("tidegate_problems", "What `tidegate check` would say now, by severity and reason.", problems.collect());
+    families.gauges("tidegate_objects", "Objects that serve.", vec![(Vec::new(), counts.objects as f64)]);
 }
 
 /// Families in the order in which they are written.

@@ -6,7 +6,12 @@ use crate::stats::{LocalCounts, Met};
 
 fn scrape(workers: &[Arc<WorkerCounts>]) -> String {
     let snapshot = worlds::shop();
-    let counts = Counts::default();
+    let counts = Counts {
+        endpoints: [("Ready", 3), ("Draining", 1)].into_iter().collect(),
+        problems: [((config::problem::Severity::Error, config::problem::Reason::NotExposed), 2)].into_iter().collect(),
+        objects: 9,
+        ..Counts::default()
+    };
     let source = SourceView {
         name: "folder:my \"own\" folder".to_owned(),
         state: "stale".to_owned(),
@@ -56,6 +61,9 @@ fn workers_are_added_up() {
         r#"tidegate_snapshot_version 1"#,
         r#"tidegate_snapshot_age_seconds 2.5"#,
         r#"tidegate_worker_acknowledged_version{worker="1"} 0"#,
+        r#"tidegate_endpoints{state="Ready"} 3"#,
+        r#"tidegate_problems{severity="error",reason="NotExposed"} 2"#,
+        r#"tidegate_objects 9"#,
         r#"tidegate_source_stale{source="folder:my \"own\" folder"} 1"#,
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

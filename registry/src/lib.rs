@@ -3,9 +3,17 @@
 //! Sources send [`event::Batch`]es; the [`actor`] is the only one that applies them; [`core::Registry`] decides (no I/O, no clock);
 //! workers read [`snapshot::Snapshot`] through a `watch` channel and never anything else.
 
+pub mod actor;
+pub mod assertion;
+mod build;
+pub mod core;
 pub mod event;
+pub mod exposure;
+mod lifecycle;
 pub mod route;
 pub mod snapshot;
 pub mod source;
 pub mod state;
+mod store;
 pub mod view;
+mod vip;

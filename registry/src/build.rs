@@ -1,0 +1,384 @@
+//! Objects in, services with their endpoints out: the part of a picture that changes most.
+//!
+//! Invariant: a change costs what it touches. Only services that an object reaches are built again, and one whose endpoints are the
+//! same keeps its `Arc`. A service port keeps its place in the internal plane for as long as it exists, so that routes need not
+//! change when another service comes or goes. What is refused as an address (a VIP, one of our listeners) is in no plane.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use config::object::{Kind, Name, Object, ObjectKey, Pod, Protocol, Service, ServiceKey, ServicePort};
+use config::problem::Problem;
+
+use crate::exposure::{self, Said, Seal};
+use crate::lifecycle::Lifecycle;
+use crate::snapshot::{self, OwnAddresses, PortName, ServiceIndex, VipPort};
+use crate::vip::Vips;
+
+mod index;
+mod members;
+pub(crate) mod notes;
+mod outside;
+mod places;
+pub(crate) mod routes;
+pub(crate) mod seats;
+
+use index::Index;
+use places::Places;
+use seats::Seat;
+
+pub(crate) use outside::Outside;
+
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
+/// Every VIP port by its address.
+pub(crate) type VipMap = HashMap<SocketAddr, VipPort, foldhash::fast::RandomState>;
+
+/// One Service that serves.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    object: Arc<Object>,
+    pub(crate) seal: Option<Seal>,
+    pub(crate) ports: Vec<Port>,
+    /// Every address that it names, whatever its condition: what a seal covers.
+    covered: BTreeSet<SocketAddr>,
+    /// Pods that its slices refer to by name.
+    references: Vec<Name>,
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// One port of a Service.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) spec: ServicePort,
+    /// Where it is in the internal plane; `None` when its protocol is not served.
+    pub(crate) place: Option<ServiceIndex>,
+    pub(crate) seats: Vec<Seat>,
+}
+
+impl Entry {
+    /// The Service as written.
+    pub(crate) fn service(&self) -> &Service {
+        match &*self.object {
+            Object::Service(service) => service,
+            // `World::set_service` takes services alone.
+            _ => unreachable!("only services are kept as services"),
+        }
+    }
+
+    /// The port that serves under this number.
+    pub(crate) fn tcp(&self, number: u16) -> Option<&Port> {
+        self.ports.iter().find(|port| port.spec.port == number && port.spec.protocol == Protocol::Tcp)
+    }
+}
+
+/// All services and what decides their endpoints.
+#[derive(Debug)]
+pub(crate) struct World {
+    index: Index,
+    pub(crate) life: Lifecycle,
+    pub(crate) services: BTreeMap<ServiceKey, Entry>,
+    /// Which services name an address.
+    at: Map<SocketAddr, Vec<ServiceKey>>,
+    /// Addresses of pods that are sealed themselves, on every port.
+    sealed_ips: Map<IpAddr, BTreeSet<Name>>,
+    pub(crate) places: Places,
+    pub(crate) vips: Arc<VipMap>,
+    own: OwnAddresses,
+    strict: bool,
+    dirty: BTreeSet<ServiceKey>,
+    /// Services that are new, changed in what they write, or gone, since the VIPs were updated.
+    written: BTreeSet<ServiceKey>,
+    /// Services of which something changed that a route depends on.
+    pub(crate) route_facts: BTreeSet<ServiceKey>,
+    /// Services whose external endpoints may have changed.
+    pub(crate) refilter: BTreeSet<ServiceKey>,
+    /// All of them may have.
+    pub(crate) refilter_all: bool,
+    /// How many services were built, ever: the cost of a change.
+    pub(crate) rebuilt: u64,
+}
+
+impl World {
+    pub(crate) fn new(workers: usize, strict: bool) -> World {
+        World {
+            index: Index::default(),
+            life: Lifecycle::new(workers),
+            services: BTreeMap::new(),
+            at: Map::default(),
+            sealed_ips: Map::default(),
+            places: Places::default(),
+            vips: Arc::default(),
+            own: OwnAddresses::default(),
+            strict,
+            dirty: BTreeSet::new(),
+            written: BTreeSet::new(),
+            route_facts: BTreeSet::new(),
+            refilter: BTreeSet::new(),
+            refilter_all: false,
+            rebuilt: 0,
+        }
+    }
+
+    pub(crate) fn set_own_addresses(&mut self, own: OwnAddresses) {
+        if self.own != own {
+            self.own = own;
+            self.dirty.extend(self.services.keys().cloned());
+        }
+    }
+
+    pub(crate) fn set_strict(&mut self, strict: bool) {
+        if self.strict != strict {
+            self.strict = strict;
+            self.dirty.extend(self.services.keys().cloned());
+        }
+    }
+
+    /// `unknown`: it is named, but what it says cannot be read.
+    pub(crate) fn set_namespace(&mut self, name: &Name, after: Option<&Object>, unknown: bool) {
+        let said = match after {
+            Some(object) => exposure::said(Kind::Namespace, object.meta()),
+            None if unknown => Said::Unclear,
+            None => Said::Nothing,
+        };
+        self.dirty.extend(self.index.set_namespace(name, said));
+    }
+
+    pub(crate) fn set_pod(&mut self, key: &ObjectKey, before: Option<&Object>, after: Option<Arc<Object>>) {
+        let name = index::pod_name(&key.namespace, &key.name);
+        for ip in before.into_iter().flat_map(sealed_addresses) {
+            if let Some(pods) = self.sealed_ips.get_mut(&ip) {
+                pods.remove(&name);
+                if pods.is_empty() {
+                    self.sealed_ips.remove(&ip);
+                }
+            }
+            self.refilter_all = true;
+        }
+        for ip in after.as_deref().into_iter().flat_map(sealed_addresses) {
+            self.sealed_ips.entry(ip).or_default().insert(name.clone());
+            self.refilter_all = true;
+        }
+        self.dirty.extend(self.index.set_pod(&key.namespace, &key.name, after));
+    }
+
+    pub(crate) fn set_slice(&mut self, before: Option<&Arc<Object>>, after: Option<Arc<Object>>) {
+        self.dirty.extend(self.index.set_slice(before, after));
+    }
+
+    pub(crate) fn set_service(&mut self, key: &ObjectKey, before: Option<&Arc<Object>>, after: Option<Arc<Object>>, version: u64) {
+        let key = ServiceKey { namespace: key.namespace.clone(), name: key.name.clone() };
+        self.index.set_service(&key, before, after.as_ref());
+        self.written.insert(key.clone());
+        if before.map(|object| route_facts(object)) != after.as_ref().map(|object| route_facts(object)) {
+            self.route_facts.insert(key.clone());
+        }
+        match after {
+            Some(object) => self.write(key, object, version),
+            None => self.erase(&key, version),
+        }
+    }
+
+    /// Gives each port its place; its endpoints follow.
+    fn write(&mut self, key: ServiceKey, object: Arc<Object>, version: u64) {
+        let old = self.services.remove(&key);
+        let mut entry = old.unwrap_or_else(|| Entry {
+            object: object.clone(),
+            seal: None,
+            ports: Vec::new(),
+            covered: BTreeSet::new(),
+            references: Vec::new(),
+            problems: Vec::new(),
+        });
+        entry.object = object;
+        let mut old_ports = std::mem::take(&mut entry.ports);
+        for spec in entry.service().ports.clone() {
+            let same = |port: &Port| port.spec.port == spec.port && port.spec.protocol == spec.protocol;
+            let old = old_ports.iter().position(same).map(|at| old_ports.swap_remove(at));
+            let served = spec.protocol == Protocol::Tcp;
+            let name = PortName { service: key.clone(), port: spec.port };
+            entry.ports.push(match old {
+                Some(port) => Port { spec, ..port },
+                None => Port { place: served.then(|| self.places.take(name)), seats: Vec::new(), spec },
+            });
+        }
+        for port in old_ports {
+            self.close(&key, port, version);
+        }
+        self.dirty.insert(key.clone());
+        self.services.insert(key, entry);
+    }
+
+    fn erase(&mut self, key: &ServiceKey, version: u64) {
+        let Some(entry) = self.services.remove(key) else { return };
+        for port in entry.ports {
+            self.close(key, port, version);
+        }
+        self.index.set_references(key, &entry.references, &[]);
+        self.cover(key, &entry.covered, &BTreeSet::new(), entry.seal.is_some(), false);
+        self.dirty.remove(key);
+    }
+
+    fn close(&mut self, key: &ServiceKey, port: Port, version: u64) {
+        let service = seats::shown(key, &port.spec);
+        let picked = port.place.map(|place| self.places.get(place).clone());
+        for seat in port.seats {
+            seat.leave(&mut self.life, &service, port.spec.protocol, picked.as_deref(), version);
+        }
+        if let Some(place) = port.place {
+            self.places.give_back(place);
+        }
+    }
+
+    /// Brings every service up to date; `version` is the newest picture that was published.
+    pub(crate) fn settle(&mut self, vips: &mut Vips, version: u64) {
+        let written = std::mem::take(&mut self.written);
+        let service = |key: &ServiceKey| self.services.get(key).map(Entry::service);
+        let moved = vips.update(written.iter().map(|key| (key, service(key))));
+        if !written.is_empty() || !moved.is_empty() {
+            self.set_vips(vips);
+        }
+        for key in std::mem::take(&mut self.dirty) {
+            self.rebuild(&key, version);
+        }
+    }
+
+    fn set_vips(&mut self, vips: &Vips) {
+        let mut map = VipMap::default();
+        for (key, entry) in &self.services {
+            let Some(ip) = vips.of(key) else { continue };
+            for port in &entry.ports {
+                let Some(service) = port.place else { continue };
+                let name = PortName { service: key.clone(), port: port.spec.port };
+                map.insert(SocketAddr::new(ip, port.spec.port), VipPort { service, name });
+            }
+        }
+        if *self.vips == map {
+            return;
+        }
+        let only_in = |a: &VipMap, b: &VipMap| a.keys().filter(|at| !b.contains_key(at)).copied().collect::<Vec<_>>();
+        for address in only_in(&map, &self.vips).into_iter().chain(only_in(&self.vips, &map)) {
+            self.dirty.extend(self.at.get(&address).into_iter().flatten().cloned());
+        }
+        self.vips = Arc::new(map);
+    }
+
+    fn rebuild(&mut self, key: &ServiceKey, version: u64) {
+        let Some(mut entry) = self.services.remove(key) else { return };
+        self.rebuilt += 1;
+        let seal = self.seal(key, &entry);
+        if seal != entry.seal {
+            self.route_facts.insert(key.clone());
+        }
+        let sealed = (entry.seal.is_some(), seal.is_some());
+        entry.seal = seal;
+        let references = self.references(key);
+        self.index.set_references(key, &entry.references, &references);
+        entry.references = references;
+        let mut covered = BTreeSet::new();
+        let mut refused = Vec::new();
+        let mut ports = std::mem::take(&mut entry.ports);
+        for port in &mut ports {
+            let named = members::named(key, entry.service(), &port.spec, &self.index);
+            covered.extend(named.covered);
+            self.seat(key, port, named.members, &mut refused, version);
+        }
+        entry.ports = ports;
+        let old = std::mem::replace(&mut entry.covered, covered);
+        self.cover(key, &old, &entry.covered, sealed.0, sealed.1);
+        entry.problems = notes::of_service(&entry, refused);
+        self.services.insert(key.clone(), entry);
+    }
+
+    fn seal(&self, key: &ServiceKey, entry: &Entry) -> Option<Seal> {
+        let seal = exposure::seal(entry.service(), self.index.said(&key.namespace), self.strict);
+        let strict = seal.as_ref().is_none_or(|seal| *seal == Seal::Strict);
+        let unclear = self
+            .index
+            .slices(key)
+            .find(|slice| exposure::ours(&slice.meta.labels).chain(exposure::ours(&slice.meta.annotations)).next().is_some());
+        match unclear {
+            Some(slice) if strict => Some(Seal::Slice(index::pod_name(&slice.meta.namespace, &slice.meta.name))),
+            _ => seal,
+        }
+    }
+
+    fn references(&self, key: &ServiceKey) -> Vec<Name> {
+        let pods = self.index.slices(key).flat_map(|slice| &slice.endpoints).filter_map(|endpoint| endpoint.pod.as_ref());
+        let pods: BTreeSet<&Name> = pods.filter(|(_, uid)| uid.is_none()).map(|(name, _)| name).collect();
+        pods.into_iter().cloned().collect()
+    }
+
+    /// Notes which addresses a service names, and whose external endpoints that may change.
+    fn cover(&mut self, key: &ServiceKey, old: &BTreeSet<SocketAddr>, new: &BTreeSet<SocketAddr>, was_sealed: bool, is_sealed: bool) {
+        let toggled = was_sealed != is_sealed;
+        for address in new.difference(old) {
+            self.at.entry(*address).or_default().push(key.clone());
+        }
+        let reach = |world: &mut World, address: &SocketAddr| {
+            let services = world.at.get(address).into_iter().flatten().cloned();
+            world.refilter.extend(services);
+        };
+        for address in old.union(new) {
+            let kept = old.contains(address) && new.contains(address);
+            if toggled || (is_sealed && !kept) {
+                reach(self, address);
+            }
+        }
+        for address in old.difference(new) {
+            if let Some(services) = self.at.get_mut(address) {
+                if let Some(at) = services.iter().position(|other| other == key) {
+                    services.swap_remove(at);
+                }
+                if services.is_empty() {
+                    self.at.remove(address);
+                }
+            }
+        }
+        self.refilter.insert(key.clone());
+    }
+
+    /// Why nothing may be sent to this address, on either plane.
+    fn refused(&self, address: SocketAddr) -> Option<String> {
+        if let Some(vip) = self.vips.get(&address) {
+            return Some(format!("the virtual IP of Service {}", vip.name));
+        }
+        let ip = address.ip();
+        let ours = |bound: &&SocketAddr| {
+            let any = bound.ip().is_unspecified() && (ip.is_loopback() || self.own.local.contains(&ip));
+            bound.port() == address.port() && (bound.ip().to_canonical() == ip || any)
+        };
+        self.own.listeners.iter().find(ours).map(|bound| format!("our own listener {bound}"))
+    }
+
+    /// The service in the internal plane.
+    pub(crate) fn inside(&self, place: ServiceIndex) -> &Arc<snapshot::Service> {
+        self.places.get(place)
+    }
+
+    /// Slices that name a Service that does not exist.
+    pub(crate) fn orphans(&self) -> Vec<(ObjectKey, Problem)> {
+        let orphans = self.index.sliced().filter(|(service, _)| !self.services.contains_key(service));
+        orphans.flat_map(|(service, slices)| slices.map(move |slice| (slice.key(), notes::orphan(service)))).collect()
+    }
+}
+
+/// What a route depends on, besides the seal.
+#[derive(PartialEq)]
+struct RouteFacts<'a> {
+    type_name: &'static str,
+    ports: Vec<(&'a Name, u16, Protocol)>,
+}
+
+fn route_facts(object: &Object) -> Option<RouteFacts<'_>> {
+    let Object::Service(service) = object else { return None };
+    let ports = service.ports.iter().map(|port| (&port.name, port.port, port.protocol));
+    Some(RouteFacts { type_name: notes::type_name(&service.service_type), ports: ports.collect() })
+}
+
+/// Addresses of a pod that its own labels seal.
+fn sealed_addresses(object: &Object) -> Vec<IpAddr> {
+    let Object::Pod(Pod { meta, ips, finished: false, .. }) = object else { return Vec::new() };
+    if exposure::said(Kind::Pod, meta).seals() { ips.iter().map(IpAddr::to_canonical).collect() } else { Vec::new() }
+}

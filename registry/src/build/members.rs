@@ -1,0 +1,119 @@
+//! The members of one service port: who is an endpoint, and in what condition.
+//!
+//! EndpointSlices win over the older Endpoints, and those over the selector. Invariant: sorted by address, each address once. The
+//! addresses that a seal covers are all that the service names, whatever their condition.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use config::object::{EndpointSlice, Name, Pod, PortRef, Service, ServiceKey, ServicePort, SliceEndpoint};
+
+use super::index::{Index, Known, pod_name};
+use crate::lifecycle::Identity;
+
+/// One address of a service port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Member {
+    pub(super) address: SocketAddr,
+    pub(super) identity: Identity,
+    /// `NAMESPACE/NAME`
+    pub(super) pod: Option<Name>,
+    pub(super) ready: bool,
+    pub(super) serving: bool,
+    pub(super) terminating: bool,
+    /// Of two pods on one address the one met later is right.
+    met: u64,
+}
+
+/// What a service port names.
+#[derive(Debug, Default)]
+pub(super) struct Named {
+    pub(super) members: Vec<Member>,
+    /// Every address that it names, further addresses of its pods included.
+    pub(super) covered: BTreeSet<SocketAddr>,
+}
+
+/// Whether hand-written slices, not the selector, say who is a member.
+pub(super) fn by_slices(key: &ServiceKey, index: &Index) -> bool {
+    index.slices(key).next().is_some()
+}
+
+/// Who is a member of `port` of `service`.
+pub(super) fn named(key: &ServiceKey, service: &Service, port: &ServicePort, index: &Index) -> Named {
+    let mut named = Named::default();
+    if by_slices(key, index) {
+        for slice in index.slices(key) {
+            named.add_slice(slice, port, index);
+        }
+    } else if let Some(selector) = &service.selector {
+        for known in index.select(&key.namespace, selector) {
+            named.add_pod(known, port);
+        }
+    }
+    if service.publish_not_ready {
+        named.members.iter_mut().for_each(|member| member.ready = true);
+    }
+    named.settle();
+    named
+}
+
+impl Named {
+    fn add_slice(&mut self, slice: &EndpointSlice, port: &ServicePort, index: &Index) {
+        for at in slice.ports.iter().filter(|at| at.name == port.name && at.protocol == port.protocol) {
+            for endpoint in &slice.endpoints {
+                let address = SocketAddr::new(endpoint.ip.to_canonical(), at.port);
+                let (identity, pod, met) = who(endpoint, &slice.meta.namespace, index);
+                let SliceEndpoint { ready, serving, terminating, .. } = *endpoint;
+                self.covered.insert(address);
+                self.members.push(Member { address, identity, pod, ready, serving, terminating, met });
+            }
+        }
+    }
+
+    fn add_pod(&mut self, known: &Known, port: &ServicePort) {
+        let pod = known.pod();
+        let number = container_port(pod, port);
+        let (false, Some(number), Some(ip)) = (pod.finished, number, pod.ips.first()) else { return };
+        self.covered.extend(pod.ips.iter().map(|ip| SocketAddr::new(ip.to_canonical(), number)));
+        self.members.push(Member {
+            address: SocketAddr::new(ip.to_canonical(), number),
+            identity: known.identity(),
+            pod: Some(pod_name(&pod.meta.namespace, &pod.meta.name)),
+            ready: pod.ready && !pod.meta.deleting,
+            serving: pod.ready,
+            terminating: pod.meta.deleting,
+            met: known.met,
+        });
+    }
+
+    /// Sorted, each address once: of several the most able, then the one that is known best and met last.
+    fn settle(&mut self) {
+        let rank = |member: &Member| (member.ready && !member.terminating, member.ready, !member.terminating, member.serving);
+        self.members.sort_by(|a, b| {
+            let by_address = a.address.cmp(&b.address);
+            by_address.then_with(|| rank(b).cmp(&rank(a))).then_with(|| (b.met, &b.identity).cmp(&(a.met, &a.identity)))
+        });
+        self.members.dedup_by(|later, first| later.address == first.address);
+    }
+}
+
+/// What the service's `targetPort` is for this pod.
+fn container_port(pod: &Pod, port: &ServicePort) -> Option<u16> {
+    match &port.target_port {
+        PortRef::Number(number) => Some(*number),
+        PortRef::Name(name) => pod.ports.iter().find(|at| at.name == *name && at.protocol == port.protocol).map(|at| at.port),
+    }
+}
+
+/// The pod that a slice names, when that is who has the address; else nobody knows more than the address.
+fn who(endpoint: &SliceEndpoint, namespace: &str, index: &Index) -> (Identity, Option<Name>, u64) {
+    let Some((name, uid)) = &endpoint.pod else { return (Identity::Address, None, 0) };
+    let shown = Some(pod_name(namespace, name));
+    let has = |known: &&Known, ip: IpAddr| known.pod().ips.iter().any(|other| other.to_canonical() == ip);
+    let known = index.pod(namespace, name).filter(|known| has(known, endpoint.ip.to_canonical()));
+    match (uid, known) {
+        (Some(uid), known) => (Identity::Uid(uid.clone()), shown, known.map_or(0, |known| known.met)),
+        (None, Some(known)) => (known.identity(), shown, known.met),
+        (None, None) => (Identity::Address, shown, 0),
+    }
+}

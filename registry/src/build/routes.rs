@@ -1,0 +1,318 @@
+//! Ingresses in, one route table for each exposure out.
+//!
+//! Invariant: an Ingress stands on one side only, and its rules are compiled into that side's tables alone. What a seal refuses is
+//! in `refused`, where nothing is ever forwarded. The oldest object wins a conflict, whatever file it is in. Routes do not depend on
+//! endpoints.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use config::exposure::Exposure;
+use config::host::HostPattern;
+use config::object::{Ingress, IngressBackend, Kind, Name, Object, ObjectKey, PathType, PortRef, Protocol, ServiceKey, ServiceType};
+use config::problem::{Problem, Reason};
+
+use super::World;
+use super::seats::protocol;
+use crate::exposure::{self, Classes, Said, Side};
+use crate::route::{Action, Route, RouteTable, RouteTableBuilder};
+use crate::snapshot::{PortName, ServiceIndex};
+
+/// Orders Ingresses: the oldest first, then by namespace and name.
+pub(crate) type Age = (i64, ObjectKey);
+
+/// One rule as `get routes` shows it.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) exposure: Exposure,
+    pub(crate) host: HostPattern,
+    /// `Exact`, `Prefix` or `Default`.
+    pub(crate) path_type: &'static str,
+    pub(crate) path: Box<str>,
+    pub(crate) service: Option<PortName>,
+    pub(crate) owner: Name,
+    /// Why it does not serve.
+    pub(crate) why: Option<Arc<str>>,
+}
+
+/// Both sides' routes.
+#[derive(Debug, Default)]
+pub(crate) struct Compiled {
+    pub(crate) external: Tables,
+    pub(crate) internal: Tables,
+    /// What the external plane's indexes mean.
+    pub(crate) outside: Vec<PortName>,
+    /// Every Service that some rule names, there or not.
+    pub(crate) named: BTreeSet<ServiceKey>,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) problems: Vec<(ObjectKey, Problem)>,
+}
+
+/// One side's tables.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    pub(crate) routes: Arc<RouteTable>,
+    pub(crate) refused: Arc<RouteTable>,
+}
+
+/// Compiles all Ingresses, which come oldest first.
+pub(crate) fn compile<'a>(ingresses: impl Iterator<Item = &'a Ingress>, classes: &Classes, world: &World) -> Compiled {
+    let mut compiler = Compiler { world, sides: Default::default(), places: HashMap::new(), out: Compiled::default() };
+    for ingress in ingresses {
+        compiler.ingress(ingress, classes);
+    }
+    let Compiler { sides: [external, internal], mut out, .. } = compiler;
+    out.external = external.build();
+    out.internal = internal.build();
+    out
+}
+
+/// The order of Ingresses.
+pub(crate) fn age(object: &Object) -> Age {
+    (object.meta().created.unwrap_or(i64::MAX), object.key())
+}
+
+#[derive(Default)]
+struct Builders {
+    routes: RouteTableBuilder,
+    refused: RouteTableBuilder,
+}
+
+impl Builders {
+    fn build(self) -> Tables {
+        Tables { routes: Arc::new(self.routes.build()), refused: Arc::new(self.refused.build()) }
+    }
+}
+
+struct Compiler<'w> {
+    world: &'w World,
+    /// External, internal.
+    sides: [Builders; 2],
+    places: HashMap<PortName, ServiceIndex>,
+    out: Compiled,
+}
+
+/// Whose rule is compiled.
+struct Owner<'a> {
+    ingress: &'a Ingress,
+    key: ObjectKey,
+    name: Name,
+    exposure: Exposure,
+    /// Why none of its rules may serve.
+    refused: Option<Arc<str>>,
+}
+
+/// Where a rule is and what it takes.
+struct Rule<'a> {
+    field: String,
+    host: &'a HostPattern,
+    kind: RuleKind,
+    path: &'a str,
+    backend: &'a IngressBackend,
+}
+
+#[derive(Clone, Copy)]
+enum RuleKind {
+    Path(PathType),
+    HostDefault,
+    ClassDefault,
+}
+
+/// What a backend leads to.
+enum Found {
+    Port(PortName),
+    Nothing(Problem),
+    Refused(Problem),
+}
+
+impl Compiler<'_> {
+    fn ingress(&mut self, ingress: &Ingress, classes: &Classes) {
+        let key = ObjectKey { kind: Kind::Ingress, namespace: ingress.meta.namespace.clone(), name: ingress.meta.name.clone() };
+        let (exposure, refused) = match classes.side(ingress) {
+            Side::Foreign(why) => {
+                let note = Problem::note(Reason::NotServed, format!("another controller's: {why}"));
+                return self.problem(&key, note.at("spec.ingressClassName"));
+            }
+            Side::Ours(exposure) => (exposure, self.refusal(&key, ingress, exposure)),
+            Side::Sealed(why) => {
+                let problem = Problem::error(Reason::NotExposed, format!("its rules are refused: {why}")).at("spec.ingressClassName");
+                self.problem(&key, problem.fix("correct the IngressClass"));
+                (Exposure::External, Some(why))
+            }
+        };
+        if ingress.has_tls {
+            let found = "TLS is not served yet: its hosts answer on plain HTTP";
+            self.problem(&key, Problem::warning(Reason::NotServed, found).at("spec.tls"));
+        }
+        let refused = refused.map(|why| format!("{key}: {why}").into());
+        let owner = Owner { ingress, name: key.to_string().into(), key, exposure, refused };
+        self.rules(&owner);
+    }
+
+    /// What the Ingress's own labels forbid.
+    fn refusal(&mut self, key: &ObjectKey, ingress: &Ingress, exposure: Exposure) -> Option<String> {
+        let why = match exposure::said(Kind::Ingress, &ingress.meta) {
+            Said::Clearly(Exposure::Internal) => "it is labelled `tidegate.dev/exposure: internal`",
+            Said::Unclear => "what it says under `tidegate.dev/` cannot be understood",
+            Said::Nothing | Said::Clearly(Exposure::External) => return None,
+        };
+        if exposure == Exposure::Internal {
+            return None;
+        }
+        let problem = Problem::error(Reason::NotExposed, format!("its rules are refused outside: {why}")).at("metadata.labels");
+        self.problem(key, problem.fix("give it the class `tidegate-internal` if it is for the inside, or correct the label"));
+        Some(why.to_owned())
+    }
+
+    fn rules(&mut self, owner: &Owner<'_>) {
+        let ingress = owner.ingress;
+        for (at, rule) in ingress.rules.iter().enumerate() {
+            for (nth, path) in rule.paths.iter().enumerate() {
+                let field = format!("spec.rules[{at}].http.paths[{nth}]");
+                let kind = RuleKind::Path(path.path_type);
+                self.rule(owner, Rule { field, host: &rule.host, kind, path: &path.path, backend: &path.backend });
+            }
+        }
+        let Some(backend) = &ingress.default_backend else { return };
+        let rule = |host, kind| Rule { field: "spec.defaultBackend".to_owned(), host, kind, path: "/", backend };
+        let hosts: BTreeSet<&HostPattern> = ingress.rules.iter().map(|rule| &rule.host).collect();
+        if hosts.is_empty() {
+            self.rule(owner, rule(&HostPattern::Any, RuleKind::ClassDefault));
+        }
+        for host in hosts {
+            self.rule(owner, rule(host, RuleKind::HostDefault));
+        }
+    }
+
+    fn rule(&mut self, owner: &Owner<'_>, rule: Rule<'_>) {
+        let key = ServiceKey { namespace: owner.key.namespace.clone(), name: rule.backend.service.clone() };
+        let found = self.resolve(&key, rule.backend, owner.exposure);
+        self.out.named.insert(key);
+        let (service, mut action) = match found {
+            Found::Port(name) => {
+                let index = self.index(&name, owner);
+                (Some(name), Action::Forward(index))
+            }
+            Found::Nothing(problem) => (None, Action::Unavailable(self.because(owner, &rule, problem))),
+            Found::Refused(problem) => (None, Action::Refused(self.because(owner, &rule, problem))),
+        };
+        if let Some(why) = &owner.refused {
+            action = Action::Refused(why.clone());
+        }
+        self.add(owner, rule, service, action);
+    }
+
+    /// Reports why a rule does not serve, and gives it in one line.
+    fn because(&mut self, owner: &Owner<'_>, rule: &Rule<'_>, problem: Problem) -> Arc<str> {
+        let why = format!("{}: {}", owner.name, problem.found).into();
+        let part = if problem.reason == Reason::NotFound && problem.expected.is_some() { "port" } else { "name" };
+        self.problem(&owner.key, problem.at(format!("{}.service.{part}", backend_of(rule))));
+        why
+    }
+
+    fn add(&mut self, owner: &Owner<'_>, rule: Rule<'_>, service: Option<PortName>, action: Action) {
+        let refused = matches!(action, Action::Refused(_));
+        let why = match &action {
+            Action::Forward(_) => None,
+            Action::Unavailable(why) | Action::Refused(why) => Some(why.clone()),
+        };
+        let path_type = if let RuleKind::Path(path_type) = rule.kind { path_type } else { PathType::Prefix };
+        let route = Route { owner: owner.name.clone(), host: rule.host.clone(), path_type, path: rule.path.into(), action };
+        let side = &mut self.sides[usize::from(owner.exposure == Exposure::Internal)];
+        let table = if refused { &mut side.refused } else { &mut side.routes };
+        let added = match rule.kind {
+            RuleKind::Path(_) => table.add(route),
+            RuleKind::HostDefault => table.add_host_default(route),
+            RuleKind::ClassDefault => table.add_class_default(route),
+        };
+        match added {
+            Err(first) if !refused => {
+                let field = if let RuleKind::Path(_) = rule.kind { format!("{}.path", rule.field) } else { rule.field };
+                self.problem(&owner.key, conflict(&first, rule.kind).at(field));
+            }
+            _ => self.out.rows.push(Row {
+                exposure: owner.exposure,
+                host: rule.host.clone(),
+                path_type: word(rule.kind),
+                path: rule.path.into(),
+                service: service.filter(|_| !refused),
+                owner: owner.name.clone(),
+                why,
+            }),
+        }
+    }
+
+    fn index(&mut self, name: &PortName, owner: &Owner<'_>) -> ServiceIndex {
+        let place = self.world.services.get(&name.service).and_then(|entry| entry.tcp(name.port)).and_then(|port| port.place);
+        match (owner.exposure, &owner.refused, place) {
+            (Exposure::External, None, _) => *self.places.entry(name.clone()).or_insert_with(|| {
+                self.out.outside.push(name.clone());
+                ServiceIndex(self.out.outside.len() as u32 - 1)
+            }),
+            // Of a refused owner the index is never used: its action becomes `Refused`.
+            (_, _, place) => place.unwrap_or(ServiceIndex(0)),
+        }
+    }
+
+    fn resolve(&self, key: &ServiceKey, backend: &IngressBackend, exposure: Exposure) -> Found {
+        let Some(entry) = self.world.services.get(key) else {
+            let problem = Problem::error(Reason::NotFound, format!("there is no Service {key}"));
+            return Found::Nothing(problem.fix(format!("write the Service in namespace {}, or correct the name", key.namespace)));
+        };
+        let service = entry.service();
+        if let ServiceType::ExternalName(name) = &service.service_type {
+            let problem = Problem::error(Reason::NotServed, format!("Service {key} is of type ExternalName ({name})"));
+            return Found::Refused(problem.fix("point to a Service with endpoints: an outside name is never proxied"));
+        }
+        if let (Some(seal), Exposure::External) = (&entry.seal, exposure) {
+            let problem = Problem::error(Reason::NotExposed, format!("Service {key} is {}", seal.why()));
+            return Found::Refused(problem.fix(seal.fix()));
+        }
+        let mut matching = service.ports.iter().filter(|port| match &backend.port {
+            PortRef::Number(number) => port.port == *number,
+            PortRef::Name(name) => port.name == *name,
+        });
+        let Some(mut port) = matching.next() else {
+            let has = service
+                .ports
+                .iter()
+                .map(|port| if port.name.is_empty() { port.port.to_string() } else { format!("{} ({})", port.port, port.name) });
+            let has = has.collect::<Vec<_>>().join(", ");
+            let problem = Problem::error(Reason::NotFound, format!("Service {key} has no port `{}`", backend.port));
+            return Found::Nothing(problem.expected(format!("one of: {has}")));
+        };
+        if let Some(tcp) = matching.find(|port| port.protocol == Protocol::Tcp).filter(|_| port.protocol != Protocol::Tcp) {
+            port = tcp;
+        }
+        if port.protocol != Protocol::Tcp {
+            let found = format!("port `{}` of Service {key} is {}", backend.port, protocol(port.protocol));
+            return Found::Refused(Problem::error(Reason::Invalid, found).expected("a TCP port"));
+        }
+        Found::Port(PortName { service: key.clone(), port: port.port })
+    }
+
+    fn problem(&mut self, key: &ObjectKey, problem: Problem) {
+        self.out.problems.push((key.clone(), problem));
+    }
+}
+
+fn backend_of(rule: &Rule<'_>) -> String {
+    if let RuleKind::Path(_) = rule.kind { format!("{}.backend", rule.field) } else { rule.field.clone() }
+}
+
+fn word(kind: RuleKind) -> &'static str {
+    match kind {
+        RuleKind::Path(PathType::Exact) => "Exact",
+        RuleKind::Path(PathType::Prefix) => "Prefix",
+        RuleKind::HostDefault | RuleKind::ClassDefault => "Default",
+    }
+}
+
+fn conflict(first: &Route, kind: RuleKind) -> Problem {
+    let what = match kind {
+        RuleKind::Path(_) => format!("{} {}{} is already served by {}", word(kind), first.host, first.path, first.owner),
+        RuleKind::HostDefault => format!("the default of {} is already set by {}", first.host, first.owner),
+        RuleKind::ClassDefault => format!("the class's default is already set by {}", first.owner),
+    };
+    Problem::error(Reason::Conflict, what).expected("each host and path once").fix("remove one of the two; the older object serves")
+}

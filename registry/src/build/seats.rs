@@ -1,0 +1,121 @@
+//! Members become endpoints: who stays keeps their id, who is new gets one, who left drains.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use config::object::{Name, Protocol, ServiceKey, ServicePort};
+
+use super::members::Member;
+use super::{Port, World};
+use crate::lifecycle::{Lifecycle, ReplicaKey, State};
+use crate::snapshot::{Endpoint, EndpointId, Replica, Service};
+
+/// A member with its identity.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    member: Member,
+    pub(crate) id: EndpointId,
+    pub(crate) replica: Arc<Replica>,
+    was_ready: bool,
+}
+
+impl Seat {
+    /// Where it is in its life.
+    pub(crate) fn state(&self) -> State {
+        match (self.member.ready, self.member.terminating, self.was_ready) {
+            (true, ..) => State::Ready,
+            (false, true, _) => State::Draining,
+            (false, false, true) => State::Ejected,
+            (false, false, false) => State::Pending,
+        }
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        Endpoint { id: self.id, replica: self.replica.clone() }
+    }
+
+    fn key(&self, protocol: Protocol) -> ReplicaKey {
+        ReplicaKey { identity: self.member.identity.clone(), address: self.member.address, protocol }
+    }
+
+    /// Ends the membership. `picked` is what pictures up to `version` may have picked from.
+    pub(super) fn leave(self, life: &mut Lifecycle, service: &Name, protocol: Protocol, picked: Option<&Service>, version: u64) {
+        // One that no picture has now was last seen in an older one: the newest lacks it already.
+        let seen = picked.is_some_and(|picked| picked.endpoints.iter().any(|endpoint| endpoint.id == self.id));
+        let key = self.key(protocol);
+        life.leave(&key, self.id, self.replica, service.clone(), if seen { version + 1 } else { version });
+    }
+}
+
+/// `NAMESPACE/NAME:PORT`, with the protocol when it is not TCP.
+pub(crate) fn shown(key: &ServiceKey, port: &ServicePort) -> Name {
+    match port.protocol {
+        Protocol::Tcp => format!("{key}:{}", port.port).into(),
+        other => format!("{key}:{}/{}", port.port, protocol(other)).into(),
+    }
+}
+
+/// The API's word.
+pub(crate) fn protocol(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "TCP",
+        Protocol::Udp => "UDP",
+        Protocol::Sctp => "SCTP",
+    }
+}
+
+impl World {
+    /// Seats the members of a port. Both lists are sorted by address, each address once.
+    pub(super) fn seat(
+        &mut self,
+        key: &ServiceKey,
+        port: &mut Port,
+        members: Vec<Member>,
+        refused: &mut Vec<(SocketAddr, String)>,
+        version: u64,
+    ) {
+        let protocol = port.spec.protocol;
+        let picked = port.place.map(|place| self.places.get(place).clone());
+        let mut old = std::mem::take(&mut port.seats).into_iter().peekable();
+        let mut left = Vec::new();
+        for member in members {
+            if let Some(why) = self.refused(member.address) {
+                refused.push((member.address, why));
+                continue;
+            }
+            while let Some(seat) = old.next_if(|seat| seat.member.address < member.address) {
+                left.push(seat);
+            }
+            let same = old.next_if(|seat| seat.member.address == member.address);
+            let seat = match same {
+                Some(seat) if seat.member.identity == member.identity => Seat { was_ready: seat.was_ready || member.ready, member, ..seat },
+                other => {
+                    left.extend(other);
+                    let replica = ReplicaKey { identity: member.identity.clone(), address: member.address, protocol };
+                    let (id, replica) = self.life.join(replica, member.pod.as_ref());
+                    Seat { id, replica, was_ready: member.ready, member }
+                }
+            };
+            port.seats.push(seat);
+        }
+        let service = shown(key, &port.spec);
+        for seat in left.into_iter().chain(old) {
+            seat.leave(&mut self.life, &service, protocol, picked.as_deref(), version);
+        }
+        self.pick(port);
+    }
+
+    /// Ready ones, else those that still serve while they terminate (KEP-1669).
+    fn pick(&mut self, port: &Port) {
+        let Some(place) = port.place else { return };
+        let some = |test: fn(&Member) -> bool| port.seats.iter().filter(move |seat| test(&seat.member)).map(Seat::endpoint);
+        let mut endpoints: Box<[Endpoint]> = some(|member| member.ready).collect();
+        if endpoints.is_empty() {
+            endpoints = some(|member| member.serving && member.terminating).collect();
+        }
+        let ids = |endpoints: &[Endpoint]| endpoints.iter().map(|endpoint| endpoint.id).collect::<Vec<_>>();
+        if ids(&endpoints) != ids(&self.places.get(place).endpoints) {
+            self.places.fill(place, endpoints);
+        }
+    }
+}

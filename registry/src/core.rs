@@ -1,0 +1,236 @@
+//! The registry: every object that the sources say, and the picture that follows from them.
+//!
+//! Invariant: no I/O, no clock, nothing random; time is an argument. The same objects give the same planes, in whatever order they
+//! came, except where history is meant to count: which of two files was first, and which address a service was given. One change
+//! builds again only what it touches.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::exposure::Exposure;
+use config::object::{Kind, Object, ObjectKey};
+use config::problem::{Problem, Reason, Severity};
+use config::settings::{ExposureMode, Settings};
+
+use crate::build::routes::{self, Age, Compiled};
+use crate::build::{Outside, World};
+use crate::event::{Event, ListenerState, Origin, Report, SourceName};
+use crate::exposure::{self, Classes};
+use crate::snapshot::{OwnAddresses, Plane, Snapshot};
+use crate::state::{Saved, SavedVip};
+use crate::store::{Changed, Store};
+use crate::vip::Vips;
+
+mod views;
+
+/// What a restart must find again.
+#[derive(Debug, Default)]
+pub struct Unsaved {
+    /// All VIPs, when one changed.
+    pub vips: Option<Vec<SavedVip>>,
+    /// Origins whose last good objects changed; `None` when the origin is gone.
+    pub origins: Vec<(Origin, Option<Vec<Object>>)>,
+}
+
+/// Numbers for `/metrics`.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    /// Endpoints by state: `Pending`, `Ready`, `Ejected`, `Draining`.
+    pub endpoints: BTreeMap<&'static str, usize>,
+    /// Problems by severity and reason.
+    pub problems: BTreeMap<(Severity, Reason), usize>,
+    /// Routes that were refused, by exposure.
+    pub refused_routes: BTreeMap<&'static str, usize>,
+    /// Objects that serve.
+    pub objects: usize,
+    /// The newest picture.
+    pub version: u64,
+    /// Services built since the start: what changes cost.
+    pub rebuilt: u64,
+}
+
+/// The one writer's state.
+#[derive(Debug)]
+pub struct Registry {
+    store: Store,
+    world: World,
+    vips: Vips,
+    ingresses: BTreeMap<Age, Arc<Object>>,
+    classes: Classes,
+    routes: Compiled,
+    outside: Outside,
+    /// Labels under our prefix that cannot be understood, by object.
+    labels: BTreeMap<ObjectKey, Vec<Problem>>,
+    listeners: BTreeMap<Arc<str>, ListenerState>,
+    strict: bool,
+    routes_dirty: bool,
+    published: Option<Arc<Snapshot>>,
+}
+
+impl Registry {
+    /// A registry that knows nothing but what was saved.
+    pub fn new(settings: &Settings, saved: Saved) -> Registry {
+        let strict = settings.exposure_mode == ExposureMode::Strict;
+        Registry {
+            store: Store::new(saved.origins, saved.damaged_origins, saved.problems),
+            world: World::new(settings.workers, strict),
+            vips: Vips::new(settings.service_cidr, saved.vips),
+            ingresses: BTreeMap::new(),
+            classes: Classes { objects: BTreeMap::new(), also: settings.ingress_classes.clone() },
+            routes: Compiled::default(),
+            outside: Outside::default(),
+            labels: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            strict,
+            routes_dirty: false,
+            published: None,
+        }
+    }
+
+    /// Our own listeners and local interface addresses (known once bound; offline: from the settings).
+    pub fn set_own_addresses(&mut self, own: OwnAddresses) {
+        self.world.set_own_addresses(own);
+    }
+
+    /// Waits for the first whole batch of `source` before [`Registry::ready`].
+    pub fn expect(&mut self, source: SourceName) {
+        self.store.expect(source, Duration::ZERO);
+    }
+
+    /// Whether every expected source has spoken, or is stale with its last good state known.
+    pub fn ready(&self) -> bool {
+        self.store.ready()
+    }
+
+    /// Takes in what a source says.
+    pub fn apply(&mut self, event: Event, now: Duration) {
+        match event {
+            Event::Batch(batch) => self.store.apply(batch, now),
+            Event::Stale(source, problem) => self.store.stale(&source, problem, now),
+            Event::Alive(source) => self.store.alive(&source, now),
+        }
+        for changed in self.store.changes() {
+            self.take(changed);
+        }
+        self.world.set_strict(self.strict || self.store.strict());
+    }
+
+    /// Takes in what the data plane says.
+    pub fn report(&mut self, report: Report, _now: Duration) {
+        match report {
+            Report::Acknowledged { worker, version } => self.world.life.acknowledged(worker, version),
+            Report::Listener(state) => _ = self.listeners.insert(state.name.clone(), state),
+            Report::Closed(name) => _ = self.listeners.remove(&name),
+        }
+    }
+
+    fn take(&mut self, changed: Changed) {
+        let Changed { key, before, after, unknown } = changed;
+        let problems = after.as_deref().map(exposure::label_problems).unwrap_or_default();
+        if problems.is_empty() {
+            self.labels.remove(&key);
+        } else {
+            self.labels.insert(key.clone(), problems);
+        }
+        if key.kind == Kind::Namespace {
+            return self.world.set_namespace(&key.name, after.as_deref(), unknown);
+        }
+        if key.kind == Kind::IngressClass {
+            return self.take_class(key, after, unknown);
+        }
+        if before == after {
+            return;
+        }
+        match key.kind {
+            Kind::Namespace | Kind::IngressClass => {}
+            Kind::Pod => self.world.set_pod(&key, before.as_deref(), after),
+            Kind::Service => {
+                let version = self.version();
+                self.world.set_service(&key, before.as_ref(), after, version);
+            }
+            Kind::EndpointSlice | Kind::Endpoints => self.world.set_slice(before.as_ref(), after),
+            Kind::Ingress => self.take_ingress(before, after),
+        }
+    }
+
+    fn take_class(&mut self, key: ObjectKey, after: Option<Arc<Object>>, unknown: bool) {
+        self.routes_dirty = true;
+        if after.is_some() || unknown {
+            self.classes.objects.insert(key.name, after);
+        } else {
+            self.classes.objects.remove(&key.name);
+        }
+    }
+
+    fn take_ingress(&mut self, before: Option<Arc<Object>>, after: Option<Arc<Object>>) {
+        self.routes_dirty = true;
+        if let Some(before) = before {
+            self.ingresses.remove(&routes::age(&before));
+        }
+        if let Some(after) = after {
+            self.ingresses.insert(routes::age(&after), after);
+        }
+    }
+
+    fn version(&self) -> u64 {
+        self.published.as_ref().map_or(0, |snapshot| snapshot.version)
+    }
+
+    /// The next picture; `None` when nothing that a worker can see changed.
+    pub fn publish(&mut self, _now: Duration) -> Option<Arc<Snapshot>> {
+        let routes_changed = self.settle();
+        let inside = self.world.places.changed();
+        let outside = self.outside.changed();
+        let old = self.published.as_deref();
+        let vips_changed = old.is_none_or(|old| !Arc::ptr_eq(&old.vips, &self.world.vips));
+        if old.is_some() && !routes_changed && inside.is_none() && outside.is_none() && !vips_changed {
+            return None;
+        }
+        let plane = |exposure, services: Option<Arc<_>>| {
+            let tables = if exposure == Exposure::External { &self.routes.external } else { &self.routes.internal };
+            let old = old.map(|old| old.plane(exposure).services.clone());
+            let services = services.or(old).unwrap_or_default();
+            Plane { exposure, routes: tables.routes.clone(), refused: tables.refused.clone(), services }
+        };
+        let snapshot = Arc::new(Snapshot {
+            version: self.version() + 1,
+            external: plane(Exposure::External, outside),
+            internal: plane(Exposure::Internal, inside),
+            vips: self.world.vips.clone(),
+        });
+        self.published = Some(snapshot.clone());
+        Some(snapshot)
+    }
+
+    /// Brings all that is derived up to date. True when a route table is another one now.
+    fn settle(&mut self) -> bool {
+        let version = self.version();
+        self.world.settle(&mut self.vips, version);
+        let facts = std::mem::take(&mut self.world.route_facts);
+        let compile = std::mem::take(&mut self.routes_dirty) || facts.iter().any(|key| self.routes.named.contains(key));
+        let refilter = std::mem::take(&mut self.world.refilter);
+        let all = std::mem::take(&mut self.world.refilter_all);
+        if compile {
+            let ingresses = self.ingresses.values().filter_map(|object| match &**object {
+                Object::Ingress(ingress) => Some(ingress),
+                _ => None,
+            });
+            self.routes = routes::compile(ingresses, &self.classes, &self.world);
+            self.outside.renew(self.routes.outside.clone(), &self.world);
+        } else if all {
+            self.outside.refilter_all(&self.world);
+        } else {
+            self.outside.refilter(&refilter, &self.world);
+        }
+        compile
+    }
+
+    /// What must be persisted since the last call.
+    pub fn unsaved(&mut self) -> Unsaved {
+        Unsaved { vips: self.vips.unsaved(), origins: self.store.unsaved() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+//! What `get`, `check` and the admin API see of the registry.
+//!
+//! Invariant: everything here is read from the very tables that serve; nothing is decided again.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use config::exposure::Exposure;
+use config::object::{Kind, ObjectKey, ServiceKey};
+use config::problem::{Problem, Reason};
+
+use super::{Counts, Registry};
+use crate::build::notes::type_name;
+use crate::build::routes::Row;
+use crate::build::seats::{Seat, protocol, shown};
+use crate::build::{Entry, Port};
+use crate::event::ListenerState;
+use crate::lifecycle::State;
+use crate::snapshot::{PortName, Replica};
+use crate::view::{CheckView, EndpointView, ExposureView, RouteView, ServiceView, SourceView};
+
+impl Registry {
+    /// Everything that an operator should know, errors first.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut all = self.store.problems();
+        let mut add = |key: &ObjectKey, problem: Problem| all.push(self.placed(key, problem));
+        for (key, problems) in &self.labels {
+            problems.iter().for_each(|problem| add(key, problem.clone()));
+        }
+        for (key, entry) in &self.world.services {
+            entry.problems.iter().for_each(|problem| add(&object(key), problem.clone()));
+        }
+        for (key, problem) in self.vips.problems() {
+            add(&object(key), problem.clone());
+        }
+        for (key, problem) in self.world.orphans() {
+            add(&key, problem);
+        }
+        for (key, problem) in &self.routes.problems {
+            add(key, problem.clone());
+        }
+        for (name, dropped) in self.outside.dropped() {
+            for (address, seal) in dropped {
+                let found = format!("its endpoint {address} is an address of {seal}, which is sealed: it is left out outside");
+                let problem = Problem::error(Reason::NotExposed, found).expected("endpoints that no seal covers");
+                add(&object(&name.service), problem.fix("correct the selector or the slice, or remove the seal"));
+            }
+        }
+        all.extend(self.listeners.values().filter_map(bind_failure));
+        all.sort();
+        all
+    }
+
+    /// A problem with its object and file.
+    fn placed(&self, key: &ObjectKey, problem: Problem) -> Problem {
+        let problem = problem.of(key);
+        match self.store.file_of(key) {
+            Some(file) => problem.in_file(&**file),
+            None => problem,
+        }
+    }
+
+    /// Every service port, sorted.
+    pub fn services(&self) -> Vec<ServiceView> {
+        let outside = self.forwarded(Exposure::External);
+        let ports = self.ports().map(|(key, entry, port)| ServiceView {
+            namespace: key.namespace.to_string(),
+            name: key.name.to_string(),
+            r#type: type_name(&entry.service().service_type).to_owned(),
+            port: port.spec.port,
+            protocol: protocol(port.spec.protocol).to_owned(),
+            vip: self.vips.of(key),
+            exposure: side(port, key, &outside).to_string(),
+            sealed: entry.seal.is_some(),
+            ready: port.seats.iter().filter(|seat| seat.state() == State::Ready).count(),
+            endpoints: port.seats.len(),
+        });
+        ports.collect()
+    }
+
+    /// Every endpoint: by service port, then those that drain after they left.
+    pub fn endpoints(&self) -> Vec<EndpointView> {
+        let mut rows = Vec::new();
+        for (key, _, port) in self.ports() {
+            let service = shown(key, &port.spec);
+            rows.extend(port.seats.iter().map(|seat: &Seat| endpoint(seat.id.0.get(), &seat.replica, &service, seat.state())));
+        }
+        let leaving = self.world.life.leaving().iter();
+        rows.extend(leaving.map(|left| endpoint(left.id.0.get(), &left.replica, &left.service, State::Draining)));
+        rows
+    }
+
+    /// Every route, served or not, sorted.
+    pub fn routes(&self) -> Vec<RouteView> {
+        let mut rows: Vec<RouteView> = self.routes.rows.iter().map(|row| self.route(row)).collect();
+        rows.sort_by(|a, b| {
+            let key =
+                |row: &RouteView| (row.exposure.clone(), row.host.clone(), row.path.clone(), row.path_type.clone(), row.owner.clone());
+            key(a).cmp(&key(b))
+        });
+        rows
+    }
+
+    fn route(&self, row: &Row) -> RouteView {
+        RouteView {
+            exposure: row.exposure.to_string(),
+            host: row.host.to_string(),
+            path_type: row.path_type.to_owned(),
+            path: row.path.to_string(),
+            service: row.service.as_ref().map(PortName::to_string).unwrap_or_default(),
+            owner: row.owner.to_string(),
+            ready: row.service.as_ref().map_or(0, |name| self.picked(name, row.exposure)),
+            refused: row.why.as_deref().map(str::to_owned),
+        }
+    }
+
+    /// How many endpoints may be picked on this plane now.
+    fn picked(&self, name: &PortName, exposure: Exposure) -> usize {
+        if exposure == Exposure::External {
+            return self.outside.service(name).map_or(0, |service| service.endpoints.len());
+        }
+        let port = self.world.services.get(&name.service).and_then(|entry| entry.tcp(name.port));
+        port.and_then(|port| port.place).map_or(0, |place| self.world.inside(place).endpoints.len())
+    }
+
+    /// Every listener, by name.
+    pub fn listeners(&self) -> Vec<ListenerState> {
+        self.listeners.values().cloned().collect()
+    }
+
+    /// Every source, by name.
+    pub fn sources(&self, now: Duration) -> Vec<SourceView> {
+        self.store.source_views(now)
+    }
+
+    /// Every service port, and every way to reach it; sorted.
+    pub fn exposure(&self) -> Vec<ExposureView> {
+        let (outside, inside) = (self.forwarded(Exposure::External), self.forwarded(Exposure::Internal));
+        let mut rows: Vec<ExposureView> = self
+            .ports()
+            .map(|(key, entry, port)| {
+                let name = PortName { service: key.clone(), port: port.spec.port };
+                let mut by = Vec::new();
+                if port.place.is_some() {
+                    by.extend(outside.get(&name).into_iter().flatten().map(|row| format!("http {}", way(row))));
+                    let vip = self.vips.of(key).map(|ip| std::net::SocketAddr::new(ip, port.spec.port));
+                    by.extend(vip.map(|vip| format!("vip {vip}")));
+                    by.extend(inside.get(&name).into_iter().flatten().map(|row| format!("internal-http {}", way(row))));
+                }
+                ExposureView {
+                    service: shown(key, &port.spec).to_string(),
+                    exposure: side(port, key, &outside).to_string(),
+                    by,
+                    sealed_by: entry.seal.as_ref().map(ToString::to_string),
+                }
+            })
+            .collect();
+        rows.sort();
+        rows
+    }
+
+    /// What `tidegate check` shows.
+    pub fn check(&self) -> CheckView {
+        CheckView { problems: self.problems(), exposure: self.exposure(), skipped: self.store.skipped(), objects: self.store.len() }
+    }
+
+    /// Numbers for `/metrics`.
+    pub fn counts(&self) -> Counts {
+        let mut endpoints: BTreeMap<&'static str, usize> = State::ALL.map(|state| (state.as_str(), 0)).into();
+        let states = self.ports().flat_map(|(_, _, port)| &port.seats).map(Seat::state);
+        for state in states.chain(self.world.life.leaving().iter().map(|_| State::Draining)) {
+            *endpoints.entry(state.as_str()).or_default() += 1;
+        }
+        let mut problems = BTreeMap::new();
+        for problem in self.problems() {
+            *problems.entry((problem.severity, problem.reason)).or_default() += 1;
+        }
+        let refused = [(Exposure::External, &self.routes.external), (Exposure::Internal, &self.routes.internal)];
+        Counts {
+            endpoints,
+            problems,
+            refused_routes: refused.map(|(exposure, tables)| (exposure.as_str(), tables.refused.routes().len())).into(),
+            objects: self.store.len(),
+            version: self.version(),
+            rebuilt: self.world.rebuilt,
+        }
+    }
+
+    fn ports(&self) -> impl Iterator<Item = (&ServiceKey, &Entry, &Port)> {
+        self.world.services.iter().flat_map(|(key, entry)| entry.ports.iter().map(move |port| (key, entry, port)))
+    }
+
+    /// Which rules forward to a service port.
+    fn forwarded(&self, exposure: Exposure) -> HashMap<PortName, Vec<&Row>> {
+        let mut rows: HashMap<PortName, Vec<&Row>> = HashMap::new();
+        for row in self.routes.rows.iter().filter(|row| row.exposure == exposure && row.why.is_none()) {
+            if let Some(name) = &row.service {
+                rows.entry(name.clone()).or_default().push(row);
+            }
+        }
+        for rows in rows.values_mut() {
+            rows.sort_by(|a, b| (&a.host, &a.path, a.path_type).cmp(&(&b.host, &b.path, b.path_type)));
+        }
+        rows
+    }
+}
+
+fn object(key: &ServiceKey) -> ObjectKey {
+    ObjectKey { kind: Kind::Service, namespace: key.namespace.clone(), name: key.name.clone() }
+}
+
+fn side(port: &Port, key: &ServiceKey, outside: &HashMap<PortName, Vec<&Row>>) -> Exposure {
+    let name = PortName { service: key.clone(), port: port.spec.port };
+    if port.place.is_some() && outside.contains_key(&name) { Exposure::External } else { Exposure::Internal }
+}
+
+/// `HOST PATH (Ingress NAMESPACE/NAME)`
+fn way(row: &Row) -> String {
+    let path = if row.path_type == "Default" { "default" } else { &row.path };
+    format!("{} {path} ({})", row.host, row.owner)
+}
+
+fn endpoint(id: u64, replica: &Replica, service: &str, state: State) -> EndpointView {
+    let load = &replica.load;
+    EndpointView {
+        id,
+        replica: replica.id.0.get(),
+        service: service.to_owned(),
+        address: replica.address,
+        pod: replica.pod.as_deref().map(str::to_owned),
+        state: state.as_str().to_owned(),
+        in_flight: load.in_flight.load(std::sync::atomic::Ordering::Relaxed),
+        latency_us: load.latency_us.load(std::sync::atomic::Ordering::Relaxed),
+    }
+}
+
+fn bind_failure(listener: &ListenerState) -> Option<Problem> {
+    let error = listener.error.as_ref()?;
+    Some(Problem::error(Reason::BindFailed, error.clone()).of(format!("listener {} on {}", listener.name, listener.address)))
+}

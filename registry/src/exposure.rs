@@ -1,0 +1,234 @@
+//! Seals and classes: what the labels under `tidegate.dev/` say, and on which side of the gate an Ingress stands.
+//!
+//! Invariant: fail closed. What cannot be understood seals; internal anywhere beats external; a class that is not ours is never
+//! served. Pure functions over objects; the planes are compiled elsewhere from what is decided here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use config::exposure::{EXPOSURE_LABEL, Exposure, OUR_PREFIX};
+use config::object::{Ingress, IngressClass, Kind, Labels, Meta, Name, Object, Service, ServiceKey};
+use config::problem::{Problem, Reason};
+
+/// `spec.controller` of an IngressClass that is ours.
+pub const CONTROLLER: &str = "tidegate.dev/ingress-controller";
+/// Class of Ingresses that the world may see.
+pub const EXTERNAL_CLASS: &str = "tidegate";
+/// Class of Ingresses for the inside; whatever its labels say.
+pub const INTERNAL_CLASS: &str = "tidegate-internal";
+
+/// What an object says about its exposure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum Said {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// One of the two words.
+    Clearly(Exposure),
+    /// Something that cannot be understood: as if it were internal.
+    Unclear,
+}
+
+impl Said {
+    /// Whether it seals.
+    pub(crate) fn seals(self) -> bool {
+        matches!(self, Said::Clearly(Exposure::Internal) | Said::Unclear)
+    }
+}
+
+/// The entries under our prefix.
+pub(crate) fn ours(labels: &Labels) -> impl Iterator<Item = (&str, &str)> {
+    let from = (Bound::Included(OUR_PREFIX), Bound::Unbounded);
+    labels.range::<str, _>(from).map(|(key, value)| (&**key, &**value)).take_while(|(key, _)| key.starts_with(OUR_PREFIX))
+}
+
+/// What the labels of `meta` say. Annotations under our prefix mean something on an Ingress only.
+pub(crate) fn said(kind: Kind, meta: &Meta) -> Said {
+    let word = |labels: &Labels| labels.get(EXPOSURE_LABEL).map(|word| word.parse::<Exposure>());
+    let mut words = vec![word(&meta.labels)];
+    if kind == Kind::Ingress {
+        words.push(word(&meta.annotations));
+    }
+    let known = words.iter().flatten().count();
+    if known < ours(&meta.labels).count() + ours(&meta.annotations).count() || words.iter().flatten().any(Result::is_err) {
+        return Said::Unclear;
+    }
+    let clear: Vec<Exposure> = words.into_iter().flatten().flatten().collect();
+    match clear.iter().max() {
+        None => Said::Nothing,
+        // `Internal` is the greater of the two: it wins over `External`.
+        Some(&exposure) => Said::Clearly(exposure),
+    }
+}
+
+/// Every label and annotation under our prefix that cannot be understood.
+pub(crate) fn label_problems(object: &Object) -> Vec<Problem> {
+    let (kind, meta) = (object.kind(), object.meta());
+    let mut problems = Vec::new();
+    for (field, labels) in [("labels", &meta.labels), ("annotations", &meta.annotations)] {
+        let meaningful = kind != Kind::EndpointSlice && kind != Kind::Endpoints && (field == "labels" || kind == Kind::Ingress);
+        for (key, value) in ours(labels) {
+            let place = format!("metadata.{field}[\"{key}\"]");
+            let known = meaningful && key == EXPOSURE_LABEL;
+            let problem = match (known, value.parse::<Exposure>()) {
+                (true, Ok(_)) => continue,
+                (true, Err(error)) => {
+                    Problem::error(Reason::Invalid, format!("`{}`", error.0)).expected("`external` or `internal`").fix(consequence(kind))
+                }
+                (false, _) => {
+                    let expected =
+                        if meaningful { format!("`{EXPOSURE_LABEL}`, the only key under `{OUR_PREFIX}`") } else { elsewhere(field) };
+                    Problem::error(Reason::Invalid, "a key that means nothing here").expected(expected).fix(consequence(kind))
+                }
+            };
+            problems.push(problem.at(place));
+        }
+    }
+    problems
+}
+
+fn elsewhere(field: &str) -> String {
+    if field == "annotations" {
+        format!("`{EXPOSURE_LABEL}` as a label")
+    } else {
+        format!("`{EXPOSURE_LABEL}` on the Service or its Namespace")
+    }
+}
+
+fn consequence(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Namespace => "correct it; until then all services of the namespace are sealed",
+        Kind::Pod => "correct it; until then the pod's addresses are sealed",
+        Kind::Ingress => "correct it; until then its rules are refused outside",
+        Kind::IngressClass => "correct it; until then its Ingresses are refused",
+        _ => "correct it; until then the service is sealed",
+    }
+}
+
+/// Who keeps a service inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Seal {
+    Namespace(Name, Said),
+    Service(ServiceKey, Said),
+    /// A slice of the service, `NAMESPACE/NAME`.
+    Slice(Name),
+    Strict,
+}
+
+impl fmt::Display for Seal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Seal::Namespace(name, _) => write!(f, "Namespace {name}"),
+            Seal::Service(key, _) => write!(f, "Service {key}"),
+            Seal::Slice(name) => write!(f, "EndpointSlice {name}"),
+            Seal::Strict => f.write_str("strict mode"),
+        }
+    }
+}
+
+impl Seal {
+    /// The seal as a reason to refuse.
+    pub(crate) fn why(&self) -> String {
+        match self {
+            Seal::Namespace(_, Said::Unclear) | Seal::Service(_, Said::Unclear) | Seal::Slice(_) => {
+                format!("sealed by {self}: what it says under `{OUR_PREFIX}` cannot be understood, or it cannot be read")
+            }
+            Seal::Namespace(..) | Seal::Service(..) => format!("sealed by {self}, labelled `{EXPOSURE_LABEL}: internal`"),
+            Seal::Strict => format!("sealed by strict mode: neither it nor its Namespace is labelled `{EXPOSURE_LABEL}: external`"),
+        }
+    }
+
+    /// What an operator who did mean to expose it would do.
+    pub(crate) fn fix(&self) -> String {
+        match self {
+            Seal::Strict => format!("label the Service or its Namespace `{EXPOSURE_LABEL}: external` if the world may see it"),
+            _ => format!("remove the carrier, or the seal of {self} if the world may see the service"),
+        }
+    }
+}
+
+/// What seals `service`, if anything.
+pub(crate) fn seal(service: &Service, namespace: Said, strict: bool) -> Option<Seal> {
+    let own = said(Kind::Service, &service.meta);
+    let key = || ServiceKey { namespace: service.meta.namespace.clone(), name: service.meta.name.clone() };
+    if own.seals() {
+        return Some(Seal::Service(key(), own));
+    }
+    if namespace.seals() {
+        return Some(Seal::Namespace(service.meta.namespace.clone(), namespace));
+    }
+    let external = Said::Clearly(Exposure::External);
+    (strict && own != external && namespace != external).then_some(Seal::Strict)
+}
+
+/// All IngressClasses, and what the settings add.
+#[derive(Debug, Default)]
+pub(crate) struct Classes {
+    /// `None`: an object that cannot be read.
+    pub(crate) objects: BTreeMap<Name, Option<Arc<Object>>>,
+    /// `ingress.classes`
+    pub(crate) also: Vec<String>,
+}
+
+/// On which side an Ingress stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Ours(Exposure),
+    /// Another controller's; holds how it was decided.
+    Foreign(String),
+    /// Its class cannot be understood; holds why.
+    Sealed(String),
+}
+
+impl Classes {
+    /// Where `ingress` stands. Without a class, the default class decides; without one of those, it is ours and outside.
+    pub(crate) fn side(&self, ingress: &Ingress) -> Side {
+        match (&ingress.class, self.default_class()) {
+            (Some(name), _) => self.side_of(name),
+            (None, Some(default)) => self.side_of(&default.meta.name),
+            (None, None) => Side::Ours(Exposure::External),
+        }
+    }
+
+    fn side_of(&self, name: &str) -> Side {
+        let object = self.objects.get(name);
+        let Some(object) = object else { return self.without_object(name) };
+        let Some(class) = object.as_deref().and_then(as_class) else {
+            return Side::Sealed(format!("IngressClass {name} cannot be read"));
+        };
+        let also = self.also.iter().any(|other| other == name);
+        if &*class.controller != CONTROLLER && !also {
+            return Side::Foreign(format!("IngressClass {name} belongs to controller `{}`", class.controller));
+        }
+        match said(Kind::IngressClass, &class.meta) {
+            _ if name == INTERNAL_CLASS => Side::Ours(Exposure::Internal),
+            Said::Unclear => Side::Sealed(format!("what IngressClass {name} says under `{OUR_PREFIX}` cannot be understood")),
+            Said::Clearly(exposure) => Side::Ours(exposure),
+            Said::Nothing => Side::Ours(Exposure::External),
+        }
+    }
+
+    fn without_object(&self, name: &str) -> Side {
+        match name {
+            INTERNAL_CLASS => Side::Ours(Exposure::Internal),
+            EXTERNAL_CLASS => Side::Ours(Exposure::External),
+            _ if self.also.iter().any(|other| other == name) => Side::Ours(Exposure::External),
+            _ => Side::Foreign(format!("there is no IngressClass {name}, and ingress.classes does not name it")),
+        }
+    }
+
+    /// The class marked default; of several the newest, as in Kubernetes, then the first by name.
+    fn default_class(&self) -> Option<&IngressClass> {
+        let classes = self.objects.values().filter_map(|object| as_class(object.as_deref()?)).filter(|class| class.default);
+        classes.max_by(|a, b| a.meta.created.cmp(&b.meta.created).then_with(|| b.meta.name.cmp(&a.meta.name)))
+    }
+}
+
+fn as_class(object: &Object) -> Option<&IngressClass> {
+    if let Object::IngressClass(class) = object { Some(class) } else { None }
+}
+
+#[cfg(test)]
+mod tests;

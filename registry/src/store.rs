@@ -1,0 +1,364 @@
+//! Every object that some source says, by key, and which file said it.
+//!
+//! Invariant: one bad file or object costs itself alone. What breaks keeps its last good version (after a restart, the saved one);
+//! of two files that hold one object, the one that was there first serves, at a cold start the first by path. What was never read
+//! and is not remembered cannot be trusted to hold no seal: until it can be read, [`Store::strict`] says so.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::manifest::Manifest;
+use config::object::{Object, ObjectKey};
+use config::problem::{Problem, Reason};
+
+use crate::event::{Batch, Change, Content, Origin, SourceName};
+
+mod report;
+mod source;
+
+use source::{Document, SourceState};
+
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
+/// One file's claim to an object.
+#[derive(Debug)]
+struct Claim {
+    source: SourceName,
+    origin: Origin,
+    /// 0 for all that a source says at its start, so that the order of arrival does not matter then.
+    since: u64,
+    object: Arc<Object>,
+}
+
+/// An object that serves now and did not before, or the other way round.
+#[derive(Debug)]
+pub(crate) struct Changed {
+    pub(crate) key: ObjectKey,
+    pub(crate) before: Option<Arc<Object>>,
+    pub(crate) after: Option<Arc<Object>>,
+    /// It is named but cannot be read, and no good version is known.
+    pub(crate) unknown: bool,
+}
+
+/// All objects.
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    saved: BTreeMap<Origin, Vec<Object>>,
+    /// Records were lost: what is saved may be incomplete.
+    damaged: bool,
+    saved_problems: Vec<Problem>,
+    sources: BTreeMap<SourceName, SourceState>,
+    claims: Map<ObjectKey, Vec<Claim>>,
+    duplicated: BTreeSet<ObjectKey>,
+    unknown: BTreeMap<ObjectKey, usize>,
+    untrusted: BTreeSet<Origin>,
+    step: u64,
+    unsaved: BTreeSet<(Origin, SourceName)>,
+    /// What served before the changes that [`Store::changes`] will tell.
+    touched: BTreeMap<ObjectKey, Option<Arc<Object>>>,
+}
+
+impl Store {
+    /// Remembers what was saved.
+    pub(crate) fn new(saved: BTreeMap<Origin, Vec<Object>>, damaged: bool, problems: Vec<Problem>) -> Store {
+        Store { saved, damaged, saved_problems: problems, ..Store::default() }
+    }
+
+    /// Waits for the first whole batch of `source` before [`Store::ready`].
+    pub(crate) fn expect(&mut self, source: SourceName, now: Duration) {
+        self.source(&source, now).expected = true;
+    }
+
+    /// Whether every expected source has spoken.
+    pub(crate) fn ready(&self) -> bool {
+        self.sources.values().all(|source| !source.expected || source.spoken || source.remembered)
+    }
+
+    /// Something that could not be read may hold seals that nobody knows.
+    pub(crate) fn strict(&self) -> bool {
+        !self.untrusted.is_empty()
+    }
+
+    fn source(&mut self, name: &SourceName, now: Duration) -> &mut SourceState {
+        self.sources.entry(name.clone()).or_insert_with(|| SourceState::new(now))
+    }
+
+    /// Applies a batch whole.
+    pub(crate) fn apply(&mut self, batch: Batch, now: Duration) {
+        self.step += 1;
+        let Batch { source: name, mut changes, whole } = batch;
+        changes.sort_by(|a, b| a.origin.cmp(&b.origin));
+        let source = self.source(&name, now);
+        source.alive(now);
+        let cold = !source.spoken;
+        if whole {
+            source.spoken = true;
+            let named: BTreeSet<&Origin> = changes.iter().map(|change| &change.origin).collect();
+            let gone: Vec<Origin> = source.documents.keys().filter(|origin| !named.contains(origin)).cloned().collect();
+            let forgotten = self.saved.keys().filter(|origin| source::holds(&name, origin) && !named.contains(origin));
+            let gone: BTreeSet<Origin> = gone.into_iter().chain(forgotten.cloned()).collect();
+            gone.into_iter().for_each(|origin| self.remove(&name, origin));
+        }
+        for change in changes {
+            self.change(&name, change, cold);
+        }
+    }
+
+    fn change(&mut self, name: &SourceName, change: Change, cold: bool) {
+        let Change { origin, content } = change;
+        match content {
+            Content::Gone => self.remove(name, origin),
+            Content::Manifest(manifest) if manifest.broken => self.keep(name, origin, manifest.problems, cold),
+            Content::Unreadable(problem) => self.keep(name, origin, vec![problem], cold),
+            Content::Manifest(manifest) => self.replace(name, origin, manifest, cold),
+        }
+    }
+
+    /// The source cannot be read: all of it stays. Before it ever spoke, what is saved of it serves.
+    pub(crate) fn stale(&mut self, name: &SourceName, problem: Problem, now: Duration) {
+        let source = self.source(name, now);
+        source.stale = Some(problem);
+        if source.spoken || source.remembered {
+            return;
+        }
+        let origins: Vec<Origin> = self.saved.keys().filter(|origin| source::holds(name, origin)).cloned().collect();
+        self.source(name, now).remembered = !origins.is_empty();
+        for origin in origins {
+            self.keep(name, origin, Vec::new(), true);
+        }
+    }
+
+    /// The source was looked at and is as it was.
+    pub(crate) fn alive(&mut self, name: &SourceName, now: Duration) {
+        self.source(name, now).alive(now);
+    }
+
+    fn replace(&mut self, name: &SourceName, origin: Origin, manifest: Manifest, cold: bool) {
+        let Manifest { objects, refused, mut problems, skipped, broken: _ } = manifest;
+        let saved = self.saved.remove(&origin);
+        let first = !self.knows(name, &origin);
+        let good = saved.as_ref().is_some_and(|saved| !self.damaged && *saved == objects);
+        let mut objects = self.unique(&origin, objects, &mut problems);
+        let mut unknown = Vec::new();
+        for key in refused {
+            if objects.iter().any(|object| object.key() == key) {
+                continue;
+            }
+            let serving = self.claim(name, &origin, &key).map(|claim| claim.object.clone());
+            let last = serving.or_else(|| {
+                let saved = saved.as_ref().filter(|_| cold && first)?;
+                saved.iter().find(|object| object.key() == key).map(|object| Arc::new(object.clone()))
+            });
+            match last {
+                Some(object) => {
+                    problems.push(report::kept(&key));
+                    objects.push(object);
+                }
+                None => unknown.push(key),
+            }
+        }
+        self.untrusted.remove(&origin);
+        let changed = self.set(name, &origin, objects, cold);
+        if (first && !good) || changed || (self.damaged && saved.is_some()) {
+            self.unsaved.insert((origin.clone(), name.clone()));
+        }
+        self.set_unknown(name, &origin, unknown);
+        self.note(name, &origin, problems, skipped);
+    }
+
+    /// Keeps the last good objects of an origin that cannot be read now.
+    fn keep(&mut self, name: &SourceName, origin: Origin, mut problems: Vec<Problem>, cold: bool) {
+        if cold && !self.knows(name, &origin) {
+            match self.saved.get(&origin).cloned() {
+                Some(saved) => {
+                    let saved = self.unique(&origin, saved, &mut Vec::new());
+                    self.set(name, &origin, saved, cold);
+                    if self.damaged {
+                        self.untrusted.insert(origin.clone());
+                    }
+                }
+                None => _ = self.untrusted.insert(origin.clone()),
+            }
+        }
+        if !problems.is_empty() {
+            problems.push(report::last_good(self.keys(name, &origin).len(), self.untrusted.contains(&origin)));
+        }
+        let document = self.source(name, Duration::ZERO).documents.entry(origin.clone()).or_default();
+        let skipped = std::mem::take(&mut document.skipped);
+        self.note(name, &origin, problems, skipped);
+    }
+
+    fn remove(&mut self, name: &SourceName, origin: Origin) {
+        self.set(name, &origin, Vec::new(), false);
+        self.set_unknown(name, &origin, Vec::new());
+        self.untrusted.remove(&origin);
+        let known = self.sources.get_mut(name).is_some_and(|source| source.remove(&origin));
+        if self.saved.remove(&origin).is_some() || known {
+            self.unsaved.insert((origin, name.clone()));
+        }
+    }
+
+    /// The objects as claims; of one key twice in one file, the first.
+    fn unique(&self, origin: &Origin, objects: Vec<Object>, problems: &mut Vec<Problem>) -> Vec<Arc<Object>> {
+        let mut seen = BTreeSet::new();
+        let mut unique = Vec::with_capacity(objects.len());
+        for object in objects {
+            let key = object.key();
+            if seen.insert(key.clone()) {
+                unique.push(Arc::new(object));
+            } else {
+                problems.push(report::twice(&key, origin, origin));
+            }
+        }
+        unique
+    }
+
+    /// Makes `objects` all that the origin says. True when that is something else than before.
+    fn set(&mut self, name: &SourceName, origin: &Origin, objects: Vec<Arc<Object>>, cold: bool) -> bool {
+        let mut gone: BTreeSet<ObjectKey> = self.keys(name, origin).iter().cloned().collect();
+        let keys: Vec<ObjectKey> = objects.iter().map(|object| object.key()).collect();
+        let mut changed = false;
+        for (key, object) in keys.iter().zip(objects) {
+            gone.remove(key);
+            changed |= self.set_claim(name, origin, key, object, cold);
+        }
+        changed |= !gone.is_empty();
+        for key in &gone {
+            self.drop_claim(name, origin, key);
+        }
+        if !keys.is_empty() || self.knows(name, origin) {
+            self.source(name, Duration::ZERO).documents.entry(origin.clone()).or_default().keys = keys;
+        }
+        changed
+    }
+
+    fn set_claim(&mut self, name: &SourceName, origin: &Origin, key: &ObjectKey, object: Arc<Object>, cold: bool) -> bool {
+        let since = if cold { 0 } else { self.step };
+        let claims = self.claims.entry(key.clone()).or_default();
+        let before = claims.first().map(|claim| claim.object.clone());
+        match claims.iter_mut().find(|claim| claim.origin == *origin && claim.source == *name) {
+            Some(claim) if *claim.object == *object => return false,
+            Some(claim) => claim.object = object,
+            None => {
+                let claim = Claim { source: name.clone(), origin: origin.clone(), since, object };
+                let at = claims.partition_point(|other| (other.since, &other.origin, &other.source) <= (since, origin, name));
+                claims.insert(at, claim);
+            }
+        }
+        if claims.len() > 1 {
+            self.duplicated.insert(key.clone());
+        }
+        self.touched.entry(key.clone()).or_insert(before);
+        true
+    }
+
+    fn drop_claim(&mut self, name: &SourceName, origin: &Origin, key: &ObjectKey) {
+        let Some(claims) = self.claims.get_mut(key) else { return };
+        let before = claims.first().map(|claim| claim.object.clone());
+        claims.retain(|claim| claim.origin != *origin || claim.source != *name);
+        if claims.len() < 2 {
+            self.duplicated.remove(key);
+        }
+        if claims.is_empty() {
+            self.claims.remove(key);
+        }
+        self.touched.entry(key.clone()).or_insert(before);
+    }
+
+    fn set_unknown(&mut self, name: &SourceName, origin: &Origin, keys: Vec<ObjectKey>) {
+        if !self.knows(name, origin) && keys.is_empty() {
+            return;
+        }
+        let document = self.source(name, Duration::ZERO).documents.entry(origin.clone()).or_default();
+        let old = std::mem::replace(&mut document.unknown, keys.clone());
+        for key in &old {
+            if let Some(count) = self.unknown.get_mut(key) {
+                *count -= 1;
+                if *count == 0 {
+                    self.unknown.remove(key);
+                }
+            }
+        }
+        for key in &keys {
+            *self.unknown.entry(key.clone()).or_default() += 1;
+        }
+        for key in old.into_iter().chain(keys) {
+            let serving = self.serving(&key).cloned();
+            self.touched.entry(key).or_insert(serving);
+        }
+    }
+
+    fn note(&mut self, name: &SourceName, origin: &Origin, problems: Vec<Problem>, skipped: BTreeMap<String, usize>) {
+        let source = self.source(name, Duration::ZERO);
+        source.documents.entry(origin.clone()).or_default().skipped = skipped;
+        let problems: Vec<Problem> = problems.into_iter().map(|problem| report::in_file(problem, origin)).collect();
+        if problems.is_empty() {
+            source.problems.remove(origin);
+        } else {
+            source.problems.insert(origin.clone(), problems);
+        }
+    }
+
+    fn knows(&self, name: &SourceName, origin: &Origin) -> bool {
+        self.document(name, origin).is_some()
+    }
+
+    fn document(&self, name: &SourceName, origin: &Origin) -> Option<&Document> {
+        self.sources.get(name)?.documents.get(origin)
+    }
+
+    fn keys(&self, name: &SourceName, origin: &Origin) -> &[ObjectKey] {
+        self.document(name, origin).map_or(&[], |document| &document.keys)
+    }
+
+    fn claim(&self, name: &SourceName, origin: &Origin, key: &ObjectKey) -> Option<&Claim> {
+        self.claims.get(key)?.iter().find(|claim| claim.origin == *origin && claim.source == *name)
+    }
+
+    /// The object that serves under `key`.
+    pub(crate) fn serving(&self, key: &ObjectKey) -> Option<&Arc<Object>> {
+        Some(&self.claims.get(key)?.first()?.object)
+    }
+
+    /// The file that the serving object is in.
+    pub(crate) fn file_of(&self, key: &ObjectKey) -> Option<&Origin> {
+        Some(&self.claims.get(key)?.first()?.origin)
+    }
+
+    /// What changed since the last call, by key.
+    pub(crate) fn changes(&mut self) -> Vec<Changed> {
+        let touched = std::mem::take(&mut self.touched);
+        let changed = touched.into_iter().map(|(key, before)| {
+            let after = self.serving(&key).cloned();
+            let unknown = after.is_none() && self.unknown.contains_key(&key);
+            Changed { key, before, after, unknown }
+        });
+        changed.collect()
+    }
+
+    /// Origins whose last good objects changed since the last call.
+    pub(crate) fn unsaved(&mut self) -> Vec<(Origin, Option<Vec<Object>>)> {
+        let unsaved = std::mem::take(&mut self.unsaved);
+        let objects = |(origin, name): (Origin, SourceName)| {
+            let document = self.document(&name, &origin);
+            let objects = document.map(|document| {
+                let claims = document.keys.iter().filter_map(|key| self.claim(&name, &origin, key));
+                claims.map(|claim| Object::clone(&claim.object)).collect()
+            });
+            (origin, objects)
+        };
+        unsaved.into_iter().map(objects).collect()
+    }
+
+    /// How many objects serve.
+    pub(crate) fn len(&self) -> usize {
+        self.claims.len()
+    }
+}
+
+/// Used where a problem is about an object that two files hold.
+pub(crate) const TWICE: Reason = Reason::Conflict;
+
+#[cfg(test)]
+mod tests;

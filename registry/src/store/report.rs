@@ -1,0 +1,86 @@
+//! What the store tells the operator.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use config::object::ObjectKey;
+use config::problem::{Problem, Reason};
+
+use super::{Store, TWICE};
+use crate::event::Origin;
+use crate::view::SourceView;
+
+pub(super) fn in_file(mut problem: Problem, origin: &Origin) -> Problem {
+    problem.place.file.get_or_insert_with(|| origin.to_path_buf());
+    problem
+}
+
+pub(super) fn twice(key: &ObjectKey, first: &Path, second: &Path) -> Problem {
+    Problem::error(TWICE, format!("the object is already in {}", first.display()))
+        .in_file(second)
+        .of(key)
+        .expected("each object once")
+        .fix("remove one of the two; until then the one that was there first serves")
+}
+
+pub(super) fn kept(key: &ObjectKey) -> Problem {
+    Problem::note(Reason::Invalid, "its last good version stays in force until it is mended").of(key)
+}
+
+pub(super) fn last_good(objects: usize, untrusted: bool) -> Problem {
+    let said = match objects {
+        0 => "nothing that this file said before is known".to_owned(),
+        1 => "the 1 object of its last good version stays in force".to_owned(),
+        n => format!("the {n} objects of its last good version stay in force"),
+    };
+    if untrusted {
+        return Problem::error(Reason::NotExposed, format!("{said}, so it may hold seals that nobody knows: strict mode is on"))
+            .fix("make the file readable; until then only what is labelled `tidegate.dev/exposure: external` can be reached from outside");
+    }
+    Problem::note(Reason::Unreadable, said)
+}
+
+impl Store {
+    /// Everything wrong with files and folders.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let mut all = self.saved_problems.clone();
+        for source in self.sources.values() {
+            all.extend(source.stale.clone());
+            all.extend(source.problems.values().flatten().cloned());
+        }
+        for key in &self.duplicated {
+            let claims = self.claims.get(key).map_or(&[][..], |claims| claims);
+            if let [first, others @ ..] = claims {
+                all.extend(others.iter().map(|claim| twice(key, &first.origin, &claim.origin)));
+            }
+        }
+        all
+    }
+
+    /// Every source, as `get sources` shows it.
+    pub(crate) fn source_views(&self, now: Duration) -> Vec<SourceView> {
+        let views = self.sources.iter().map(|(name, source)| SourceView {
+            name: name.to_string(),
+            state: if source.stale.is_some() { "stale" } else { "ok" }.to_owned(),
+            age_s: now.saturating_sub(source.seen).as_secs_f64(),
+            objects: source.documents.values().map(|document| document.keys.len()).sum(),
+            skipped: sum(source.documents.values().map(|document| &document.skipped)),
+            problems: source.problems.values().map(Vec::len).sum::<usize>() + usize::from(source.stale.is_some()),
+        });
+        views.collect()
+    }
+
+    /// Kinds that no one reads, with how many of each.
+    pub(crate) fn skipped(&self) -> BTreeMap<String, usize> {
+        sum(self.sources.values().flat_map(|source| source.documents.values()).map(|document| &document.skipped))
+    }
+}
+
+fn sum<'a>(counts: impl Iterator<Item = &'a BTreeMap<String, usize>>) -> BTreeMap<String, usize> {
+    let mut all = BTreeMap::new();
+    for (kind, count) in counts.flatten() {
+        *all.entry(kind.clone()).or_default() += count;
+    }
+    all
+}

@@ -1,0 +1,69 @@
+//! What is known of one source: its files, its age, its problems.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use config::object::ObjectKey;
+use config::problem::Problem;
+
+use crate::event::Origin;
+
+/// One file.
+#[derive(Debug, Default)]
+pub(super) struct Document {
+    /// What it says, in file order.
+    pub(super) keys: Vec<ObjectKey>,
+    /// Objects that it names, that cannot be read, and of which no good version is known.
+    pub(super) unknown: Vec<ObjectKey>,
+    /// Kinds that are not read.
+    pub(super) skipped: BTreeMap<String, usize>,
+}
+
+/// One source.
+#[derive(Debug)]
+pub(super) struct SourceState {
+    /// Nothing is published before it has spoken.
+    pub(super) expected: bool,
+    /// It sent its first whole batch.
+    pub(super) spoken: bool,
+    /// It could not be read yet, but what it said before the restart is known.
+    pub(super) remembered: bool,
+    /// Why it cannot be read.
+    pub(super) stale: Option<Problem>,
+    /// When it was last known to be true.
+    pub(super) seen: Duration,
+    pub(super) documents: BTreeMap<Origin, Document>,
+    /// Only files that have some.
+    pub(super) problems: BTreeMap<Origin, Vec<Problem>>,
+}
+
+impl SourceState {
+    pub(super) fn new(now: Duration) -> SourceState {
+        SourceState {
+            expected: false,
+            spoken: false,
+            remembered: false,
+            stale: None,
+            seen: now,
+            documents: BTreeMap::new(),
+            problems: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn alive(&mut self, now: Duration) {
+        self.stale = None;
+        self.seen = now;
+    }
+
+    /// Forgets a file; false when it was not known.
+    pub(super) fn remove(&mut self, origin: &Origin) -> bool {
+        self.problems.remove(origin);
+        self.documents.remove(origin).is_some()
+    }
+}
+
+/// Whether a saved origin belongs to the source of this name: `folder:PATH` holds what is at or under PATH.
+pub(super) fn holds(source: &str, origin: &Path) -> bool {
+    source.strip_prefix("folder:").is_some_and(|path| origin.starts_with(path))
+}

@@ -139,7 +139,7 @@ async fn an_endpoint_drains_until_every_worker_has_acknowledged() {
 #[tokio::test]
 async fn addresses_and_last_good_objects_survive_a_restart() {
     let dir = folder();
-    for name in ["m", "n", "o"] {
+    for name in ["web", "db", "api"] {
         put(dir.path(), &format!("{name}.yaml"), &service(name));
     }
     let settings = settings(dir.path());
@@ -153,8 +153,8 @@ async fn addresses_and_last_good_objects_survive_a_restart() {
     assert_eq!(before.len(), 3);
     drop(on);
     // Another order of arrival, and a file that broke while nobody looked.
-    put(dir.path(), "a.yaml", &service("a"));
-    put(dir.path(), "n.yaml", "kind: [");
+    put(dir.path(), "aa.yaml", &service("aa"));
+    put(dir.path(), "db.yaml", "kind: [");
     let mut on = restart(&settings).await;
     until(&mut on, |snapshot| snapshot.version > 0).await;
     let after = vips(&on).await;

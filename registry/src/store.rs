@@ -14,9 +14,11 @@ use config::problem::{Problem, Reason};
 
 use crate::event::{Batch, Change, Content, Origin, SourceName};
 
+mod folders;
 mod report;
 mod source;
 
+use folders::Named;
 use source::{Document, SourceState};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -94,12 +96,13 @@ impl Store {
         let cold = !source.spoken;
         if whole {
             source.spoken = true;
-            let named: BTreeSet<&Origin> = changes.iter().map(|change| &change.origin).collect();
-            let gone: Vec<Origin> = source.documents.keys().filter(|origin| !named.contains(origin)).cloned().collect();
-            let forgotten = self.saved.keys().filter(|origin| source::holds(&name, origin) && !named.contains(origin));
+            let named = Named::of(&changes);
+            let gone: Vec<Origin> = source.documents.keys().filter(|origin| !named.covers(origin)).cloned().collect();
+            let forgotten = self.saved.keys().filter(|origin| source::holds(&name, origin) && !named.covers(origin));
             let gone: BTreeSet<Origin> = gone.into_iter().chain(forgotten.cloned()).collect();
             gone.into_iter().for_each(|origin| self.remove(&name, origin));
         }
+        self.spread(&name, &mut changes, cold);
         for change in changes {
             self.change(&name, change, cold);
         }
@@ -178,11 +181,12 @@ impl Store {
                         self.untrusted.insert(origin.clone());
                     }
                 }
+                None if self.remembers_below(name, &origin) => {}
                 None => _ = self.untrusted.insert(origin.clone()),
             }
         }
         if !problems.is_empty() {
-            problems.push(report::last_good(self.keys(name, &origin).len(), self.untrusted.contains(&origin)));
+            problems.push(report::last_good(self.objects_below(name, &origin), self.untrusted.contains(&origin)));
         }
         let document = self.source(name, Duration::ZERO).documents.entry(origin.clone()).or_default();
         let skipped = std::mem::take(&mut document.skipped);

@@ -132,12 +132,12 @@ fn scene(world: &World, running: &Running, snapshots: &watch::Receiver<Arc<Snaps
 fn introduce(screen: &Screen, scene: &Scene, snapshot: &Snapshot) {
     let port = scene.external.port();
     for app in [&world::SHOP, &world::API] {
-        screen.say("outside", &format!("http://{}:{port}/ leads to Service {}/{}", app.host, app.namespace, app.name));
+        screen.say("outside", &format!("http://{}:{port}/ is Service {}/{}", app.host, app.namespace, app.name));
     }
     screen.say("inside", &format!("{} is Service {}/{}; its namespace is sealed", scene.vip, DB.namespace, DB.name));
     for route in snapshot.external.refused.routes() {
         if let Action::Refused(why) = &route.action {
-            screen.say("refused", &format!("{} asked for {}: {why}", route.owner, route.host));
+            screen.say("refused", &format!("{}: {why}", route.host));
         }
     }
 }

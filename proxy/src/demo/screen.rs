@@ -134,6 +134,11 @@ impl Verdict {
     }
 }
 
+/// `1 thing`, `2 things`.
+pub(super) fn counted(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// With a comma between thousands.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();

@@ -17,7 +17,7 @@ use tokio::time::Interval;
 use super::load::{Counter, Tally};
 use super::outsider::Attempts;
 use super::replica::{End, Replica};
-use super::screen::{Screen, grouped};
+use super::screen::{Screen, counted, grouped};
 use super::world::{API, App, DB, SHOP, Status, World};
 use crate::server::Running;
 use crate::tricks::TRICKS;
@@ -113,13 +113,14 @@ impl Story {
             End::Finish => self.retire(app, old, running).await?,
         };
         let new = self.world.newest();
-        let before = new.before.map(|before| format!(", once of {before}")).unwrap_or_default();
-        let (word, went) = match end {
-            End::Reset => ("crash", format!("{name} {ip} died, resetting {open} connections")),
-            End::Finish => ("leave", format!("{name} {ip} finished {open} connections and left")),
+        let (word, did) = match end {
+            End::Reset => ("crash", "resets"),
+            End::Finish => ("leave", "finishes"),
         };
-        let came = format!("{} serves on {}{before}", new.name, new.address.ip());
-        screen.say(word, &format!("{went}; {came}; all workers knew in {} ms", known.as_millis()));
+        let went = format!("{name:<8}{ip:<13}{did} {}", counted(open, "connection"));
+        let before = new.before.map(|before| format!(", once of {before}")).unwrap_or_default();
+        let came = format!("{:<8}{}{before}", new.name, new.address.ip());
+        screen.say(word, &format!("{went:<45} now {came:<36} known in {:>3} ms", known.as_millis()));
         if app.name == DB.name {
             self.attempts.replica_is(new.address.into());
         }

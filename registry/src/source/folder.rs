@@ -324,7 +324,10 @@ impl Folder {
         let began = Instant::now();
         let looks: Vec<_> = files.into_iter().map(|(origin, real)| (read::look(&origin, self.seen.get(&origin)), origin, real)).collect();
         if !first && self.watcher.is_some() {
-            #[expect(clippy::disallowed_methods, reason = "the notice may come within this time or not at all; this thread has nothing else to do")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the notice may come within this time or not at all; this thread has nothing else to do"
+            )]
             std::thread::sleep(self.pace.settle.saturating_sub(began.elapsed()));
         }
         let mut changes = Vec::new();

@@ -85,6 +85,7 @@ fn settings(world: &World) -> Settings {
 async fn act(args: &DemoArgs, screen: &Screen, world: World, running: &Running) -> io::Result<Verdict> {
     let snapshots = running.snapshots();
     let scene = scene(&world, running, &snapshots)?;
+    vip_answers(scene.vip).await?;
     introduce(screen, &scene, &snapshots.borrow());
     let tally = Arc::new(Tally::default());
     let attempts = Arc::new(Attempts::new(scene.clone(), args.seconds));
@@ -108,6 +109,16 @@ async fn act(args: &DemoArgs, screen: &Screen, world: World, running: &Running) 
         let _ = client.await; // likewise, as requests that were not counted
     }
     Ok(Verdict::of(&tally, &attempts, story.replaced(), interrupted))
+}
+
+/// Virtual IPs are bound once the first picture is known: a moment after the workers run it.
+async fn vip_answers(vip: SocketAddr) -> io::Result<()> {
+    let connected = async {
+        while tokio::net::TcpStream::connect(vip).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(READY_WITHIN, connected).await.map_err(|_| io::Error::other(format!("nothing answers on {vip}")))
 }
 
 /// Where the tricks are tried, as the running proxy says.
@@ -134,7 +145,7 @@ fn introduce(screen: &Screen, scene: &Scene, snapshot: &Snapshot) {
     for app in [&world::SHOP, &world::API] {
         screen.say("outside", &format!("http://{}:{port}/ is Service {}/{}", app.host, app.namespace, app.name));
     }
-    screen.say("inside", &format!("{} is Service {}/{}; its namespace is sealed", scene.vip, DB.namespace, DB.name));
+    screen.say("inside", &format!("{} is Service {}/{}, for the inside alone", scene.vip, DB.namespace, DB.name));
     for route in snapshot.external.refused.routes() {
         if let Action::Refused(why) = &route.action {
             screen.say("refused", &format!("{}: {why}", route.host));

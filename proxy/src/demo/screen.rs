@@ -151,3 +151,58 @@ pub(super) fn grouped(number: u64) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn perfect() -> Verdict {
+        let tried = TRICKS.iter().map(|trick| trick.name).collect();
+        Verdict {
+            requests: 100,
+            failures: 0,
+            slowest: Duration::from_millis(5),
+            sessions: 10,
+            session_failures: 0,
+            reasons: Vec::new(),
+            replaced: Replaced::default(),
+            log: Log { tried, forbidden: 7, refused: 7, harmless: 2, broken: Vec::new() },
+            interrupted: false,
+        }
+    }
+
+    #[test]
+    fn one_flaw_makes_a_verdict_bad() {
+        assert!(perfect().good());
+        let flaws: [fn(&mut Verdict); 7] = [
+            |verdict| verdict.failures = 1,
+            |verdict| verdict.session_failures = 1,
+            |verdict| verdict.requests = 0,
+            |verdict| verdict.sessions = 0,
+            |verdict| verdict.log.refused = 6,
+            |verdict| verdict.log.broken.push("host-inner".to_owned()),
+            |verdict| _ = verdict.log.tried.pop_first(),
+        ];
+        for (at, flaw) in flaws.iter().enumerate() {
+            let mut verdict = perfect();
+            flaw(&mut verdict);
+            assert!(!verdict.good(), "flaw {at} went unseen");
+        }
+    }
+
+    #[test]
+    fn whoever_interrupts_need_not_wait_for_all_tricks() {
+        let mut verdict = perfect();
+        verdict.log.tried.clear();
+        verdict.interrupted = true;
+        assert!(verdict.good());
+    }
+
+    #[test]
+    fn numbers_read_well() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
+        assert_eq!((counted(1, "connection"), counted(2, "connection")), ("1 connection".to_owned(), "2 connections".to_owned()));
+    }
+}

@@ -1,12 +1,4 @@
-use super::screen::grouped;
 use super::*;
-
-#[test]
-fn thousands_are_grouped() {
-    for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1234567, "1,234,567")] {
-        assert_eq!(grouped(number), text);
-    }
-}
 
 #[test]
 fn the_operators_file_is_read_without_a_complaint() {

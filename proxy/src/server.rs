@@ -62,7 +62,7 @@ pub fn start(settings: Settings) -> Result<Running, Problem> {
     let bound: Vec<ListenerState> = statics
         .iter()
         .map(|bound| ListenerState::bound(bound.listener.name.clone(), bound.listener.exposure, "HTTP", bound.listener.address))
-        .chain([&admin, &metrics].into_iter().filter_map(|bound| bound.as_ref().ok().cloned().flatten().map(|(state, _)| state)))
+        .chain([&admin, &metrics].into_iter().filter_map(|bound| Some(bound.as_ref().ok()?.as_ref()?.0.clone())))
         .collect();
     let addresses = bound.iter().map(|state| (state.name.clone(), state.address)).collect();
     let own = OwnAddresses { listeners: bound.iter().map(|state| state.address).collect(), local: actor::local_addresses() };

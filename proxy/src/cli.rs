@@ -55,6 +55,9 @@ pub struct RunArgs {
     picture: PictureArgs,
     #[command(flatten)]
     listen: ListenArgs,
+    /// Admin listener [default: 127.0.0.1:9901]
+    #[arg(long, value_name = "ADDR", env = "TIDEGATE_ADMIN")]
+    admin: Option<Address>,
 }
 
 /// What the picture is made from: `run`, `check` and `explain` share it.
@@ -74,7 +77,7 @@ pub struct PictureArgs {
     service_cidr: Option<IpNet>,
 }
 
-/// Listeners and the process.
+/// Listeners and the process, but for the admin listener, whose flag means whom to ask where something is asked.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ListenArgs {
     /// External HTTP listener: an address, or `none` [default: 0.0.0.0:8080]
@@ -86,9 +89,6 @@ pub struct ListenArgs {
     /// Internal HTTP listener [default: none]
     #[arg(long, value_name = "ADDR", env = "TIDEGATE_INTERNAL_HTTP")]
     internal_http: Option<Address>,
-    /// Admin listener [default: 127.0.0.1:9901]
-    #[arg(long, value_name = "ADDR", env = "TIDEGATE_ADMIN")]
-    admin: Option<Address>,
     /// Listener for health and metrics only [default: none]
     #[arg(long, value_name = "ADDR", env = "TIDEGATE_METRICS")]
     metrics: Option<Address>,
@@ -113,6 +113,9 @@ pub struct CheckArgs {
     picture: PictureArgs,
     #[command(flatten)]
     listen: ListenArgs,
+    /// Admin listener [default: 127.0.0.1:9901]
+    #[arg(long, value_name = "ADDR", env = "TIDEGATE_ADMIN")]
+    admin: Option<Address>,
     /// Fail unless it holds, and unless something matches: `internal: NAMESPACE/NAME-GLOB`; may be repeated
     #[arg(long = "assert", value_name = "ASSERTION")]
     assertions: Vec<Assertion>,
@@ -137,6 +140,8 @@ pub struct ExplainArgs {
     headers: Vec<String>,
     #[command(flatten)]
     picture: PictureArgs,
+    #[command(flatten)]
+    listen: ListenArgs,
     /// Ask the running process there, whatever manifests are named
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,

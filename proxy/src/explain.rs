@@ -94,8 +94,8 @@ pub fn explain(snapshot: &Snapshot, listeners: &[ListenerState], question: &Ques
         from: question.from.to_string(),
         ..Explanation::default()
     };
-    if let Some(vip) = question.socket_address().filter(|_| question.from == Exposure::Internal)
-        && let Some(port) = snapshot.vips.get(&vip)
+    if question.from == Exposure::Internal
+        && let Some((vip, port)) = question.vip(&snapshot.vips)
     {
         by_vip(snapshot.internal.service(port.service), vip, &mut said);
         return said;

@@ -118,7 +118,11 @@ fn requests(services: &Sums, families: &mut Families) {
         }
         *retries.entry(name).or_default() += sum.retries;
     }
-    families.counters("tidegate_requests_total", "Requests that a replica answered, by class of status.", answers);
+    families.counters(
+        "tidegate_requests_total",
+        "Answers for a service, by class of status; our own after a failed try included.",
+        answers,
+    );
     families.histograms("tidegate_request_duration_seconds", "From the request's head to the end of the replica's answer.", durations);
     let retries = retries.iter().map(|(name, &count)| (labels([("service", name)]), count as f64)).collect();
     families.counters("tidegate_retries_total", "Tries of a request or connection after its first.", retries);

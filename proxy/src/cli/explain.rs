@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use config::problem::Problem;
 
-use super::{Address, ExplainArgs, Form, ask, could_not_run, offline, print};
+use super::{ExplainArgs, Form, ask, could_not_run, offline, print};
 use crate::explain::{Explanation, Outcome, Question, explain};
 
 /// Explains and prints. Exit 0 with an answer, whatever it says; 2 without one.
@@ -48,14 +48,10 @@ fn place(args: &ExplainArgs) -> Result<Place, Vec<Problem>> {
     if let Some(admin) = args.admin {
         return Ok(Place::Running(admin));
     }
-    let settings = args.picture.settings()?;
-    let usual = || match std::env::var("TIDEGATE_ADMIN").ok().and_then(|text| text.parse().ok()) {
-        Some(Address(admin)) => admin,
-        None => settings.admin,
-    };
-    match usual().filter(|_| settings.manifests.is_empty()) {
-        Some(admin) => Ok(Place::Running(admin)),
-        None => Ok(Place::Files(Box::new(settings))),
+    let settings = args.settings()?;
+    match settings.admin {
+        Some(admin) if settings.manifests.is_empty() => Ok(Place::Running(admin)),
+        _ => Ok(Place::Files(Box::new(settings))),
     }
 }
 

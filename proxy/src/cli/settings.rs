@@ -5,7 +5,7 @@ use std::path::Path;
 use config::problem::{Problem, Reason};
 use config::settings::Settings;
 
-use super::{Address, CheckArgs, ListenArgs, PictureArgs, RunArgs};
+use super::{Address, CheckArgs, ExplainArgs, ListenArgs, PictureArgs, RunArgs};
 
 impl RunArgs {
     /// The settings to run with.
@@ -13,7 +13,7 @@ impl RunArgs {
     /// # Errors
     /// Everything wrong with them, not only the first.
     pub fn settings(&self) -> Result<Settings, Vec<Problem>> {
-        let settings = both(&self.picture, &self.listen)?;
+        let settings = laid(&self.picture, &self.listen, self.admin)?;
         if settings.manifests.is_empty() {
             return Err(vec![no_source()]);
         }
@@ -23,17 +23,27 @@ impl RunArgs {
 
 impl CheckArgs {
     pub(super) fn settings(&self) -> Result<Settings, Vec<Problem>> {
-        both(&self.picture, &self.listen)
+        laid(&self.picture, &self.listen, self.admin)
     }
 }
 
-fn both(picture: &PictureArgs, listen: &ListenArgs) -> Result<Settings, Vec<Problem>> {
+impl ExplainArgs {
+    /// Its own `--admin` says whom to ask; the listener's address is the environment's or the file's.
+    pub(super) fn settings(&self) -> Result<Settings, Vec<Problem>> {
+        let admin = std::env::var("TIDEGATE_ADMIN").ok().map(|text| text.parse()).transpose();
+        let admin = admin.map_err(|error: String| vec![Problem::error(Reason::Invalid, error).at("TIDEGATE_ADMIN")])?;
+        laid(&self.picture, &self.listen, admin)
+    }
+}
+
+fn laid(picture: &PictureArgs, listen: &ListenArgs, admin: Option<Address>) -> Result<Settings, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut settings = picture.settings().unwrap_or_else(|found| {
         problems.extend(found);
         Settings::default()
     });
     problems.extend(listen.lay_over(&mut settings).err());
+    settings.admin = admin.map_or(settings.admin, |Address(admin)| admin);
     if problems.is_empty() { Ok(settings) } else { Err(problems) }
 }
 
@@ -49,7 +59,7 @@ impl PictureArgs {
     ///
     /// # Errors
     /// Everything wrong with the file.
-    pub(super) fn settings(&self) -> Result<Settings, Vec<Problem>> {
+    fn settings(&self) -> Result<Settings, Vec<Problem>> {
         let mut settings = self.config.as_deref().map_or_else(|| Ok(Settings::default()), read)?;
         if !self.manifests.is_empty() {
             settings.manifests.clone_from(&self.manifests);
@@ -71,7 +81,6 @@ impl ListenArgs {
         };
         lay(self.http, &mut settings.http);
         lay(self.internal_http, &mut settings.internal_http);
-        lay(self.admin, &mut settings.admin);
         lay(self.metrics, &mut settings.metrics);
         if !self.internal_cidr.is_empty() {
             settings.internal_cidrs.clone_from(&self.internal_cidr);

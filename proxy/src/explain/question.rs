@@ -3,9 +3,14 @@
 //! Invariant: nothing is mended on the way: a hostile URL becomes a hostile request, so that the reader judges it as it would judge the
 //! wire. Only what cannot be one request at all (line breaks) is refused here.
 
+use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 
 use config::exposure::Exposure;
+use config::host::Host;
+use config::object::ServiceKey;
+use registry::snapshot::VipPort;
 
 /// A request that somebody wonders about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,10 +91,23 @@ impl Question {
         after_literal.rsplit_once(':')?.1.parse().ok()
     }
 
-    /// The address that the URL names without any look-up of names.
-    pub(super) fn socket_address(&self) -> Option<SocketAddr> {
-        let literal = self.authority.trim_start_matches('[').trim_end_matches(']');
-        let without_port = || literal.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 80));
-        self.authority.parse().ok().or_else(without_port)
+    /// The VIP port that the URL means to a client inside: by its address, or by a name of its Service as a hosts file gives it.
+    pub(super) fn vip<'v, S: BuildHasher>(&self, vips: &'v HashMap<SocketAddr, VipPort, S>) -> Option<(SocketAddr, &'v VipPort)> {
+        let host = Host::parse(&self.authority).ok()?;
+        let (host, port) = (host.as_str(), self.port().unwrap_or(80));
+        if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            let address = SocketAddr::new(ip, port);
+            return Some((address, vips.get(&address)?));
+        }
+        let mut named = vips.iter().filter(|(address, vip)| address.port() == port && names(host, &vip.name.service));
+        let (address, vip) = named.next()?;
+        named.next().is_none().then_some((*address, vip)) // a short name that two namespaces have means neither
     }
+}
+
+/// `NAME`, `NAME.NAMESPACE`, and the same with `.svc` or `.svc.cluster.local`.
+fn names(host: &str, service: &ServiceKey) -> bool {
+    let Some(rest) = host.strip_prefix(&*service.name) else { return false };
+    let in_namespace = rest.strip_prefix('.').and_then(|rest| rest.strip_prefix(&*service.namespace));
+    rest.is_empty() || matches!(in_namespace, Some("" | ".svc" | ".svc.cluster.local"))
 }

@@ -72,6 +72,13 @@ fn hostile_requests_get_the_answer_that_serving_gives() {
 fn a_vip_is_there_for_the_inside_alone() {
     let inside = ask("http://127.96.0.2:5432/", Internal);
     assert_eq!((inside.outcome, inside.service.as_deref()), (Outcome::Forward, Some("x/db:80")));
+    for name in ["db", "DB.x", "db.x.svc", "db.x.svc.cluster.local."] {
+        let named = ask(&format!("http://{name}:5432/"), Internal);
+        assert_eq!((named.outcome, named.listener), (inside.outcome, inside.listener.clone()), "{name}");
+    }
+    for other in ["http://db:80/", "http://db.y:5432/", "http://db.x.svc.elsewhere:5432/", "http://127.96.0.3:5432/"] {
+        assert_eq!(ask(other, Internal).reason.as_deref(), Some("no-route"), "{other}");
+    }
     assert_eq!(ask("http://127.96.0.2:5432/", External).reason.as_deref(), Some("no-route"));
 }
 

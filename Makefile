@@ -20,7 +20,7 @@ demo: quick ## Watch the main job at work for SECONDS (20), then a verdict
 	@$(QUICK) demo --seconds $(SECONDS)
 
 test: packages quick ## Run all tests, end to end ones over the real binary included
-	TIDEGATE_BIN=$(QUICK) $(CARGO) test --locked --workspace
+	TIDEGATE_BIN=$(QUICK) $(CARGO) test --locked --workspace --profile quick
 
 check: fmt-check clippy docs dependencies deny machete ## Formatting, lints, docs and dependencies, as CI wants them
 

@@ -48,7 +48,7 @@ impl Report {
 pub struct Cost {
     /// Nanoseconds per call: the median of the samples.
     pub median: f64,
-    /// The cheapest sample.
+    /// The cheapest sample: what else the machine does can only add to a sample, so laws compare this one.
     pub least: f64,
     /// The dearest sample.
     pub most: f64,

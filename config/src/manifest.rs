@@ -41,6 +41,8 @@ pub struct Manifest {
     pub skipped: BTreeMap<String, usize>,
     /// The text is not YAML or JSON: whatever the file said before stays.
     pub broken: bool,
+    /// A document does not say what it is: it may be any object that the file held before, a seal included, so those stay too.
+    pub unnamed: bool,
 }
 
 /// Reads one file's bytes.
@@ -93,6 +95,7 @@ impl Manifest {
     fn item(&mut self, item: Item<'_>, repeated: &[String]) {
         let Some(fields) = item.value.as_object() else {
             let found = format!("{} is {}", item.spot, fields::shape(item.value));
+            self.unnamed = true;
             return self.problems.push(Problem::error(Reason::Invalid, found).expected("a Kubernetes object with `apiVersion` and `kind`"));
         };
         let word = |key: &str| fields.get(key).and_then(Value::as_str).filter(|word| !word.is_empty());
@@ -113,6 +116,7 @@ impl Manifest {
     }
 
     fn nameless(&mut self, spot: Spot<'_>, field: &str) {
+        self.unnamed = true;
         let problem = Problem::error(Reason::Invalid, format!("{spot} has no `{field}`")).at(field);
         self.problems.push(problem.expected("text").fix("say what it is, for example `apiVersion: v1` and `kind: Service`"));
     }
@@ -144,10 +148,10 @@ impl Manifest {
         let name = name_of(kind, item.value);
         let place = name.as_ref().map_or_else(|| format!("{} in {}", kind.as_str(), item.spot), ToString::to_string);
         self.problems.extend(findings.into_problems().map(|problem| problem.of(&place)));
-        if !refused {
-            self.objects.extend(objects);
-        } else if let Some(key) = name {
-            self.refused.extend(all_keys(key, item.value));
+        match name {
+            _ if !refused => self.objects.extend(objects),
+            Some(key) => self.refused.extend(all_keys(key, item.value)),
+            None => self.unnamed = true,
         }
     }
 
@@ -162,6 +166,7 @@ impl Manifest {
             _ => "change apiVersion",
         };
         self.problems.push(problem.fix(fix));
+        self.unnamed |= key.is_none();
         self.refused.extend(key.into_iter().flat_map(|key| all_keys(key, item.value)));
     }
 }

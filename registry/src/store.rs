@@ -138,9 +138,14 @@ impl Store {
     }
 
     fn replace(&mut self, name: &SourceName, origin: Origin, manifest: Manifest, cold: bool) {
-        let Manifest { objects, refused, mut problems, skipped, broken: _ } = manifest;
+        let Manifest { objects, mut refused, mut problems, skipped, unnamed, broken: _ } = manifest;
         let saved = self.saved.remove(&origin);
         let first = !self.knows(name, &origin);
+        if unnamed {
+            // A seal whose `kind` was lost must not be lost with it.
+            refused.extend_from_slice(self.keys(name, &origin));
+            refused.extend(saved.iter().flatten().filter(|_| cold && first).map(Object::key));
+        }
         let good = saved.as_ref().is_some_and(|saved| !self.damaged && *saved == objects);
         let mut objects = self.unique(&origin, objects, &mut problems);
         let mut unknown = Vec::new();

@@ -38,6 +38,17 @@ fn unknown_words_and_keys_are_errors_and_seal() {
     }
 }
 
+/// A document that says no longer what it is may be the seal itself.
+#[test]
+fn a_seal_that_lost_its_kind_still_seals() {
+    let scene = Scene::new(SEAL, |net, _| leak(net));
+    let nameless = namespace("data", SEAL).replace("kind: Namespace", "knd: Namespace");
+    scene.gate.swap("seal.yaml", &nameless);
+    scene.gate.await_problem(&["error", "seal.yaml", "has no `kind`"]);
+    scene.expect_hidden("leak.example");
+    scene.expect_inside();
+}
+
 #[test]
 fn a_sealed_service_is_hidden_in_an_open_namespace() {
     let scene = Scene::new("team: data", |net, _| leak(net));

@@ -40,8 +40,8 @@ fn a_named_target_port_is_resolved_for_each_pod() {
     let second = Replica::at((net.replica_ip(), net.port() + 1).into(), "second", Behaviour::Named);
     let pod = |replica: &Replica| {
         objects::pod(replica.name(), "app", replica.ip()).replace(
-            "status:",
-            &format!("spec: {{containers: [{{name: c, ports: [{{name: web, containerPort: {}}}]}}]}}\nstatus:", replica.address().port()),
+            "\nstatus:",
+            &format!("\nspec: {{containers: [{{name: c, ports: [{{name: web, containerPort: {}}}]}}]}}\nstatus:", replica.address().port()),
         )
     };
     let service = objects::service("app", 80, 1).replace("targetPort: 1", "targetPort: web, name: front");

@@ -14,16 +14,16 @@ fn one_host(paths: &[(&str, &str, &str)]) -> (Apps, Tidegate) {
 
 #[test]
 fn exact_is_the_whole_path() {
-    let (_apps, gate) = one_host(&[("Exact", "/foo", "x"), ("Exact", "/bar/", "y")]);
+    let (_apps, gate) = one_host(&[("Exact", "/foo", "one"), ("Exact", "/bar/", "two")]);
     expect(
         &gate,
         &[
-            ("a.example", "/foo", "x"),
-            ("a.example", "/foo?q=1", "x"),
+            ("a.example", "/foo", "one"),
+            ("a.example", "/foo?q=1", "one"),
             ("a.example", "/foo/", "404"),
             ("a.example", "/foobar", "404"),
             ("a.example", "/Foo", "404"),
-            ("a.example", "/bar/", "y"),
+            ("a.example", "/bar/", "two"),
             ("a.example", "/bar", "404"),
             ("a.example", "/", "404"),
         ],
@@ -33,25 +33,25 @@ fn exact_is_the_whole_path() {
 #[test]
 fn prefix_goes_by_elements_and_the_longest_wins() {
     let (_apps, gate) = one_host(&[
-        ("Prefix", "/aaa/bb", "x"),
-        ("Prefix", "/aaa/bbb/", "y"),
-        ("Prefix", "/aaa", "z"),
-        ("ImplementationSpecific", "/impl", "i"),
+        ("Prefix", "/aaa/bb", "one"),
+        ("Prefix", "/aaa/bbb/", "two"),
+        ("Prefix", "/aaa", "three"),
+        ("ImplementationSpecific", "/impl", "impl"),
     ]);
     expect(
         &gate,
         &[
-            ("a.example", "/aaa/bb", "x"),
-            ("a.example", "/aaa/bb/c", "x"),
-            ("a.example", "/aaa/bbb", "y"),
-            ("a.example", "/aaa/bbb/", "y"),
-            ("a.example", "/aaa/bbb/c", "y"),
-            ("a.example", "/aaa/bbbc", "z"),
-            ("a.example", "/aaa", "z"),
-            ("a.example", "/aaa/", "z"),
+            ("a.example", "/aaa/bb", "one"),
+            ("a.example", "/aaa/bb/c", "one"),
+            ("a.example", "/aaa/bbb", "two"),
+            ("a.example", "/aaa/bbb/", "two"),
+            ("a.example", "/aaa/bbb/c", "two"),
+            ("a.example", "/aaa/bbbc", "three"),
+            ("a.example", "/aaa", "three"),
+            ("a.example", "/aaa/", "three"),
             ("a.example", "/aaab", "404"),
             ("a.example", "/AAA", "404"),
-            ("a.example", "/impl/x", "i"),
+            ("a.example", "/impl/x", "impl"),
             ("a.example", "/", "404"),
         ],
     );

@@ -49,10 +49,15 @@ fn every_worker_serves() {
 fn the_metrics_that_the_documents_name_are_there() {
     let net = Net::take();
     let replica = Replica::start(&net, "app-0", Behaviour::Named);
-    let text = format!("{}---\n{}", app(&net, "app", "app.example", &[&replica]), tcp(&net, "db", net.port(), &[]));
+    let database = Replica::start(&net, "db-0", Behaviour::TcpEcho);
+    let text = format!("{}---\n{}", app(&net, "app", "app.example", &[&replica]), tcp(&net, "db", net.port(), &[&database]));
     let gate = Setup::new(&net).manifest("app.yaml", text).flag("--metrics", "127.0.0.1:0").start();
     assert_eq!(gate.get("app.example", "/").status, 200);
     assert_eq!(gate.get("nobody.example", "/").status, 404);
+    let vip = gate.rows("services").iter().find(|row| row["name"] == "db").and_then(|row| row["vip"].as_str()?.parse().ok());
+    let vip = SocketAddr::new(vip.expect("a VIP"), net.port());
+    await_until("the VIP to be bound", || Client::try_connect(vip).is_ok());
+    Client::connect(vip).send("ping");
     await_until("the request to be counted", || gate.sum("tidegate_requests_total", &["app", "external", "2"]) == 1.0);
     for name in [
         "tidegate_requests_total",
@@ -72,7 +77,7 @@ fn the_metrics_that_the_documents_name_are_there() {
     }
     let ready: f64 =
         gate.metric("tidegate_endpoints").iter().filter(|(labels, _)| labels.to_lowercase().contains("ready")).map(|row| row.1).sum();
-    assert_eq!(ready, 1.0);
+    assert_eq!(ready, 2.0);
     let metrics = gate.listener("metrics");
     let ask = |path: &str| Client::connect(metrics).get(&metrics.to_string(), path).status;
     assert_eq!((ask("/metrics"), ask("/healthz"), ask("/readyz"), ask("/api/v1/services")), (200, 200, 200, 404));

@@ -129,3 +129,20 @@ fn all_that_is_wrong_is_said_at_once() {
     }
     assert_eq!(found.len(), 6);
 }
+
+/// The page of settings names every key; a key that is no longer read is a wrong key here.
+#[test]
+fn each_key_is_in_the_page_of_settings() {
+    let page = include_str!("../../../docs/settings.md");
+    let keys: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    assert_eq!(keys.len(), 22, "{keys:?}");
+    let limits = &keys[keys.iter().position(|key| *key == "headBytes").unwrap()..];
+    for key in &keys {
+        let text = match key.split_once('.') {
+            Some((group, key)) => format!("{group}: {{{key}: ~}}"),
+            None if limits.contains(key) => format!("limits: {{{key}: ~}}"),
+            None => format!("{key}: ~"),
+        };
+        assert_eq!(Settings::parse(&text), Ok(Settings::default()), "{key}");
+    }
+}

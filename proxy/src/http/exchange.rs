@@ -132,7 +132,6 @@ impl Exchange {
         let mut tried: Vec<EndpointId> = Vec::new(); // allocates only after a failure
         let mut died = false;
         loop {
-            self.attempts += 1;
             let failure = match self.send(connection, &tried).await {
                 Ok(sent) => {
                     let endpoint = sent.endpoint;
@@ -166,6 +165,7 @@ impl Exchange {
         let held = worker.pictures.hold();
         let (service, endpoint) = self.pick(connection, &held, tried)?;
         let counts = worker.counts.of(connection.listener.exposure, service);
+        self.attempts += 1;
         if self.attempts > 1 {
             counts.retries.add(1);
         }
@@ -266,7 +266,7 @@ impl Exchange {
                 return Turn::Cut;
             }
             Failure::ClientGone => {
-                respond::log_cut(connection, self, Reason::TimeoutDownstream);
+                respond::log_gone(connection, self);
                 return Turn::Cut;
             }
         };

@@ -99,11 +99,10 @@ pub(super) async fn relay(connection: &mut Connection, exchange: &mut Exchange, 
     let up = upload(client_read, upstream_write, &mut exchange.body, &mut rest, &connection.reading, worker.limits.idle_timeout_ms);
     let relayed = both(up, down.run(upstream_read, client_write), &down.begun).await;
     connection.reading.clear();
-    let relayed = relayed.map(|relayed| {
+    relayed.map(|relayed| {
         let whole = exchange.body.done();
         Relayed { keep: relayed.keep && whole, reusable: relayed.reusable && whole, rest: Some(rest), ..relayed }
-    });
-    relayed
+    })
 }
 
 /// Runs both ways at once, until the answer is whole or one of them fails.

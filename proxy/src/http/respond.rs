@@ -78,6 +78,14 @@ pub(super) fn log_cut(connection: &Connection, exchange: &Exchange, reason: Reas
     log(connection, exchange, reason.status(), 0, Some(reason), Some("cut: the answer had begun"));
 }
 
+/// Status in the log, and nowhere else, of a request whose client went away before its answer was whole.
+const CLIENT_GONE: u16 = 499;
+
+/// The client went away, or took nothing for too long: no answer of ours, so no reason.
+pub(super) fn log_gone(connection: &Connection, exchange: &Exchange) {
+    log(connection, exchange, CLIENT_GONE, 0, None, Some("the client went away before the answer was whole"));
+}
+
 /// Why exposure was refused to the rule that would have taken the request, if there is one.
 pub(super) fn why_refused(connection: &Connection, plane: &Plane, host: &str, path: &str) -> Option<Arc<str>> {
     match connection.listener.exposure {

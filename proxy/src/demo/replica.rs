@@ -33,8 +33,9 @@ pub(super) enum End {
 /// A request takes from this long to [`WORK_SPREAD`] longer, so that there is always something in flight to break.
 const WORK: Duration = Duration::from_millis(1);
 const WORK_SPREAD: Duration = Duration::from_millis(3);
-/// An accept queue that gives nothing for this long is empty.
-const QUEUE_EMPTY: Duration = Duration::from_millis(2);
+/// A replica that finishes accepts until nobody has come for this long. No system closes a listener without losing whoever connects in
+/// that very moment, so a server that breaks nobody waits until callers know better, as a `preStop` hook does.
+const NOBODY_COMES: Duration = Duration::from_millis(100);
 /// Whoever connected just before the replica was told to finish may still ask for one thing within this.
 const FIRST_REQUEST: Duration = Duration::from_millis(100);
 /// Largest request that an app of the demo reads.
@@ -93,8 +94,7 @@ async fn accept(listener: TcpListener, mut me: Me) -> usize {
     };
     let open = connections.len();
     if end == End::Finish {
-        // What the kernel has accepted for us is ours to serve.
-        while let Ok(Ok((stream, _))) = tokio::time::timeout(QUEUE_EMPTY, listener.accept()).await {
+        while let Ok(Ok((stream, _))) = tokio::time::timeout(NOBODY_COMES, listener.accept()).await {
             connections.spawn(serve(stream, me.clone()));
         }
     }

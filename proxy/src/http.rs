@@ -1,6 +1,6 @@
 //! HTTP/1: heads and bodies read strictly, routed, and written anew.
 //!
-//! [`head`], [`body`] and [`write`] touch bytes only; no socket, no clock. `serve` holds one client's connection, `exchange` one request,
+//! [`head`], [`body`] and [`mod@write`] touch bytes only; no socket, no clock. `serve` holds one client's connection, `exchange` one request,
 //! `relay` the way back of its answer, `respond` what we answer by ourselves.
 
 pub mod body;

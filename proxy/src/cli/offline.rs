@@ -74,3 +74,34 @@ fn nothing() -> Arc<Snapshot> {
     let plane = |exposure| Plane { exposure, routes: Arc::default(), refused: Arc::default(), services: Arc::from([]) };
     Arc::new(Snapshot { version: 0, external: plane(Exposure::External), internal: plane(Exposure::Internal), vips: Arc::default() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::{Outcome, Question, explain};
+
+    fn settings(manifests: &std::path::Path) -> Settings {
+        Settings { manifests: vec![manifests.to_owned()], http: Some(([127, 0, 0, 1], 0).into()), ..Settings::default() }
+    }
+
+    #[test]
+    fn the_example_is_good_and_its_database_stays_inside() {
+        let shop = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/shop");
+        let offline = cold_start(&settings(&shop)).unwrap();
+        assert_eq!(offline.registry.problems(), []);
+        let asked = |url, from| explain(&offline.snapshot, &offline.listeners, &Question::new(url, from, "GET", &[]).unwrap());
+        let site = asked("http://shop.localhost/", Exposure::External);
+        assert_eq!((site.outcome, site.service.as_deref()), (Outcome::Forward, Some("shop/web:80")));
+        assert_eq!(asked("http://db.data:5432/", Exposure::External).status, Some(404));
+        assert_eq!(asked("http://db.data:5432/", Exposure::Internal).service.as_deref(), Some("data/db:5432"));
+    }
+
+    #[test]
+    fn nothing_to_read_and_nothing_there_are_told_apart() {
+        assert!(cold_start(&Settings::default()).err().unwrap()[0].to_string().contains("--manifests"));
+        let missing = cold_start(&settings("/nonexistent/manifests".as_ref())).err().unwrap();
+        assert!(missing[0].to_string().contains("/nonexistent/manifests"));
+        let empty = tempfile::tempdir().unwrap();
+        assert_eq!(cold_start(&settings(empty.path())).unwrap().registry.problems(), []);
+    }
+}

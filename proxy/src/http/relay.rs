@@ -13,7 +13,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use super::body::BodyReader;
 use super::exchange::Exchange;
-use super::head::{Framing, HeadLimits, Method, ResponseHead};
+use super::head::{Framing, Method, ResponseHead};
 use super::serve::Connection;
 use super::write::{ResponseForm, write_response};
 use crate::buffer::{Buffer, Buffers, LARGEST};
@@ -69,7 +69,7 @@ struct Down<'c> {
     method: Method,
     client_11: bool,
     may_go_on: bool,
-    limits: HeadLimits,
+    head_bytes: usize,
     /// The client has seen a part of the answer.
     begun: std::cell::Cell<bool>,
 }
@@ -87,17 +87,17 @@ pub(super) async fn relay(connection: &mut Connection, exchange: &mut Exchange, 
         method: connection.head.method(),
         client_11: connection.head.version_11(),
         may_go_on,
-        limits: HeadLimits { bytes: worker.limits.head_bytes, fields: worker.limits.headers },
+        head_bytes: worker.limits.head_bytes,
         begun: std::cell::Cell::new(false),
     };
     let (client_read, client_write) = connection.stream.split();
     let (upstream_read, upstream_write) = upstream.split();
     if !uploads {
-        return down.run(upstream_read, client_write).await;
+        return down.run(&mut connection.answer, upstream_read, client_write).await;
     }
     let mut rest = worker.buffers.take();
     let up = upload(client_read, upstream_write, &mut exchange.body, &mut rest, &connection.reading, worker.limits.idle_timeout_ms);
-    let relayed = both(up, down.run(upstream_read, client_write), &down.begun).await;
+    let relayed = both(up, down.run(&mut connection.answer, upstream_read, client_write), &down.begun).await;
     connection.reading.clear();
     relayed.map(|relayed| {
         let whole = exchange.body.done();
@@ -156,10 +156,10 @@ async fn upload(
 }
 
 impl Down<'_> {
-    async fn run(&self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> Result<Relayed, Failure> {
+    async fn run(&self, head: &mut ResponseHead, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> Result<Relayed, Failure> {
         let mut buffer = self.buffers.take();
         let mut out = self.buffers.take_out();
-        let relayed = self.answer(&mut from, &mut to, &mut buffer, &mut out).await;
+        let relayed = self.answer(head, &mut from, &mut to, &mut buffer, &mut out).await;
         self.buffers.give(buffer);
         self.buffers.give_out(out);
         relayed
@@ -167,17 +167,17 @@ impl Down<'_> {
 
     async fn answer(
         &self,
+        head: &mut ResponseHead,
         from: &mut ReadHalf<'_>,
         to: &mut WriteHalf<'_>,
         buffer: &mut Buffer,
         out: &mut Vec<u8>,
     ) -> Result<Relayed, Failure> {
-        let mut head = ResponseHead::new(self.limits);
         let length = loop {
-            let length = self.read_head(from, &mut head, buffer).await?;
+            let length = self.read_head(from, head, buffer).await?;
             match head.status() {
                 101 => return Err(self.bad()), // no upgrade was asked for
-                100..=199 => self.interim(&head, to, buffer, length, out).await?,
+                100..=199 => self.interim(head, to, buffer, length, out).await?,
                 _ => break length,
             }
         };
@@ -188,7 +188,7 @@ impl Down<'_> {
         let keep = self.may_go_on && framing != Framing::UntilClose && !decode;
         out.clear();
         write_response(
-            &head,
+            head,
             &buffer.filled()[..length],
             ResponseForm { keep_alive: keep, client_11: self.client_11, decoded: decode },
             out,
@@ -210,7 +210,7 @@ impl Down<'_> {
                 }
             }
             if buffer.room().is_empty() {
-                buffer.grow((buffer.size() * 4).min(self.limits.bytes + 1).max(buffer.size() + 1));
+                buffer.grow((buffer.size() * 4).min(self.head_bytes + 1).max(buffer.size() + 1));
             }
             match from.read(buffer.room()).await {
                 Ok(0) | Err(_) if buffer.is_empty() && !self.begun.get() => return Err(Failure::NoAnswer),

@@ -1,8 +1,8 @@
 //! Objects in, services with their endpoints out: the part of a picture that changes most.
 //!
 //! Invariant: a change costs what it touches. Only services that an object reaches are built again, and one whose endpoints are the
-//! same keeps its `Arc`. A service port keeps its place in the internal plane for as long as it exists, so that routes need not
-//! change when another service comes or goes. What is refused as an address (a VIP, one of our listeners) is in no plane.
+//! same keeps its `Arc`. A service port keeps its place in the internal plane while others come, so that routes need not change; when
+//! one goes, the last takes its place. What is refused as an address (a VIP, one of our listeners) is in no plane.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -203,18 +203,19 @@ impl World {
                 None => Port { place: served.then(|| self.places.take(name)), seats: Vec::new(), spec },
             });
         }
+        self.dirty.insert(key.clone());
+        self.services.insert(key.clone(), entry);
         for port in old_ports {
             self.close(&key, port, version);
         }
-        self.dirty.insert(key.clone());
-        self.services.insert(key, entry);
     }
 
     fn erase(&mut self, key: &ServiceKey, version: u64) {
-        let Some(entry) = self.services.remove(key) else { return };
-        for port in entry.ports {
+        // One by one, since a port that closes may move another one's place.
+        while let Some(port) = self.services.get_mut(key).and_then(|entry| entry.ports.pop()) {
             self.close(key, port, version);
         }
+        let Some(entry) = self.services.remove(key) else { return };
         self.index.set_references(key, &entry.references, &[]);
         self.cover(key, &entry.covered, &BTreeSet::new(), entry.seal.is_some(), false);
         self.dirty.remove(key);
@@ -226,8 +227,13 @@ impl World {
         for seat in port.seats {
             seat.leave(&mut self.life, &service, port.spec.protocol, picked.as_deref(), version);
         }
-        if let Some(place) = port.place {
-            self.places.give_back(place);
+        let Some(place) = port.place else { return };
+        let Some(moved) = self.places.give_back(place) else { return };
+        let entry = self.services.get_mut(&moved.service);
+        if let Some(port) = entry.and_then(|entry| entry.ports.iter_mut().find(|port| port.place.is_some() && port.spec.port == moved.port))
+        {
+            port.place = Some(place);
+            self.route_facts.insert(moved.service);
         }
     }
 
@@ -257,7 +263,8 @@ impl World {
         if *self.vips == map {
             return;
         }
-        let only_in = |a: &VipMap, b: &VipMap| a.keys().filter(|at| !b.contains_key(at)).copied().collect::<Vec<_>>();
+        let name = |map: &VipMap, at: &SocketAddr| map.get(at).map(|port| port.name.clone());
+        let only_in = |a: &VipMap, b: &VipMap| a.keys().filter(|at| name(a, at) != name(b, at)).copied().collect::<Vec<_>>();
         for address in only_in(&map, &self.vips).into_iter().chain(only_in(&self.vips, &map)) {
             self.dirty.extend(self.at.get(&address).into_iter().flatten().cloned());
         }

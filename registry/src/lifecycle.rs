@@ -115,7 +115,13 @@ impl Lifecycle {
                 self.live.remove(key);
             }
         }
-        self.leaving.push(Leaving { id, replica, service, version });
+        if version > self.acknowledged_by_all() {
+            self.leaving.push(Leaving { id, replica, service, version });
+        }
+    }
+
+    fn acknowledged_by_all(&self) -> u64 {
+        self.workers.iter().copied().min().unwrap_or_default()
     }
 
     /// A worker runs `version` and nothing older.
@@ -124,7 +130,7 @@ impl Lifecycle {
             self.workers.resize(worker + 1, 0);
         }
         self.workers[worker] = self.workers[worker].max(version);
-        let all = self.workers.iter().copied().min().unwrap_or_default();
+        let all = self.acknowledged_by_all();
         self.leaving.retain(|leaving| leaving.version > all);
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use config::manifest::Manifest;
 use config::object::{Object, ObjectKey};
-use config::problem::{Problem, Reason};
+use config::problem::Problem;
 
 use crate::event::{Batch, Change, Content, Origin, SourceName};
 
@@ -168,7 +168,8 @@ impl Store {
         }
         self.untrusted.remove(&origin);
         let changed = self.set(name, &origin, objects, cold);
-        if (first && !good) || changed || (self.damaged && saved.is_some()) {
+        let changed = if first { !good } else { changed };
+        if changed || (self.damaged && saved.is_some()) {
             self.unsaved.insert((origin.clone(), name.clone()));
         }
         self.set_unknown(name, &origin, unknown);
@@ -365,9 +366,3 @@ impl Store {
         self.claims.len()
     }
 }
-
-/// Used where a problem is about an object that two files hold.
-pub(crate) const TWICE: Reason = Reason::Conflict;
-
-#[cfg(test)]
-mod tests;

@@ -115,6 +115,6 @@ impl World {
             return Some(format!("Pod {pod}"));
         }
         let sealed = |key: &&ServiceKey| self.services.get(*key).is_some_and(|entry| entry.seal.is_some());
-        self.at.get(&address)?.iter().find(sealed).map(|key| format!("Service {key}"))
+        self.at.get(&address)?.iter().filter(sealed).min().map(|key| format!("Service {key}"))
     }
 }

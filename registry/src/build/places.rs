@@ -1,7 +1,7 @@
 //! The internal plane's array of services.
 //!
-//! Invariant: a service port keeps its place for as long as it exists. A place that was given back holds a service without
-//! endpoints until the next one takes it. A slot is never given to another name.
+//! Invariant: dense: a place that is given back is taken by the last service, and whoever holds that place must be told. All others
+//! keep theirs. A slot is never given to another name.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use crate::snapshot::{Endpoint, PortName, Service, ServiceIndex};
 #[derive(Debug, Default)]
 pub(crate) struct Places {
     places: Vec<Arc<Service>>,
-    free: Vec<ServiceIndex>,
     slots: HashMap<PortName, u32, foldhash::fast::RandomState>,
     changed: bool,
 }
@@ -22,19 +21,17 @@ impl Places {
     pub(super) fn take(&mut self, name: PortName) -> ServiceIndex {
         let next = self.slots.len() as u32;
         let slot = *self.slots.entry(name.clone()).or_insert(next);
-        let place = self.free.pop().unwrap_or(ServiceIndex(self.places.len() as u32));
-        let service = Arc::new(Service { name, slot, endpoints: Box::default() });
-        match self.places.get_mut(place.0 as usize) {
-            Some(old) => *old = service,
-            None => self.places.push(service),
-        }
+        let place = ServiceIndex(self.places.len() as u32);
+        self.places.push(Arc::new(Service { name, slot, endpoints: Box::default() }));
         self.changed = true;
         place
     }
 
-    pub(super) fn give_back(&mut self, place: ServiceIndex) {
-        self.fill(place, Box::default());
-        self.free.push(place);
+    /// Removes a service port. The one that has its place now, if any, had the last.
+    pub(super) fn give_back(&mut self, place: ServiceIndex) -> Option<PortName> {
+        self.changed = true;
+        self.places.swap_remove(place.0 as usize);
+        self.places.get(place.0 as usize).map(|moved| moved.name.clone())
     }
 
     /// Replaces a service's endpoints.

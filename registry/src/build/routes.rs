@@ -121,9 +121,14 @@ enum RuleKind {
 /// What a backend leads to.
 enum Found {
     Port(PortName),
-    Nothing(Problem),
-    Refused(Problem),
+    /// Nothing is there.
+    Nothing(Wrong),
+    /// It is there and may not be served.
+    Refused(Wrong),
 }
+
+/// Which part of `backend.service` is wrong, and how.
+type Wrong = (&'static str, Problem);
 
 impl Compiler<'_> {
     fn ingress(&mut self, ingress: &Ingress, classes: &Classes) {
@@ -193,8 +198,8 @@ impl Compiler<'_> {
                 let index = self.index(&name, owner);
                 (Some(name), Action::Forward(index))
             }
-            Found::Nothing(problem) => (None, Action::Unavailable(self.because(owner, &rule, problem))),
-            Found::Refused(problem) => (None, Action::Refused(self.because(owner, &rule, problem))),
+            Found::Nothing(wrong) => (None, Action::Unavailable(self.because(owner, &rule, wrong))),
+            Found::Refused(wrong) => (None, Action::Refused(self.because(owner, &rule, wrong))),
         };
         if let Some(why) = &owner.refused {
             action = Action::Refused(why.clone());
@@ -203,9 +208,8 @@ impl Compiler<'_> {
     }
 
     /// Reports why a rule does not serve, and gives it in one line.
-    fn because(&mut self, owner: &Owner<'_>, rule: &Rule<'_>, problem: Problem) -> Arc<str> {
+    fn because(&mut self, owner: &Owner<'_>, rule: &Rule<'_>, (part, problem): Wrong) -> Arc<str> {
         let why = format!("{}: {}", owner.name, problem.found).into();
-        let part = if problem.reason == Reason::NotFound && problem.expected.is_some() { "port" } else { "name" };
         self.problem(&owner.key, problem.at(format!("{}.service.{part}", backend_of(rule))));
         why
     }
@@ -257,16 +261,16 @@ impl Compiler<'_> {
     fn resolve(&self, key: &ServiceKey, backend: &IngressBackend, exposure: Exposure) -> Found {
         let Some(entry) = self.world.services.get(key) else {
             let problem = Problem::error(Reason::NotFound, format!("there is no Service {key}"));
-            return Found::Nothing(problem.fix(format!("write the Service in namespace {}, or correct the name", key.namespace)));
+            return Found::Nothing(("name", problem.fix(format!("write the Service in namespace {}, or correct the name", key.namespace))));
         };
         let service = entry.service();
         if let ServiceType::ExternalName(name) = &service.service_type {
             let problem = Problem::error(Reason::NotServed, format!("Service {key} is of type ExternalName ({name})"));
-            return Found::Refused(problem.fix("point to a Service with endpoints: an outside name is never proxied"));
+            return Found::Refused(("name", problem.fix("point to a Service with endpoints: an outside name is never proxied")));
         }
         if let (Some(seal), Exposure::External) = (&entry.seal, exposure) {
             let problem = Problem::error(Reason::NotExposed, format!("Service {key} is {}", seal.why()));
-            return Found::Refused(problem.fix(seal.fix()));
+            return Found::Refused(("name", problem.fix(seal.fix())));
         }
         let mut matching = service.ports.iter().filter(|port| match &backend.port {
             PortRef::Number(number) => port.port == *number,
@@ -279,14 +283,14 @@ impl Compiler<'_> {
                 .map(|port| if port.name.is_empty() { port.port.to_string() } else { format!("{} ({})", port.port, port.name) });
             let has = has.collect::<Vec<_>>().join(", ");
             let problem = Problem::error(Reason::NotFound, format!("Service {key} has no port `{}`", backend.port));
-            return Found::Nothing(problem.expected(format!("one of: {has}")));
+            return Found::Nothing(("port", problem.expected(format!("one of: {has}")).fix("correct the port, or add it to the Service")));
         };
         if let Some(tcp) = matching.find(|port| port.protocol == Protocol::Tcp).filter(|_| port.protocol != Protocol::Tcp) {
             port = tcp;
         }
         if port.protocol != Protocol::Tcp {
             let found = format!("port `{}` of Service {key} is {}", backend.port, protocol(port.protocol));
-            return Found::Refused(Problem::error(Reason::Invalid, found).expected("a TCP port"));
+            return Found::Refused(("port", Problem::error(Reason::Invalid, found).expected("a TCP port")));
         }
         Found::Port(PortName { service: key.clone(), port: port.port })
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use config::object::ObjectKey;
 use config::problem::{Problem, Reason};
 
-use super::{Store, TWICE};
+use super::Store;
 use crate::event::Origin;
 use crate::view::SourceView;
 
@@ -17,7 +17,7 @@ pub(super) fn in_file(mut problem: Problem, origin: &Origin) -> Problem {
 }
 
 pub(super) fn twice(key: &ObjectKey, first: &Path, second: &Path) -> Problem {
-    Problem::error(TWICE, format!("the object is already in {}", first.display()))
+    Problem::error(Reason::Conflict, format!("the object is already in {}", first.display()))
         .in_file(second)
         .of(key)
         .expected("each object once")

@@ -39,14 +39,17 @@ impl Drop for Held {
 }
 
 impl Pictures {
-    /// Starts with `first`; `acknowledge` is called with each version that the worker runs alone.
+    /// Starts with `first`; `acknowledge` is called with each version that the worker runs alone, `first` included unless it is the
+    /// empty one: a worker that starts late may see nothing newer for a long time.
     pub fn new(first: Arc<Snapshot>, acknowledge: impl Fn(u64) + 'static) -> Rc<Pictures> {
-        Rc::new_cyclic(|pictures| Pictures {
+        let pictures = Rc::new_cyclic(|pictures| Pictures {
             current: RefCell::new(Rc::new(Held { snapshot: first, pictures: pictures.clone() })),
             older: RefCell::default(),
             acknowledged: Cell::new(0),
             acknowledge: Box::new(acknowledge),
-        })
+        });
+        pictures.settle();
+        pictures
     }
 
     /// The current picture, to look at for a moment.
@@ -88,6 +91,14 @@ mod tests {
     fn snapshot(version: u64) -> Arc<Snapshot> {
         let plane = |exposure| Plane { exposure, routes: Arc::default(), refused: Arc::default(), services: Arc::from([]) };
         Arc::new(Snapshot { version, external: plane(Exposure::External), internal: plane(Exposure::Internal), vips: Arc::default() })
+    }
+
+    #[test]
+    fn a_worker_that_starts_late_acknowledges_what_it_starts_with() {
+        let heard = Rc::new(RefCell::new(Vec::new()));
+        let hears = heard.clone();
+        let _pictures = Pictures::new(snapshot(1), move |version| hears.borrow_mut().push(version));
+        assert_eq!(*heard.borrow(), [1]);
     }
 
     #[test]

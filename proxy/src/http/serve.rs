@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::exchange::{self, Turn};
-use super::head::{HeadError, HeadLimits, RequestHead};
+use super::head::{HeadError, HeadLimits, RequestHead, ResponseHead};
 use super::respond;
 use crate::buffer::Buffer;
 use crate::deadline::Deadline;
@@ -36,6 +36,8 @@ pub(crate) struct Connection {
     /// Bytes read and not consumed: the head, then what followed it.
     pub(crate) input: Buffer,
     pub(crate) head: RequestHead,
+    /// Reads the heads of answers; here so that it is made once.
+    pub(crate) answer: ResponseHead,
     /// For reading from the client.
     pub(crate) reading: Deadline,
     /// For writing to the client.
@@ -63,6 +65,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
         writing: worker.deadlines.register(),
         input: Buffer::default(),
         head: RequestHead::new(limits),
+        answer: ResponseHead::new(limits),
         served: Cell::new(false),
         worker,
         listener,

@@ -20,6 +20,7 @@ use std::time::Duration;
 use config::settings::{AccessLog, Settings};
 use registry::route::Action;
 use registry::snapshot::Snapshot;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::cli::DemoArgs;
@@ -39,9 +40,12 @@ const READY_WITHIN: Duration = Duration::from_secs(10);
 
 /// Runs the demo; fails when the verdict does.
 pub fn run(args: DemoArgs) -> ExitCode {
-    match play(&args) {
-        Ok(verdict) if verdict.good() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::from(1),
+    let screen = Screen::new(args.seconds, args.forever);
+    match play(&args, &screen) {
+        Ok(verdict) => {
+            screen.verdict(&verdict);
+            ExitCode::from(u8::from(!verdict.good()))
+        }
         Err(error) => {
             eprintln!("tidegate demo: {error}");
             ExitCode::from(2)
@@ -49,22 +53,20 @@ pub fn run(args: DemoArgs) -> ExitCode {
     }
 }
 
-fn play(args: &DemoArgs) -> io::Result<Verdict> {
+fn play(args: &DemoArgs, screen: &Screen) -> io::Result<Verdict> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let screen = Screen::new(args.seconds, args.forever);
-    let folder = Folder::new()?;
+    let root = tempfile::Builder::new().prefix("tidegate-demo-").tempdir()?;
     let ports = Ports::choose()?;
-    let world = runtime.block_on(async { World::build(folder, ports) })?;
+    let world = runtime.block_on(async { World::build(Folder::new(root.path())?, ports) })?;
     let running = server::start(settings(&world)).map_err(|problem| io::Error::other(problem.to_string()))?;
     if !running.wait_ready(READY_WITHIN) {
         return Err(io::Error::other(format!("the proxy was not ready within {} s", READY_WITHIN.as_secs())));
     }
-    let verdict = runtime.block_on(act(args, &screen, world, &running));
+    let verdict = runtime.block_on(act(args, screen, world, &running));
     drop(runtime);
     running.stop();
-    let verdict = verdict?;
-    screen.verdict(&verdict);
-    Ok(verdict)
+    root.close()?; // only now does nobody write in it any more
+    verdict
 }
 
 fn settings(world: &World) -> Settings {
@@ -81,7 +83,7 @@ fn settings(world: &World) -> Settings {
     }
 }
 
-/// Load, replacements and tricks side by side, until the time is over or Ctrl-C.
+/// Load, replacements and tricks side by side, until the time is over, Ctrl-C or SIGTERM.
 async fn act(args: &DemoArgs, screen: &Screen, world: World, running: &Running) -> io::Result<Verdict> {
     let snapshots = running.snapshots();
     let scene = scene(&world, running, &snapshots)?;
@@ -92,10 +94,12 @@ async fn act(args: &DemoArgs, screen: &Screen, world: World, running: &Running) 
     let clients = load::start(&scene, &tally);
     let stranger = tokio::spawn(attempts.clone().keep_trying(args.forever));
     let mut story = Story::new(world, snapshots, tally.clone(), attempts.clone());
+    let mut terminate = signal(SignalKind::terminate())?;
     let over = async {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(args.seconds)), if !args.forever => Ok(false),
             stopped = tokio::signal::ctrl_c() => stopped.map(|()| true),
+            _ = terminate.recv() => Ok(true),
         }
     };
     let interrupted = story.tell(screen, running, over).await??;

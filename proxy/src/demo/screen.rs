@@ -33,6 +33,12 @@ impl Screen {
         screen
     }
 
+    /// Shows nothing.
+    #[cfg(test)]
+    pub(super) fn hidden() -> Screen {
+        Screen { began: Instant::now(), live: Some(ProgressBar::hidden()) }
+    }
+
     /// One line of what happens.
     pub(super) fn say(&self, word: &str, text: &str) {
         self.line(&format!("{:6.1}s  {word:<8} {text}", self.began.elapsed().as_secs_f64()));

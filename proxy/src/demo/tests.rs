@@ -11,7 +11,7 @@ fn the_operators_file_is_read_without_a_complaint() {
 /// The whole demo, short: the verdict must be good.
 #[test]
 fn a_short_run_has_a_good_verdict() {
-    let verdict = play(&DemoArgs { seconds: 4, forever: false }).expect("the demo runs");
+    let verdict = play(&DemoArgs { seconds: 4, forever: false }, &Screen::hidden()).expect("the demo runs");
     assert!(verdict.good(), "{verdict:#?}");
 }
 

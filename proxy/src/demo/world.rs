@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ipnet::{IpNet, Ipv4Net};
 
@@ -80,26 +80,25 @@ fn free_port(usual: u16) -> io::Result<u16> {
     if is_free(probe, usual) { Ok(usual) } else { Ok(TcpListener::bind((probe, 0))?.local_addr()?.port()) }
 }
 
-/// A temporary folder with `manifests` and `state` in it; removed when dropped.
+/// A folder with `manifests` and `state` in it.
 #[derive(Debug)]
-pub(super) struct Folder(tempfile::TempDir);
+pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    /// Makes it.
-    pub(super) fn new() -> io::Result<Folder> {
-        let root = tempfile::Builder::new().prefix("tidegate-demo-").tempdir()?;
-        std::fs::create_dir(root.path().join("manifests"))?;
-        Ok(Folder(root))
+    /// Makes both in `root`.
+    pub(super) fn new(root: &Path) -> io::Result<Folder> {
+        std::fs::create_dir(root.join("manifests"))?;
+        Ok(Folder(root.to_owned()))
     }
 
     /// What the proxy watches.
     pub(super) fn manifests(&self) -> PathBuf {
-        self.0.path().join("manifests")
+        self.0.join("manifests")
     }
 
     /// Where the proxy keeps what a restart needs.
     pub(super) fn state(&self) -> PathBuf {
-        self.0.path().join("state")
+        self.0.join("state")
     }
 
     fn write(&self, name: &str, text: &str) -> io::Result<()> {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use config::object::{Kind, Name, Object, ObjectKey, Pod, Protocol, Service, ServiceKey, ServicePort};
+use config::object::{EndpointSlice, Kind, Name, Object, ObjectKey, Pod, Protocol, Service, ServiceKey, ServicePort};
 use config::problem::Problem;
 
 use crate::exposure::{self, Said, Seal};
@@ -294,21 +294,22 @@ impl World {
         entry.ports = ports;
         let old = std::mem::replace(&mut entry.covered, covered);
         self.cover(key, &old, &entry.covered, sealed.0, sealed.1);
-        entry.problems = notes::of_service(&entry, refused);
+        let mut problems = notes::of_service(&entry, refused);
+        problems.extend(self.index.slices(key).flat_map(|slice| notes::strange_ports(entry.service(), slice)));
+        entry.problems = problems;
         self.services.insert(key.clone(), entry);
     }
 
     fn seal(&self, key: &ServiceKey, entry: &Entry) -> Option<Seal> {
         let seal = exposure::seal(entry.service(), self.index.said(&key.namespace), self.strict);
-        let strict = seal.as_ref().is_none_or(|seal| *seal == Seal::Strict);
-        let unclear = self
-            .index
-            .slices(key)
-            .find(|slice| exposure::ours(&slice.meta.labels).chain(exposure::ours(&slice.meta.annotations)).next().is_some());
-        match unclear {
-            Some(slice) if strict => Some(Seal::Slice(index::pod_name(&slice.meta.namespace, &slice.meta.name))),
-            _ => seal,
+        if seal.as_ref().is_some_and(|seal| *seal != Seal::Strict) {
+            return seal;
         }
+        let sealing = |slice: &EndpointSlice| {
+            let said = exposure::said(Kind::EndpointSlice, &slice.meta);
+            said.seals().then(|| Seal::Slice(index::pod_name(&slice.meta.namespace, &slice.meta.name), said))
+        };
+        self.index.slices(key).find_map(sealing).or(seal)
     }
 
     fn references(&self, key: &ServiceKey) -> Vec<Name> {
@@ -367,7 +368,7 @@ impl World {
     /// Slices that name a Service that does not exist.
     pub(crate) fn orphans(&self) -> Vec<(ObjectKey, Problem)> {
         let orphans = self.index.sliced().filter(|(service, _)| !self.services.contains_key(service));
-        orphans.flat_map(|(service, slices)| slices.map(move |slice| (slice.key(), notes::orphan(service)))).collect()
+        orphans.flat_map(|(service, slices)| slices.map(move |slice| (slice.key(), notes::orphan(service, slice.kind())))).collect()
     }
 }
 

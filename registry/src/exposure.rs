@@ -68,7 +68,7 @@ pub(crate) fn label_problems(object: &Object) -> Vec<Problem> {
     let (kind, meta) = (object.kind(), object.meta());
     let mut problems = Vec::new();
     for (field, labels) in [("labels", &meta.labels), ("annotations", &meta.annotations)] {
-        let meaningful = kind != Kind::EndpointSlice && kind != Kind::Endpoints && (field == "labels" || kind == Kind::Ingress);
+        let meaningful = field == "labels" || kind == Kind::Ingress;
         for (key, value) in ours(labels) {
             let place = format!("metadata.{field}[\"{key}\"]");
             let known = meaningful && key == EXPOSURE_LABEL;
@@ -79,7 +79,7 @@ pub(crate) fn label_problems(object: &Object) -> Vec<Problem> {
                 }
                 (false, _) => {
                     let expected =
-                        if meaningful { format!("`{EXPOSURE_LABEL}`, the only key under `{OUR_PREFIX}`") } else { elsewhere(field) };
+                        if meaningful { "no other key than `tidegate.dev/exposure`" } else { "`tidegate.dev/exposure` as a label" };
                     Problem::error(Reason::Invalid, "a key that means nothing here").expected(expected).fix(consequence(kind))
                 }
             };
@@ -87,14 +87,6 @@ pub(crate) fn label_problems(object: &Object) -> Vec<Problem> {
         }
     }
     problems
-}
-
-fn elsewhere(field: &str) -> String {
-    if field == "annotations" {
-        format!("`{EXPOSURE_LABEL}` as a label")
-    } else {
-        format!("`{EXPOSURE_LABEL}` on the Service or its Namespace")
-    }
 }
 
 fn consequence(kind: Kind) -> &'static str {
@@ -112,8 +104,8 @@ fn consequence(kind: Kind) -> &'static str {
 pub(crate) enum Seal {
     Namespace(Name, Said),
     Service(ServiceKey, Said),
-    /// A slice of the service, `NAMESPACE/NAME`.
-    Slice(Name),
+    /// A slice of the service, `NAMESPACE/NAME`. Kubernetes copies a Service's labels to its slices.
+    Slice(Name, Said),
     Strict,
 }
 
@@ -122,7 +114,7 @@ impl fmt::Display for Seal {
         match self {
             Seal::Namespace(name, _) => write!(f, "Namespace {name}"),
             Seal::Service(key, _) => write!(f, "Service {key}"),
-            Seal::Slice(name) => write!(f, "EndpointSlice {name}"),
+            Seal::Slice(name, _) => write!(f, "EndpointSlice {name}"),
             Seal::Strict => f.write_str("strict mode"),
         }
     }
@@ -132,10 +124,10 @@ impl Seal {
     /// The seal as a reason to refuse.
     pub(crate) fn why(&self) -> String {
         match self {
-            Seal::Namespace(_, Said::Unclear) | Seal::Service(_, Said::Unclear) | Seal::Slice(_) => {
+            Seal::Namespace(_, Said::Unclear) | Seal::Service(_, Said::Unclear) | Seal::Slice(_, Said::Unclear) => {
                 format!("sealed by {self}: what it says under `{OUR_PREFIX}` cannot be understood, or it cannot be read")
             }
-            Seal::Namespace(..) | Seal::Service(..) => format!("sealed by {self}, labelled `{EXPOSURE_LABEL}: internal`"),
+            Seal::Namespace(..) | Seal::Service(..) | Seal::Slice(..) => format!("sealed by {self}, labelled `{EXPOSURE_LABEL}: internal`"),
             Seal::Strict => format!("sealed by strict mode: neither it nor its Namespace is labelled `{EXPOSURE_LABEL}: external`"),
         }
     }

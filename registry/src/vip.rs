@@ -51,13 +51,13 @@ impl Vips {
             next: 0,
             unsaved: false,
         };
+        let many = saved.len();
         for SavedVip { service, ip } in saved {
             if vips.usable(ip) && !vips.holders.contains_key(&ip) && !vips.given.contains_key(&service) {
                 vips.give(service, ip);
-            } else {
-                vips.unsaved = true;
             }
         }
+        vips.unsaved = vips.given.len() < many;
         vips
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use config::object::{Protocol, ServiceKey, ServiceType};
+use config::object::{EndpointSlice, Kind, Protocol, Service, ServiceKey, ServiceType, SlicePort};
 use config::problem::{Problem, Reason};
 
 use super::Entry;
@@ -59,10 +59,24 @@ pub(crate) fn type_name(service_type: &ServiceType) -> &'static str {
     }
 }
 
+/// Ports of a slice that no port of the Service has by name: nothing is sent there.
+pub(super) fn strange_ports(service: &Service, slice: &EndpointSlice) -> Vec<Problem> {
+    let known = |at: &&SlicePort| service.ports.iter().any(|port| port.name == at.name && port.protocol == at.protocol);
+    let strange = slice.ports.iter().filter(|at| !known(at)).map(|at| {
+        let (name, kind) = (&slice.meta.name, if slice.legacy { "Endpoints" } else { "EndpointSlice" });
+        let found = format!("{kind} {name} names the {} port `{}`, which the Service does not have", protocol(at.protocol), at.name);
+        let problem = Problem::warning(Reason::NotFound, found).at("spec.ports");
+        problem.fix("give the slice's port the name of a port of the Service; nothing is sent to it until then")
+    });
+    strange.collect()
+}
+
 /// About a slice.
-pub(super) fn orphan(service: &ServiceKey) -> Problem {
-    Problem::warning(Reason::NotFound, format!("there is no Service {service}"))
-        .at("metadata.labels[\"kubernetes.io/service-name\"]")
-        .expected("the name of a Service in the slice's namespace")
-        .fix("correct the name, or write the Service")
+pub(super) fn orphan(service: &ServiceKey, kind: Kind) -> Problem {
+    let (field, expected) = match kind {
+        Kind::Endpoints => ("metadata.name", "the name of a Service in its namespace"),
+        _ => ("metadata.labels[\"kubernetes.io/service-name\"]", "the name of a Service in the slice's namespace"),
+    };
+    let problem = Problem::warning(Reason::NotFound, format!("there is no Service {service}")).at(field).expected(expected);
+    problem.fix("correct the name, or write the Service")
 }

@@ -147,7 +147,8 @@ fn publish(registry: &mut Registry) -> Arc<Snapshot> {
 }
 
 fn find<'s>(snapshot: &'s Snapshot, exposure: Exposure, name: &str) -> Option<&'s Arc<Served>> {
-    snapshot.plane(exposure).services.iter().find(|service| service.name.service.to_string() == name)
+    let ports = snapshot.plane(exposure).services.iter().filter(|service| service.name.service.to_string() == name);
+    ports.min_by_key(|service| service.name.port)
 }
 
 fn addresses(snapshot: &Snapshot, exposure: Exposure, name: &str) -> Vec<String> {

@@ -45,6 +45,7 @@ fn an_address_is_kept_through_deletion_and_restart() {
     assert_eq!(first.of(&b), before);
     let mut second = Vips::new("127.96.0.0/16".parse().unwrap(), first.unsaved().unwrap());
     assert_eq!(first.unsaved(), None);
+    assert_eq!(second.unsaved(), None, "what was saved is not written again");
     second.update([(&c, Some(&any)), (&b, Some(&any))]);
     assert_eq!((second.of(&b), second.of(&c)), (before, first.of(&c)));
 }

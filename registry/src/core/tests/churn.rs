@@ -45,12 +45,16 @@ fn namespaces() -> impl Strategy<Value = Object> {
 fn services() -> impl Strategy<Value = Object> {
     let plain = ServiceType::ClusterIp;
     let kinds = select(vec![plain.clone(), plain.clone(), plain, ServiceType::NodePort, ServiceType::ExternalName("x.example".into())]);
-    (name("s", 3), said(), kinds, any::<[bool; 3]>(), select(&APPS[..]), 0..3i64).prop_map(
+    (name("s", 3), said(), kinds, any::<[bool; 4]>(), select(&APPS[..]), 0..3i64).prop_map(
         |(name, said, service_type, flags, app, created)| {
-            let [asked, by_name, selecting] = flags;
+            let [asked, by_name, selecting, two] = flags;
             let mut service = Service { service_type, ..service(&name, &[]) };
             service.meta.labels = said;
             service.meta.created = (created > 0).then_some(created);
+            if two {
+                let admin = ServicePort { name: "admin".into(), port: 81, target_port: PortRef::Number(9090), ..service.ports[0].clone() };
+                service.ports.push(admin);
+            }
             service.selector = selecting.then(|| labels(&[("app", app)]));
             // A service keeps an address that it once asked for; so that history plays no part, one asks always or never.
             service.cluster_ip = match (name.ends_with("s0"), asked) {
@@ -204,7 +208,7 @@ impl Ids {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]
     fn every_step_keeps_the_gate(steps in steps()) {
         let (mut world, mut registry, mut ids) = (World::new(), new_registry(), Ids::default());

@@ -250,10 +250,23 @@ fn a_udp_port_is_no_way_in_and_a_tcp_port_of_the_same_number_is() {
 }
 
 #[test]
-fn a_slice_with_our_labels_seals_its_service() {
-    let mut sliced = slice("a/web-1", "web", &["10.0.0.1"]);
-    sliced.meta.labels.extend(labels(&[SEAL]));
-    let mut registry = with(vec![object(sliced), way("a/web", "web.example")]);
-    assert_eq!(route(&publish(&mut registry), External, "web.example", "/"), "Host");
-    assert!(registry.services()[0].sealed);
+fn a_slice_may_carry_the_seal_of_its_service() {
+    for (label, expected) in [(SEAL, "Host"), (("tidegate.dev/x", "y"), "Host"), (OPEN, "a/web:80")] {
+        let mut sliced = slice("a/web-1", "web", &["10.0.0.1"]);
+        sliced.meta.labels.extend(labels(&[label]));
+        let mut registry = with(vec![object(sliced), way("a/web", "web.example")]);
+        assert_eq!(route(&publish(&mut registry), External, "web.example", "/"), expected);
+        assert_eq!(registry.services()[0].sealed, expected == "Host");
+    }
+}
+
+#[test]
+fn slices_that_lead_nowhere_are_named() {
+    let mut odd = slice("a/web-1", "web", &["10.0.0.1"]);
+    odd.ports[0].name = "htpp".into();
+    let mut registry = with(vec![object(odd), object(slice("a/x-1", "absent", &["10.0.0.1"]))]);
+    publish(&mut registry);
+    let told = problems(&registry, Reason::NotFound);
+    assert!(told.iter().any(|text| text.contains("EndpointSlice a/x-1") && text.contains("there is no Service a/absent")), "{told:?}");
+    assert!(told.iter().any(|text| text.contains("EndpointSlice web-1 names the TCP port `htpp`")), "{told:?}");
 }

@@ -195,3 +195,41 @@ fn a_stranger_on_a_vip_port_is_named_and_the_port_is_taken_when_it_leaves() {
     });
     await_until("the problem to be gone", || !gate.rows("problems").iter().any(|problem| problem["reason"] == "BindFailed"));
 }
+
+/// A Service that is a name elsewhere would make the gate connect to whatever the name means.
+#[test]
+fn an_external_name_is_no_way_through_an_ingress() {
+    let net = Net::take();
+    let elsewhere = Replica::start(&net, "elsewhere", Behaviour::Named);
+    let name = "apiVersion: v1\nkind: Service\nmetadata: {name: other}\nspec: {type: ExternalName, externalName: localhost, ports: [{port: 80}]}\n";
+    let rule = ingress("other", "other.example", &[path("Prefix", "/", "other", 80)]);
+    let gate = Setup::new(&net).manifest("other.yaml", file(&[name.to_owned(), rule])).start();
+    let status = gate.get("other.example", "/").status;
+    assert!([404, 503].contains(&status), "{status}");
+    gate.await_problem(&["other.yaml", "Ingress default/other", "ExternalName"]);
+    assert_eq!(elsewhere.connections(), 0);
+}
+
+/// The command before ours that takes the right to bind low ports away; `None` when low ports cannot be refused here.
+fn without_low_ports() -> Option<&'static [&'static str]> {
+    let start = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").ok()?;
+    let setpriv: &[&str] = &["setpriv", "--bounding-set=-net_bind_service"];
+    match (start.trim().parse(), rustix::process::geteuid().is_root()) {
+        (Ok(81u16..), false) => Some(&[]),
+        (Ok(81..), true) => std::process::Command::new("setpriv").arg("--version").output().is_ok().then_some(setpriv),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_privileged_port_names_the_fix_and_the_rest_serves() {
+    let Some(under) = without_low_ports() else {
+        eprintln!("SKIPPED: everybody may bind low ports here");
+        return;
+    };
+    let net = Net::take();
+    let replica = Replica::start(&net, "web-0", Behaviour::Named);
+    let gate = Setup::new(&net).manifest("web.yaml", app(&net, "web", "shop.example", &[&replica])).under(under).start();
+    gate.await_problem(&["BindFailed", ":80", "setcap", "ip_unprivileged_port_start"]);
+    assert_eq!(gate.get("shop.example", "/").replica(), "web-0");
+}

@@ -6,6 +6,7 @@ use tidegate_tests::{Behaviour, Client, Finished, Net, Replica, Setup, Tidegate,
 
 mod boutique;
 mod check;
+mod demo;
 mod explain;
 
 fn json(text: &str) -> Value {

@@ -14,6 +14,9 @@ pub struct Client {
     read: Vec<u8>,
 }
 
+/// Names in lower case and values, in order.
+pub type Fields = Vec<(String, String)>;
+
 /// One answer as it was on the wire.
 #[derive(Clone, Debug, Default)]
 pub struct Response {
@@ -22,11 +25,11 @@ pub struct Response {
     /// The head with its empty line.
     pub head: Vec<u8>,
     /// Fields in order, names in lower case.
-    pub fields: Vec<(String, String)>,
+    pub fields: Fields,
     /// Body without its chunks.
     pub body: Vec<u8>,
     /// Trailer fields.
-    pub trailers: Vec<(String, String)>,
+    pub trailers: Fields,
 }
 
 impl Response {
@@ -52,7 +55,7 @@ impl Response {
 }
 
 /// Fields of a head or of trailers.
-pub fn fields(lines: &str) -> Vec<(String, String)> {
+pub fn fields(lines: &str) -> Fields {
     let split = lines.split("\r\n").filter_map(|line| line.split_once(':'));
     split.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect()
 }
@@ -126,7 +129,7 @@ impl Client {
         Ok(response)
     }
 
-    fn chunks(&mut self) -> io::Result<(Vec<u8>, Vec<(String, String)>)> {
+    fn chunks(&mut self) -> io::Result<(Vec<u8>, Fields)> {
         let mut body = Vec::new();
         loop {
             let line = self.through(b"\r\n")?;

@@ -22,6 +22,7 @@ pub struct Setup {
     home: TempDir,
     flags: Vec<String>,
     environment: Vec<(String, String)>,
+    under: Vec<String>,
 }
 
 impl Setup {
@@ -32,7 +33,7 @@ impl Setup {
     pub fn new(net: &Net) -> Setup {
         let home = tempfile::tempdir().expect("the temporary folder can be written");
         fs::create_dir(home.path().join("manifests")).expect("the temporary folder can be written");
-        let setup = Setup { home, flags: Vec::new(), environment: Vec::new() };
+        let setup = Setup { home, flags: Vec::new(), environment: Vec::new(), under: Vec::new() };
         setup
             .flag("--http", "127.0.0.1:0")
             .flag("--admin", "127.0.0.1:0")
@@ -65,6 +66,13 @@ impl Setup {
     #[must_use]
     pub fn environment(mut self, name: &str, value: &str) -> Setup {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it by another command, which must end by executing it.
+    #[must_use]
+    pub fn under(mut self, command: &[&str]) -> Setup {
+        self.under = command.iter().map(|&word| word.to_owned()).collect();
         self
     }
 
@@ -125,8 +133,9 @@ impl Setup {
     /// # Panics
     /// When it cannot be started.
     pub fn launch(self) -> Tidegate {
-        let mut command = Command::new(binary());
-        command.arg("run").args(&self.flags).arg("--manifests").arg(self.folder()).arg("--state-dir").arg(self.state());
+        let words: Vec<_> = self.under.iter().map(Into::into).chain([binary()]).collect();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).arg("run").args(&self.flags).arg("--manifests").arg(self.folder()).arg("--state-dir").arg(self.state());
         command
             .envs(self.environment.iter().cloned())
             .current_dir(self.home.path())

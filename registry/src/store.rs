@@ -4,7 +4,7 @@
 //! of two files that hold one object, the one that was there first serves, at a cold start the first by path. What was never read
 //! and is not remembered cannot be trusted to hold no seal: until it can be read, [`Store::strict`] says so.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ pub(crate) struct Store {
     unknown: BTreeMap<ObjectKey, usize>,
     untrusted: BTreeSet<Origin>,
     step: u64,
-    unsaved: BTreeSet<(Origin, SourceName)>,
+    unsaved: HashSet<(Origin, SourceName), foldhash::fast::RandomState>,
     /// What served before the changes that [`Store::changes`] will tell.
     touched: BTreeMap<ObjectKey, Option<Arc<Object>>>,
 }
@@ -140,49 +140,71 @@ impl Store {
     fn replace(&mut self, name: &SourceName, origin: Origin, manifest: Manifest, cold: bool) {
         let Manifest { objects, mut refused, mut problems, skipped, unnamed, broken: _ } = manifest;
         let saved = self.saved.remove(&origin);
-        let first = !self.knows(name, &origin);
+        let old = self.take(name, &origin);
+        let first = old.is_none();
+        let old = old.unwrap_or_default();
+        let remembered = saved.as_deref().filter(|_| cold && first).unwrap_or_default();
         if unnamed {
             // A seal whose `kind` was lost must not be lost with it.
-            refused.extend_from_slice(self.keys(name, &origin));
-            refused.extend(saved.iter().flatten().filter(|_| cold && first).map(Object::key));
+            refused.extend_from_slice(&old.keys);
+            refused.extend(remembered.iter().map(Object::key));
         }
         let good = saved.as_ref().is_some_and(|saved| !self.damaged && *saved == objects);
         let mut objects = self.unique(&origin, objects, &mut problems);
-        let mut unknown = Vec::new();
+        let unknown = if refused.is_empty() {
+            Vec::new()
+        } else {
+            let (kept, unknown) = self.last_good(name, &origin, refused, remembered, &objects);
+            problems.extend(kept.iter().map(|object| report::kept(&object.key())));
+            objects.extend(kept);
+            unknown
+        };
+        self.untrusted.remove(&origin);
+        let keys: Vec<ObjectKey> = objects.iter().map(|object| object.key()).collect();
+        let changed = self.set(name, &origin, &old.keys, &keys, objects, cold);
+        self.set_unknown(old.unknown, &unknown);
+        if (if first { !good } else { changed }) || (self.damaged && saved.is_some()) {
+            self.unsaved.insert((origin.clone(), name.clone()));
+        }
+        self.put(name, origin, Document { keys, unknown, skipped }, problems);
+    }
+
+    /// The last good versions of objects that cannot be used as they are now, and the keys of those that have none.
+    fn last_good(
+        &self,
+        name: &SourceName,
+        origin: &Origin,
+        refused: Vec<ObjectKey>,
+        remembered: &[Object],
+        good: &[Arc<Object>],
+    ) -> (Vec<Arc<Object>>, Vec<ObjectKey>) {
+        let mut seen: BTreeSet<ObjectKey> = good.iter().map(|object| object.key()).collect();
+        let remembered: BTreeMap<ObjectKey, &Object> = remembered.iter().map(|object| (object.key(), object)).collect();
+        let (mut kept, mut unknown) = (Vec::new(), Vec::new());
         for key in refused {
-            if objects.iter().any(|object| object.key() == key) {
+            if !seen.insert(key.clone()) {
                 continue;
             }
-            let serving = self.claim(name, &origin, &key).map(|claim| claim.object.clone());
-            let last = serving.or_else(|| {
-                let saved = saved.as_ref().filter(|_| cold && first)?;
-                saved.iter().find(|object| object.key() == key).map(|object| Arc::new(object.clone()))
-            });
-            match last {
-                Some(object) => {
-                    problems.push(report::kept(&key));
-                    objects.push(object);
-                }
+            let serving = self.claim(name, origin, &key).map(|claim| claim.object.clone());
+            match serving.or_else(|| remembered.get(&key).map(|object| Arc::new(Object::clone(object)))) {
+                Some(object) => kept.push(object),
                 None => unknown.push(key),
             }
         }
-        self.untrusted.remove(&origin);
-        let changed = self.set(name, &origin, objects, cold);
-        let changed = if first { !good } else { changed };
-        if changed || (self.damaged && saved.is_some()) {
-            self.unsaved.insert((origin.clone(), name.clone()));
-        }
-        self.set_unknown(name, &origin, unknown);
-        self.note(name, &origin, problems, skipped);
+        (kept, unknown)
     }
 
     /// Keeps the last good objects of an origin that cannot be read now.
     fn keep(&mut self, name: &SourceName, origin: Origin, mut problems: Vec<Problem>, cold: bool) {
-        if cold && !self.knows(name, &origin) {
+        let old = self.take(name, &origin);
+        let first = old.is_none();
+        let mut document = old.unwrap_or_default();
+        if cold && first {
             match self.saved.get(&origin).cloned() {
                 Some(saved) => {
                     let saved = self.unique(&origin, saved, &mut Vec::new());
-                    self.set(name, &origin, saved, cold);
+                    document.keys = saved.iter().map(|object| object.key()).collect();
+                    self.set(name, &origin, &[], &document.keys, saved, cold);
                     if self.damaged {
                         self.untrusted.insert(origin.clone());
                     }
@@ -192,21 +214,21 @@ impl Store {
             }
         }
         if !problems.is_empty() {
-            problems.push(report::last_good(self.objects_below(name, &origin), self.untrusted.contains(&origin)));
+            let objects = document.keys.len() + self.objects_below(name, &origin);
+            problems.push(report::last_good(objects, self.untrusted.contains(&origin)));
         }
-        let document = self.source(name, Duration::ZERO).documents.entry(origin.clone()).or_default();
-        let skipped = std::mem::take(&mut document.skipped);
-        self.note(name, &origin, problems, skipped);
+        self.put(name, origin, document, problems);
     }
 
     fn remove(&mut self, name: &SourceName, origin: Origin) {
-        self.set(name, &origin, Vec::new(), false);
-        self.set_unknown(name, &origin, Vec::new());
         self.untrusted.remove(&origin);
-        let known = self.sources.get_mut(name).is_some_and(|source| source.remove(&origin));
-        if self.saved.remove(&origin).is_some() || known {
-            self.unsaved.insert((origin, name.clone()));
+        let old = self.take(name, &origin);
+        if self.saved.remove(&origin).is_some() || old.is_some() {
+            self.unsaved.insert((origin.clone(), name.clone()));
         }
+        let Some(old) = old else { return };
+        self.set(name, &origin, &old.keys, &[], Vec::new(), false);
+        self.set_unknown(old.unknown, &[]);
     }
 
     /// The objects as claims; of one key twice in one file, the first.
@@ -224,21 +246,25 @@ impl Store {
         unique
     }
 
-    /// Makes `objects` all that the origin says. True when that is something else than before.
-    fn set(&mut self, name: &SourceName, origin: &Origin, objects: Vec<Arc<Object>>, cold: bool) -> bool {
-        let mut gone: BTreeSet<ObjectKey> = self.keys(name, origin).iter().cloned().collect();
-        let keys: Vec<ObjectKey> = objects.iter().map(|object| object.key()).collect();
+    /// Makes `objects`, whose keys are `new`, all that the origin says. True when that is something else than before.
+    fn set(
+        &mut self,
+        name: &SourceName,
+        origin: &Origin,
+        old: &[ObjectKey],
+        new: &[ObjectKey],
+        objects: Vec<Arc<Object>>,
+        cold: bool,
+    ) -> bool {
+        let mut gone: BTreeSet<&ObjectKey> = old.iter().collect();
         let mut changed = false;
-        for (key, object) in keys.iter().zip(objects) {
+        for (key, object) in new.iter().zip(objects) {
             gone.remove(key);
             changed |= self.set_claim(name, origin, key, object, cold);
         }
         changed |= !gone.is_empty();
-        for key in &gone {
+        for key in gone {
             self.drop_claim(name, origin, key);
-        }
-        if !keys.is_empty() || self.knows(name, origin) {
-            self.source(name, Duration::ZERO).documents.entry(origin.clone()).or_default().keys = keys;
         }
         changed
     }
@@ -276,12 +302,7 @@ impl Store {
         self.touched.entry(key.clone()).or_insert(before);
     }
 
-    fn set_unknown(&mut self, name: &SourceName, origin: &Origin, keys: Vec<ObjectKey>) {
-        if !self.knows(name, origin) && keys.is_empty() {
-            return;
-        }
-        let document = self.source(name, Duration::ZERO).documents.entry(origin.clone()).or_default();
-        let old = std::mem::replace(&mut document.unknown, keys.clone());
+    fn set_unknown(&mut self, old: Vec<ObjectKey>, new: &[ObjectKey]) {
         for key in &old {
             if let Some(count) = self.unknown.get_mut(key) {
                 *count -= 1;
@@ -290,36 +311,29 @@ impl Store {
                 }
             }
         }
-        for key in &keys {
+        for key in new {
             *self.unknown.entry(key.clone()).or_default() += 1;
         }
-        for key in old.into_iter().chain(keys) {
+        for key in old.into_iter().chain(new.iter().cloned()) {
             let serving = self.serving(&key).cloned();
             self.touched.entry(key).or_insert(serving);
         }
     }
 
-    fn note(&mut self, name: &SourceName, origin: &Origin, problems: Vec<Problem>, skipped: BTreeMap<String, usize>) {
+    /// Takes a file out of the books, to be put back changed.
+    fn take(&mut self, name: &SourceName, origin: &Origin) -> Option<Document> {
+        let source = self.sources.get_mut(name)?;
+        source.problems.remove(origin);
+        source.documents.remove(origin)
+    }
+
+    fn put(&mut self, name: &SourceName, origin: Origin, document: Document, problems: Vec<Problem>) {
         let source = self.source(name, Duration::ZERO);
-        source.documents.entry(origin.clone()).or_default().skipped = skipped;
-        let problems: Vec<Problem> = problems.into_iter().map(|problem| report::in_file(problem, origin)).collect();
-        if problems.is_empty() {
-            source.problems.remove(origin);
-        } else {
+        if !problems.is_empty() {
+            let problems = problems.into_iter().map(|problem| report::in_file(problem, &origin)).collect();
             source.problems.insert(origin.clone(), problems);
         }
-    }
-
-    fn knows(&self, name: &SourceName, origin: &Origin) -> bool {
-        self.document(name, origin).is_some()
-    }
-
-    fn document(&self, name: &SourceName, origin: &Origin) -> Option<&Document> {
-        self.sources.get(name)?.documents.get(origin)
-    }
-
-    fn keys(&self, name: &SourceName, origin: &Origin) -> &[ObjectKey] {
-        self.document(name, origin).map_or(&[], |document| &document.keys)
+        source.documents.insert(origin, document);
     }
 
     fn claim(&self, name: &SourceName, origin: &Origin, key: &ObjectKey) -> Option<&Claim> {
@@ -349,9 +363,10 @@ impl Store {
 
     /// Origins whose last good objects changed since the last call.
     pub(crate) fn unsaved(&mut self) -> Vec<(Origin, Option<Vec<Object>>)> {
-        let unsaved = std::mem::take(&mut self.unsaved);
+        let mut unsaved: Vec<(Origin, SourceName)> = self.unsaved.drain().collect();
+        unsaved.sort();
         let objects = |(origin, name): (Origin, SourceName)| {
-            let document = self.document(&name, &origin);
+            let document = self.sources.get(&name).and_then(|source| source.documents.get(&origin));
             let objects = document.map(|document| {
                 let claims = document.keys.iter().filter_map(|key| self.claim(&name, &origin, key));
                 claims.map(|claim| Object::clone(&claim.object)).collect()

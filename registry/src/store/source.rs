@@ -55,12 +55,6 @@ impl SourceState {
         self.stale = None;
         self.seen = now;
     }
-
-    /// Forgets a file; false when it was not known.
-    pub(super) fn remove(&mut self, origin: &Origin) -> bool {
-        self.problems.remove(origin);
-        self.documents.remove(origin).is_some()
-    }
 }
 
 /// Whether a saved origin belongs to the source of this name: `folder:PATH` holds what is at or under PATH.

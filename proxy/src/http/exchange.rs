@@ -144,12 +144,17 @@ impl Exchange {
                 Err(Unsent::Broken(endpoint)) if self.may_repeat(connection) && !died => (endpoint, None),
                 Err(Unsent::Broken(_)) => return self.refuse(connection, Reason::UpstreamReset, None).await,
                 Err(Unsent::NoConnection(endpoint)) => (endpoint, Some(Reason::UpstreamConnect)),
+                // One that died without an answer is what matters, when nobody is left to ask.
+                Err(Unsent::Refused(Reason::UpstreamConnect, _)) if died => {
+                    return self.refuse(connection, Reason::UpstreamReset, None).await;
+                }
                 Err(Unsent::Refused(reason, note)) => return self.refuse(connection, reason, note).await,
             };
             tried.push(failure.0);
             died |= failure.1.is_none();
             if tried.len() > TRIES {
-                return self.refuse(connection, Reason::UpstreamConnect, None).await;
+                let reason = if died { Reason::UpstreamReset } else { Reason::UpstreamConnect };
+                return self.refuse(connection, reason, None).await;
             }
         }
     }

@@ -69,17 +69,39 @@ struct Sent {
     upstream: TcpStream,
     flight: InFlight,
     endpoint: EndpointId,
+    /// The connection had served before.
+    reused: bool,
     counts: Rc<Met>,
     sent_us: u64,
+}
+
+/// What was tried for one request.
+#[derive(Default)]
+struct Tried {
+    /// Endpoints that failed; allocates only then.
+    endpoints: Vec<EndpointId>,
+    /// A connection broke before a byte of an answer.
+    died: bool,
+    /// It was a reused one.
+    reused: bool,
+}
+
+impl Tried {
+    /// Why nobody answered: one that died without an answer is what matters.
+    fn reason(&self) -> Reason {
+        if self.died { Reason::UpstreamReset } else { Reason::UpstreamConnect }
+    }
 }
 
 /// Why a request could not be sent.
 enum Unsent {
     Refused(Reason, Option<Arc<str>>),
+    /// Every endpoint was tried.
+    NobodyLeft,
     /// No connection stood.
     NoConnection(EndpointId),
-    /// The connection broke while it was written to.
-    Broken(EndpointId),
+    /// The connection broke while it was written to; true when it was a reused one.
+    Broken((EndpointId, bool)),
 }
 
 /// Serves the request whose head is the first `head_length` bytes of the input.
@@ -129,43 +151,40 @@ impl Exchange {
 
     /// Tries until there is an answer or a reason why not.
     async fn go(&mut self, connection: &mut Connection) -> Turn {
-        let mut tried: Vec<EndpointId> = Vec::new(); // allocates only after a failure
-        let mut died = false;
+        let mut tried = Tried::default();
         loop {
-            let failure = match self.send(connection, &tried).await {
+            let (endpoint, reused) = match self.send(connection, &tried).await {
                 Ok(sent) => {
-                    let endpoint = sent.endpoint;
+                    let place = (sent.endpoint, sent.reused);
                     match self.answer(connection, sent).await {
                         Ok(relayed) => return self.finish(connection, relayed),
-                        Err(Failure::NoAnswer) if self.may_repeat(connection) && !died => (endpoint, None),
+                        Err(Failure::NoAnswer) if self.may_repeat(connection, &tried) => place,
                         Err(failure) => return self.give_up(connection, failure).await,
                     }
                 }
-                Err(Unsent::Broken(endpoint)) if self.may_repeat(connection) && !died => (endpoint, None),
+                Err(Unsent::Broken(place)) if self.may_repeat(connection, &tried) => place,
                 Err(Unsent::Broken(_)) => return self.refuse(connection, Reason::UpstreamReset, None).await,
-                Err(Unsent::NoConnection(endpoint)) => (endpoint, Some(Reason::UpstreamConnect)),
-                // One that died without an answer is what matters, when nobody is left to ask.
-                Err(Unsent::Refused(Reason::UpstreamConnect, _)) if died => {
-                    return self.refuse(connection, Reason::UpstreamReset, None).await;
+                Err(Unsent::NoConnection(endpoint)) if tried.endpoints.len() < TRIES => {
+                    tried.endpoints.push(endpoint);
+                    tried.reused = false;
+                    continue;
                 }
+                Err(Unsent::NoConnection(_) | Unsent::NobodyLeft) => return self.refuse(connection, tried.reason(), None).await,
                 Err(Unsent::Refused(reason, note)) => return self.refuse(connection, reason, note).await,
             };
-            tried.push(failure.0);
-            died |= failure.1.is_none();
-            if tried.len() > TRIES {
-                let reason = if died { Reason::UpstreamReset } else { Reason::UpstreamConnect };
-                return self.refuse(connection, reason, None).await;
-            }
+            tried.died = true;
+            tried.reused = reused;
+            tried.endpoints.push(endpoint);
         }
     }
 
     /// Whether sending it again cannot do anything twice that matters, and all of it is still here.
-    fn may_repeat(&self, connection: &Connection) -> bool {
-        connection.head.method().idempotent() && self.body.done()
+    fn may_repeat(&self, connection: &Connection, tried: &Tried) -> bool {
+        !tried.died && connection.head.method().idempotent() && self.body.done()
     }
 
     /// Decides, picks, connects and writes. Endpoints that were tried are avoided.
-    async fn send(&mut self, connection: &Connection, tried: &[EndpointId]) -> Result<Sent, Unsent> {
+    async fn send(&mut self, connection: &Connection, tried: &Tried) -> Result<Sent, Unsent> {
         let worker = &connection.worker;
         let held = worker.pictures.hold();
         let (service, endpoint) = self.pick(connection, &held, tried)?;
@@ -177,7 +196,9 @@ impl Exchange {
         self.upstream = Some(endpoint.replica.address);
         self.service = Some(counts.clone());
         let flight = InFlight::begin(&endpoint.replica);
-        let pooled = worker.pool.borrow_mut().checkout(endpoint.replica.id);
+        // What was idle as long as a connection that has just died is not trusted either.
+        let pooled = if tried.died { None } else { worker.pool.borrow_mut().checkout(endpoint.replica.id) };
+        let reused = pooled.is_some();
         let mut upstream = match pooled {
             Some(stream) => stream,
             None => {
@@ -191,18 +212,15 @@ impl Exchange {
         };
         let sent_us = now_us();
         if upstream.write_all(&self.out).await.is_err() {
-            balance::failed(&endpoint.replica.load, now_us());
-            return Err(Unsent::Broken(endpoint.id));
+            if !reused {
+                balance::failed(&endpoint.replica.load, now_us());
+            }
+            return Err(Unsent::Broken((endpoint.id, reused)));
         }
-        Ok(Sent { upstream, flight, endpoint: endpoint.id, counts, sent_us })
+        Ok(Sent { upstream, flight, endpoint: endpoint.id, reused, counts, sent_us })
     }
 
-    fn pick<'h>(
-        &self,
-        connection: &Connection,
-        held: &'h Rc<Held>,
-        tried: &[EndpointId],
-    ) -> Result<(&'h Arc<Service>, &'h Endpoint), Unsent> {
+    fn pick<'h>(&self, connection: &Connection, held: &'h Rc<Held>, tried: &Tried) -> Result<(&'h Arc<Service>, &'h Endpoint), Unsent> {
         let plane = held.snapshot().plane(connection.listener.exposure);
         let path = connection.head.path().of(connection.input.filled());
         // The reader let only visible ASCII pass.
@@ -210,10 +228,10 @@ impl Exchange {
         match decide(plane, connection.head.host(), path) {
             Decision::Forward { service, .. } => {
                 let mut rng = connection.worker.rng.borrow_mut();
-                match balance::pick(&service.endpoints, tried, By::Latency, now_us(), &mut rng) {
-                    Some(endpoint) => Ok((service, endpoint)),
-                    None => Err(Unsent::Refused(Reason::UpstreamConnect, None)),
-                }
+                let mut pick = |avoid: &[EndpointId]| balance::pick(&service.endpoints, avoid, By::Latency, now_us(), &mut rng);
+                // A replica that closed an idle connection may be well: if there is no other, it is asked again on a new one.
+                let endpoint = pick(&tried.endpoints).or_else(|| if tried.reused { pick(&[]) } else { None });
+                endpoint.map(|endpoint| (service, endpoint)).ok_or(Unsent::NobodyLeft)
             }
             Decision::NoEndpoint { .. } => Err(Unsent::Refused(Reason::NoEndpoint, None)),
             Decision::NoRoute(_) => {
@@ -224,13 +242,15 @@ impl Exchange {
 
     /// Reads the answer and gives it to the client, while the rest of the request's body, if any, goes up.
     async fn answer(&mut self, connection: &mut Connection, sent: Sent) -> Result<Relayed, Failure> {
-        let Sent { mut upstream, flight, counts, sent_us, .. } = sent;
+        let Sent { mut upstream, flight, reused, counts, sent_us, .. } = sent;
         let relayed = relay::relay(connection, self, &mut upstream).await;
         let load = &flight.replica().load;
         let now = now_us();
         match &relayed {
             Ok(done) if done.status >= 500 => balance::answered_badly(load, done.head_us.saturating_sub(sent_us), now),
             Ok(done) => balance::answered(load, done.head_us.saturating_sub(sent_us), now),
+            // Closing a connection that was idle is a replica's right.
+            Err(Failure::NoAnswer) if reused => {}
             Err(Failure::NoAnswer | Failure::BadAnswer | Failure::CutUpstream) => balance::failed(load, now),
             Err(_) => {}
         }

@@ -14,16 +14,27 @@ fn held() -> (Tidegate, Replica, Net, Client) {
 fn sigterm_finishes_what_is_in_flight_and_exits_0() {
     let (mut gate, replica, _net, mut client) = held();
     let address = gate.http();
-    let mut idle = Client::connect(address);
     gate.signal(Signal::TERM);
     await_until("new connections to be refused", || Client::try_connect(address).is_err());
-    assert!(idle.closed(), "an idle connection is closed");
     replica.release();
     let response = client.response();
     assert_eq!(response.replica(), "app-0", "the answer that was waited for arrives");
     assert!(client.closed(), "and its connection ends");
     let status = gate.await_exit();
     assert_eq!(status.code(), Some(0), "{status}:\n{}", gate.log());
+}
+
+#[test]
+fn idle_connections_do_not_hold_up_the_drain() {
+    let (mut gate, _replica, _net) = one_app(Behaviour::Named, |setup| setup.config("limits: {drainDeadlineMs: 15000}\n"));
+    let mut served = Client::connect(gate.http());
+    assert_eq!(served.get("app.example", "/").status, 200);
+    let mut silent = Client::connect(gate.http());
+    await_until("both to be accepted", || gate.sum("tidegate_connections_open", &["external"]) >= 2.0);
+    let start = Instant::now();
+    assert_eq!(gate.stop().code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert!(served.closed() && silent.closed());
 }
 
 #[test]

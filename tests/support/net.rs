@@ -2,18 +2,23 @@
 
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// 127.(100..150).x.0/24 for virtual addresses, and the /24 fifty above it for replicas.
 const NETS: u16 = 50 * 256;
 
-/// One test's addresses. They are free again when it is dropped.
+/// One test's addresses. They are free again when it is dropped, and everything that was started on them.
 #[derive(Debug)]
 pub struct Net {
     number: u16,
     next: AtomicU8,
-    _lock: File,
+    lease: Lease,
 }
+
+/// Keeps a net's addresses from other tests for as long as somebody holds it.
+#[derive(Clone, Debug)]
+pub struct Lease(#[allow(dead_code, reason = "held, never read")] Arc<File>);
 
 impl Net {
     /// Takes addresses that nobody else has.
@@ -29,10 +34,15 @@ impl Net {
             let lock = File::options().create(true).append(true).open(folder.join(number.to_string()));
             let lock = lock.expect("the temporary folder can be written");
             if lock.try_lock().is_ok() {
-                return Net { number, next: AtomicU8::new(1), _lock: lock };
+                return Net { number, next: AtomicU8::new(1), lease: Lease(Arc::new(lock)) };
             }
         }
         panic!("all {NETS} nets are taken");
+    }
+
+    /// For what listens on the net's addresses.
+    pub fn lease(&self) -> Lease {
+        self.lease.clone()
     }
 
     /// What `--service-cidr` gets.

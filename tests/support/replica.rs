@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 use crate::Net;
+use crate::net::Lease;
 
 mod conversation;
 
@@ -107,12 +108,15 @@ pub struct Replica {
     address: SocketAddr,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+    lease: Option<Lease>,
 }
 
 impl Replica {
     /// Starts one on the net's next address and its port.
     pub fn start(net: &Net, name: &str, behaviour: Behaviour) -> Replica {
-        Replica::at(SocketAddr::new(net.replica_ip(), net.port()), name, behaviour)
+        let mut replica = Replica::at(SocketAddr::new(net.replica_ip(), net.port()), name, behaviour);
+        replica.lease = Some(net.lease());
+        replica
     }
 
     /// Starts one there.
@@ -138,7 +142,7 @@ impl Replica {
         drop(inside);
         let for_thread = shared.clone();
         let thread = std::thread::spawn(move || runtime.block_on(serve(listener, for_thread, alive)));
-        Replica { address, shared, thread: Some(thread) }
+        Replica { address, shared, thread: Some(thread), lease: None }
     }
 
     /// Its name.
@@ -216,6 +220,7 @@ impl Replica {
 impl Drop for Replica {
     fn drop(&mut self) {
         self.die();
+        drop(self.lease.take());
     }
 }
 

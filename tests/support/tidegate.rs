@@ -13,6 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::command::binary;
+use crate::net::Lease;
 use crate::wait::{await_some, await_until};
 use crate::{Client, Net, Response};
 
@@ -23,6 +24,7 @@ pub struct Setup {
     flags: Vec<String>,
     environment: Vec<(String, String)>,
     under: Vec<String>,
+    _lease: Lease,
 }
 
 impl Setup {
@@ -33,7 +35,7 @@ impl Setup {
     pub fn new(net: &Net) -> Setup {
         let home = tempfile::tempdir().expect("the temporary folder can be written");
         fs::create_dir(home.path().join("manifests")).expect("the temporary folder can be written");
-        let setup = Setup { home, flags: Vec::new(), environment: Vec::new(), under: Vec::new() };
+        let setup = Setup { home, flags: Vec::new(), environment: Vec::new(), under: Vec::new(), _lease: net.lease() };
         setup
             .flag("--http", "127.0.0.1:0")
             .flag("--admin", "127.0.0.1:0")

@@ -9,27 +9,33 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use proxy::balance::{By, pick};
 use registry::snapshot::{Endpoint, EndpointId, Load, Replica, ReplicaId};
-use tidegate_benches::{Cost, Report, cost, world};
+use tidegate_benches::{Report, Run, costs, run, world};
+
+const SIZES: [usize; 2] = [3, 1_000];
+const NOW_US: u64 = 2_000_000;
 
 fn main() -> ExitCode {
     let mut report = Report::new("pick, one call of balance::pick");
-    let few = measure(&report, 3);
-    let many = measure(&report, 1_000);
-    report.law("1,000 endpoints cost at most twice as much as 3", many.least <= 2.0 * few.least);
+    let worlds = SIZES.map(endpoints);
+    let mut runs: Vec<Run<'_>> = Vec::new();
+    for endpoints in &worlds {
+        for by in [By::Latency, By::Connections] {
+            let mut rng = fastrand::Rng::with_seed(1);
+            runs.push(run(move |_| _ = black_box(pick(black_box(endpoints), &[], by, NOW_US, &mut rng))));
+        }
+    }
+    let costs = costs(&mut runs);
+    for (count, costs) in SIZES.iter().zip(costs.chunks(2)) {
+        report.row(&format!("{count:>5} endpoints, by latency"), costs[0]);
+        report.row(&format!("{count:>5} endpoints, by connections"), costs[1]);
+    }
+    report.law("1,000 endpoints cost at most twice as much as 3", costs[2].least <= 2.0 * costs[0].least);
     report.finish()
 }
 
-fn measure(report: &Report, count: usize) -> Cost {
+fn endpoints(count: usize) -> Vec<Endpoint> {
     let mut rng = fastrand::Rng::with_seed(1);
-    let endpoints: Vec<Endpoint> = (0..count).map(|index| endpoint(index, &mut rng)).collect();
-    let now = 2_000_000;
-    let by_latency = cost(|_| _ = black_box(pick(black_box(&endpoints), &[], By::Latency, now, &mut rng)));
-    report.row(&format!("{count:>5} endpoints, by latency"), by_latency);
-    report.row(
-        &format!("{count:>5} endpoints, by connections"),
-        cost(|_| _ = black_box(pick(black_box(&endpoints), &[], By::Connections, now, &mut rng))),
-    );
-    by_latency
+    (0..count).map(|index| endpoint(index, &mut rng)).collect()
 }
 
 fn endpoint(index: usize, rng: &mut fastrand::Rng) -> Endpoint {

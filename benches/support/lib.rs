@@ -4,6 +4,7 @@
 //! Invariant: a number is printed with its spread, never alone.
 
 use std::fmt::Display;
+use std::ops::Range;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -60,24 +61,43 @@ impl Display for Cost {
     }
 }
 
-/// Times `call`; it gets the number of the call.
-pub fn cost(mut call: impl FnMut(usize)) -> Cost {
-    let mut calls = 64;
-    let mut at = 0;
-    let mut run = |calls: usize| {
-        let began = Instant::now();
-        for _ in 0..calls {
-            call(at);
-            at += 1;
+/// Something to time: it is called with the numbers of the calls to make.
+pub type Run<'r> = Box<dyn FnMut(Range<usize>) + 'r>;
+
+/// Times `call`, which gets the number of the call.
+pub fn run<'r>(mut call: impl FnMut(usize) + 'r) -> Run<'r> {
+    Box::new(move |calls| calls.for_each(&mut call))
+}
+
+/// Costs of several runs, which are sampled by turns, so that a busy moment of the machine falls on all of them.
+pub fn costs(runs: &mut [Run<'_>]) -> Vec<Cost> {
+    let batches: Vec<usize> = runs.iter_mut().map(batch).collect();
+    let mut samples = vec![Vec::with_capacity(SAMPLES); runs.len()];
+    for round in 0..SAMPLES {
+        for ((run, &calls), samples) in runs.iter_mut().zip(&batches).zip(&mut samples) {
+            samples.push(timed(run, round * calls, calls).as_nanos() as f64 / calls as f64);
         }
-        began.elapsed()
+    }
+    let cost = |mut samples: Vec<f64>| {
+        samples.sort_by(f64::total_cmp);
+        Cost { median: samples[SAMPLES / 2], least: samples[0], most: samples[SAMPLES - 1] }
     };
-    while run(calls) < SAMPLE {
+    samples.into_iter().map(cost).collect()
+}
+
+/// How many calls fill a sample.
+fn batch(run: &mut Run<'_>) -> usize {
+    let mut calls = 64;
+    while timed(run, 0, calls) < SAMPLE {
         calls *= 2;
     }
-    let mut samples: Vec<f64> = (0..SAMPLES).map(|_| run(calls).as_nanos() as f64 / calls as f64).collect();
-    samples.sort_by(f64::total_cmp);
-    Cost { median: samples[SAMPLES / 2], least: samples[0], most: samples[SAMPLES - 1] }
+    calls
+}
+
+fn timed(run: &mut Run<'_>, first: usize, calls: usize) -> Duration {
+    let began = Instant::now();
+    run(first..first + calls);
+    began.elapsed()
 }
 
 /// Percentiles of single times.

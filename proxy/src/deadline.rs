@@ -89,6 +89,7 @@ impl Deadline {
     pub fn set(&self, ms: u64) {
         // A tick on top: `now_ms` may be that old, and a deadline must not come early.
         self.entry.expired.set(false);
+        self.entry.idle.set(false);
         self.entry.at_ms.set(self.all.now_ms.get().saturating_add(ms).saturating_add(TICK.as_millis() as u64));
     }
 

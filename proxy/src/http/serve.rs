@@ -109,11 +109,19 @@ impl Connection {
                 // The reader refuses a head above its limit, so this grows to the limit and a byte at most.
                 self.input.grow((self.input.size() * 4).min(self.worker.limits.head_bytes + 1).max(self.input.size() + 1));
             }
+            let silent = self.input.is_empty();
+            if silent {
+                // The runtime calls a new connection readable before anything came.
+                self.reading.set_idle(self.worker.limits.head_timeout_ms);
+            }
             match self.reading.guard(self.stream.read(self.input.room())).await {
                 Ok(Ok(0) | Err(_)) => break Next::End,
                 Ok(Ok(count)) => self.input.read(count),
-                Err(_) if self.input.is_empty() && self.worker.draining.get() => break Next::End,
+                Err(_) if silent => break Next::End,
                 Err(_) => break Next::Refuse(Reason::TimeoutDownstream, None),
+            }
+            if silent {
+                self.reading.set(self.worker.limits.head_timeout_ms);
             }
         };
         self.reading.clear();

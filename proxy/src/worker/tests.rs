@@ -175,3 +175,15 @@ fn a_vip_carries_bytes_and_half_closes_and_resets_without_an_endpoint() {
     assert_eq!(client.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
     scene.drain();
 }
+
+#[test]
+fn a_client_that_says_nothing_does_not_hold_up_the_drain() {
+    let scene = Scene::new(snapshot(1, None, None));
+    let front = scene.listen(Speaks::Http, Exposure::External, StdListener::bind("127.0.0.1:0").unwrap());
+    let mut silent = StdStream::connect(front).unwrap();
+    let mut served = StdStream::connect(front).unwrap();
+    served.write_all(b"GET / HTTP/1.1\r\nHost: b.test\r\n\r\n").unwrap();
+    assert!(read_until(&mut served, b"\r\n\r\n").starts_with("HTTP/1.1 404 "));
+    scene.drain(); // comes back long before the head's time is up
+    assert_eq!(silent.read(&mut [0]).unwrap(), 0);
+}

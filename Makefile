@@ -25,7 +25,7 @@ test: packages quick ## Run all tests, end to end ones over the real binary incl
 check: fmt-check clippy docs dependencies deny machete ## Formatting, lints, docs and dependencies, as CI wants them
 
 bench: ## Run the micro benchmarks (benches/README.md says what they measure)
-	$(CARGO) bench --locked -p tidegate-benches
+	$(CARGO) bench --locked --no-fail-fast -p tidegate-benches
 
 build: ## Build the release binary
 	$(CARGO) build --locked --release -p tidegate

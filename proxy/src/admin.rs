@@ -42,6 +42,8 @@ pub struct AdminState {
     pub draining: watch::Receiver<bool>,
     /// When the process started.
     pub started: Instant,
+    /// Listeners of the settings that could not be bound: the rest serves, but the process is not ready.
+    pub unbound: Arc<[Arc<str>]>,
 }
 
 /// The state, and when the newest picture came.
@@ -96,13 +98,15 @@ async fn ready(State(seen): State<Seen>) -> (StatusCode, String) {
 
 impl AdminState {
     /// Why traffic should not be sent here; `None` when it may.
-    fn not_ready(&self) -> Option<&'static str> {
+    fn not_ready(&self) -> Option<String> {
         if *self.draining.borrow() {
-            Some("draining")
+            Some("draining".to_owned())
+        } else if let Some(name) = self.unbound.first() {
+            Some(format!("listener {name} is not bound"))
         } else if self.snapshots.borrow().version == 0 {
-            Some("some source has not been read as a whole yet")
+            Some("some source has not been read as a whole yet".to_owned())
         } else if self.acks.iter().any(|version| version.load(Relaxed) == 0) {
-            Some("some worker has not taken up the first picture yet")
+            Some("some worker has not taken up the first picture yet".to_owned())
         } else {
             None
         }

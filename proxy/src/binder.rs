@@ -100,9 +100,10 @@ impl Binder {
         let name = name(&vip.name);
         let worker = self.next_worker % self.shared.orders.len();
         let shares = self.own.listeners.iter().any(|own| own.port() == address.port() && own.ip().is_unspecified());
-        let bound = taken(&self.own, &name, address)
-            .and_then(|()| listener::check_internal(&name, address, &self.internal))
-            .and_then(|()| listener::bind_vip(address, shares).map_err(|error| listener::bind_problem(&name, address, &error)));
+        let bound =
+            taken(&self.own, &name, address).and_then(|()| listener::check_internal(&name, address, &self.internal)).and_then(|()| {
+                listener::bind_vip(address, shares).map_err(|error| listener::bind_problem(&name, address, &error, "it is tried again"))
+            });
         let state = match bound {
             Ok(socket) => {
                 self.next_worker += 1;

@@ -96,20 +96,20 @@ fn bind(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Says why `address` could not be bound and what to do.
-pub fn bind_problem(name: &str, address: SocketAddr, error: &io::Error) -> Problem {
+/// Says why `address` could not be bound and what to do; `then` says what follows the mending.
+pub fn bind_problem(name: &str, address: SocketAddr, error: &io::Error, then: &str) -> Problem {
     let problem = Problem::error(Reason::BindFailed, format!("cannot bind {address}: {error}")).of(format!("listener {name}"));
     match error.kind() {
         io::ErrorKind::AddrInUse => problem
             .expected("a free address and port")
-            .fix(format!("find who listens with `ss -ltnp sport = :{}` and stop it, or choose another port; it is tried again", address.port())),
+            .fix(format!("find who listens with `ss -ltnp sport = :{}` and stop it, or choose another port; {then}", address.port())),
         io::ErrorKind::PermissionDenied => problem.expected("a port that this user may bind").fix(format!(
-            "choose a port above 1023, or run `setcap cap_net_bind_service=+ep PATH-OF-TIDEGATE`, or `sysctl net.ipv4.ip_unprivileged_port_start={}`",
+            "choose a port above 1023, or run `setcap cap_net_bind_service=+ep PATH-OF-TIDEGATE`, or `sysctl net.ipv4.ip_unprivileged_port_start={}`; {then}",
             address.port()
         )),
         io::ErrorKind::AddrNotAvailable => problem
             .expected("an address of this machine")
-            .fix(format!("add it with `ip address add {}/32 dev lo`, or choose a serviceCidr inside 127.0.0.0/8", address.ip())),
+            .fix(format!("add it with `ip address add {}/32 dev lo`, or choose a serviceCidr inside 127.0.0.0/8; {then}", address.ip())),
         _ => problem,
     }
 }
@@ -123,7 +123,7 @@ mod tests {
         let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = stranger.local_addr().unwrap();
         assert_eq!(bind_shared(address, 2).unwrap_err().kind(), io::ErrorKind::AddrInUse);
-        let problem = bind_problem("http", address, &io::ErrorKind::AddrInUse.into()).to_string();
+        let problem = bind_problem("http", address, &io::ErrorKind::AddrInUse.into(), "start again").to_string();
         assert!(problem.contains(&address.to_string()) && problem.contains("fix:"), "{problem}");
     }
 

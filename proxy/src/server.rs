@@ -187,6 +187,7 @@ impl Control {
                 return;
             }
         };
+        let unbound = self.states.iter().filter(|state| state.error.is_some()).map(|state| state.name.clone()).collect();
         for state in self.states {
             let _ = actor.reports.send(Report::Listener(state));
         }
@@ -197,6 +198,7 @@ impl Control {
             acks: self.acknowledged,
             draining: self.drains,
             started: Instant::now(),
+            unbound,
         };
         let [admin_socket, metrics_socket] = self.admin_sockets;
         serve_admin(admin_socket, admin::router(state.clone()));
@@ -237,7 +239,9 @@ fn bind_statics(settings: &Settings, workers: usize) -> (Vec<Static>, Vec<Listen
             Exposure::Internal => listener::check_internal(name, address, &settings.internal_cidrs),
             Exposure::External => Ok(()),
         }
-        .and_then(|()| listener::bind_shared(address, workers).map_err(|error| listener::bind_problem(name, address, &error)))
+        .and_then(|()| {
+            listener::bind_shared(address, workers).map_err(|error| listener::bind_problem(name, address, &error, "then start again"))
+        })
         .and_then(|sockets| match sockets.first().map(TcpListener::local_addr) {
             Some(Ok(address)) => Ok((sockets, address)),
             _ => Err(Problem::error(Reason::BindFailed, "the bound socket has no address").of(format!("listener {name}"))),
@@ -266,7 +270,7 @@ fn bind_admin(name: &str, address: Option<SocketAddr>) -> Result<Bound, Listener
     match bound {
         Ok((address, socket)) => Ok(Some((ListenerState::bound(name, Exposure::Internal, "HTTP", address), socket))),
         Err(error) => {
-            let problem = listener::bind_problem(name, address, &error);
+            let problem = listener::bind_problem(name, address, &error, "then start again");
             tracing::error!("{problem}");
             Err(binder::not_bound(name, Exposure::Internal, "HTTP", address, &problem))
         }

@@ -147,6 +147,9 @@ fn an_occupied_port_is_named_and_the_rest_serves() {
         gate.rows("listeners").iter().any(|row| row["name"] == "http" && row["error"].as_str().is_some_and(|error| !error.is_empty()))
     });
     gate.await_problem(&["BindFailed", &occupied.to_string()]);
+    let ready = gate.ask("/readyz");
+    assert_eq!(ready.status, 503, "without its listener it is not ready for traffic");
+    assert!(ready.text().contains("listener http is not bound"), "{}", ready.text());
     await_until("the VIP to be bound", || {
         gate.rows("services").iter().filter_map(|row| row["vip"].as_str()?.parse().ok()).any(|ip: std::net::IpAddr| {
             let mut client = match Client::try_connect(SocketAddr::new(ip, net.port())) {

@@ -24,7 +24,15 @@ fn serve(build: fn(AdminState) -> axum::Router) -> Served {
             let (draining, drains) = watch::channel(false);
             let acks: Arc<[AtomicU64]> = Arc::from([AtomicU64::new(0)]);
             let workers = vec![Arc::default()];
-            let state = AdminState { asks, snapshots: seen, workers, acks: acks.clone(), draining: drains, started: Instant::now() };
+            let state = AdminState {
+                asks,
+                snapshots: seen,
+                workers,
+                acks: acks.clone(),
+                draining: drains,
+                started: Instant::now(),
+                unbound: Arc::default(),
+            };
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
             let router = build(state);

@@ -143,5 +143,6 @@ fn name(port: &PortName) -> Arc<str> {
 
 /// A listener that could not be bound, as `get listeners` shows it.
 pub fn not_bound(name: &str, exposure: Exposure, protocol: &str, address: SocketAddr, problem: &Problem) -> ListenerState {
-    ListenerState { error: Some(problem.to_string()), ..ListenerState::bound(name, exposure, protocol, address) }
+    let fix = problem.fix.as_ref().map_or_else(String::new, |fix| format!("; fix: {fix}"));
+    ListenerState { error: Some(format!("{}{fix}", problem.found)), ..ListenerState::bound(name, exposure, protocol, address) }
 }

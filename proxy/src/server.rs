@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use config::exposure::Exposure;
 use config::problem::{Problem, Reason};
 use config::settings::Settings;
+use ipnet::IpNet;
 use registry::actor;
 use registry::event::{ListenerState, Report};
 use registry::snapshot::{OwnAddresses, Snapshot};
@@ -57,8 +58,8 @@ pub fn start(settings: Settings) -> Result<Running, Problem> {
     let access = AccessLog::open(&settings.access_log, settings.log)
         .map_err(|error| Problem::error(Reason::Unreadable, format!("cannot open the access log: {error}")).at("accessLog"))?;
     let (statics, failed) = bind_statics(&settings, count);
-    let admin = bind_admin("admin", settings.admin);
-    let metrics = bind_admin("metrics", settings.metrics);
+    let admin = bind_admin("admin", settings.admin, Some(&settings.internal_cidrs));
+    let metrics = bind_admin("metrics", settings.metrics, None);
     let bound: Vec<ListenerState> = statics
         .iter()
         .map(|bound| ListenerState::bound(bound.listener.name.clone(), bound.listener.exposure, "HTTP", bound.listener.address))
@@ -261,16 +262,19 @@ fn bind_statics(settings: &Settings, workers: usize) -> (Vec<Static>, Vec<Listen
 
 type Bound = Option<(ListenerState, TcpListener)>;
 
-fn bind_admin(name: &str, address: Option<SocketAddr>) -> Result<Bound, ListenerState> {
+/// `internal`: where it may bind. The listener for metrics alone may be reached by whoever scrapes.
+fn bind_admin(name: &str, address: Option<SocketAddr>, internal: Option<&[IpNet]>) -> Result<Bound, ListenerState> {
     let Some(address) = address else { return Ok(None) };
-    let bound = listener::bind_shared(address, 1).and_then(|mut sockets| {
-        let socket = sockets.remove(0);
-        Ok((socket.local_addr()?, socket))
+    let bound = internal.map_or(Ok(()), |internal| listener::check_internal(name, address, internal)).and_then(|()| {
+        let bound = listener::bind_shared(address, 1).and_then(|mut sockets| {
+            let socket = sockets.remove(0);
+            Ok((socket.local_addr()?, socket))
+        });
+        bound.map_err(|error| listener::bind_problem(name, address, &error, "then start again"))
     });
     match bound {
         Ok((address, socket)) => Ok(Some((ListenerState::bound(name, Exposure::Internal, "HTTP", address), socket))),
-        Err(error) => {
-            let problem = listener::bind_problem(name, address, &error, "then start again");
+        Err(problem) => {
             tracing::error!("{problem}");
             Err(binder::not_bound(name, Exposure::Internal, "HTTP", address, &problem))
         }

@@ -80,6 +80,8 @@ pub(crate) struct Worker {
     /// `Date` for answers of our own, renewed by the tick.
     pub(crate) date: RefCell<String>,
     open: Cell<usize>,
+    /// Sockets that are still accepted on.
+    accepting: Cell<usize>,
     all_done: Notify,
 }
 
@@ -115,9 +117,24 @@ impl Drop for Open {
         let left = self.0.open.get() - 1;
         self.0.open.set(left);
         self.0.shared.open[self.0.id].store(left, Relaxed);
-        if left == 0 {
-            self.0.all_done.notify_one();
-        }
+        self.0.all_done.notify_one();
+    }
+}
+
+/// A socket of this worker is accepted on as long as this lives.
+struct Accepting(Rc<Worker>);
+
+impl Accepting {
+    fn new(worker: &Rc<Worker>) -> Accepting {
+        worker.accepting.set(worker.accepting.get() + 1);
+        Accepting(worker.clone())
+    }
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.0.accepting.set(self.0.accepting.get() - 1);
+        self.0.all_done.notify_one();
     }
 }
 
@@ -158,7 +175,7 @@ async fn work(mut start: Start) {
                 worker.tick(ticks);
             }
             () = worker.all_done.notified(), if worker.draining.get() => {
-                if worker.open.get() == 0 { break }
+                if worker.done() { break }
             }
         }
     }
@@ -188,6 +205,7 @@ impl Worker {
             draining: Cell::new(false),
             date: RefCell::new(httpdate::fmt_http_date(SystemTime::now())),
             open: Cell::new(0),
+            accepting: Cell::new(0),
             all_done: Notify::new(),
             shared,
         }
@@ -200,7 +218,7 @@ impl Worker {
         };
         let (stop, stopped) = oneshot::channel();
         accepting.insert(listener.address, stop);
-        tokio::task::spawn_local(accept(self.clone(), listener, socket, stopped));
+        tokio::task::spawn_local(accept(Accepting::new(self), listener, socket, stopped));
     }
 
     /// Serves a new connection here, or hands it to a sibling with fewer. HTTP listeners have a socket for each worker already.
@@ -214,9 +232,12 @@ impl Worker {
         if listener.speaks == Speaks::Http || least == self.id {
             return self.serve(listener.clone(), stream, peer);
         }
-        if let Ok(stream) = stream.into_std() {
-            // A sibling that has ended while the process drains drops it, as we would.
-            let _ = self.shared.orders[least].send(Order::Take(listener.clone(), stream, peer));
+        let Ok(stream) = stream.into_std() else { return };
+        // A sibling that has ended while the process drains cannot take it.
+        if let Err(mpsc::error::SendError(Order::Take(listener, stream, peer))) =
+            self.shared.orders[least].send(Order::Take(listener.clone(), stream, peer))
+        {
+            self.take(listener, stream, peer);
         }
     }
 
@@ -278,14 +299,18 @@ impl Worker {
         self.draining.set(true);
         self.pool.borrow_mut().clear();
         self.deadlines.expire_idle();
-        if self.open.get() == 0 {
-            self.all_done.notify_one();
-        }
+        self.all_done.notify_one();
+    }
+
+    /// Whether a draining worker may end.
+    fn done(&self) -> bool {
+        self.open.get() == 0 && self.accepting.get() == 0
     }
 }
 
 /// Accepts until told to stop, and then what is queued.
-async fn accept(worker: Rc<Worker>, listener: Arc<Listener>, socket: TcpListener, mut stopped: oneshot::Receiver<()>) {
+async fn accept(accepting: Accepting, listener: Arc<Listener>, socket: TcpListener, mut stopped: oneshot::Receiver<()>) {
+    let worker = &accepting.0;
     loop {
         tokio::select! {
             biased;
@@ -296,13 +321,12 @@ async fn accept(worker: Rc<Worker>, listener: Arc<Listener>, socket: TcpListener
             },
         }
     }
-    let queued = std::future::poll_fn(|context| match socket.poll_accept(context) {
-        std::task::Poll::Ready(Ok(accepted)) => std::task::Poll::Ready(Some(accepted)),
-        _ => std::task::Poll::Ready(None),
-    });
-    let mut queued = Box::pin(queued);
-    while let Some((stream, peer)) = queued.as_mut().await {
-        worker.admit(&listener, stream, peer);
+    // Without the runtime, which may call the queue empty when it is not.
+    let Ok(socket) = socket.into_std() else { return };
+    while let Ok((stream, peer)) = socket.accept() {
+        if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+            worker.admit(&listener, stream, peer);
+        }
     }
 }
 

@@ -180,6 +180,10 @@ impl Classes {
         match (&ingress.class, self.default_class()) {
             (Some(name), _) => self.side_of(name),
             (None, Some(default)) => self.side_of(&default.meta.name),
+            // It may be the default, and not ours or for the inside.
+            (None, None) if self.objects.values().any(Option::is_none) => {
+                Side::Sealed("it names no class, and an IngressClass that may be the default cannot be read".to_owned())
+            }
             (None, None) => Side::Ours(Exposure::External),
         }
     }

@@ -15,7 +15,6 @@ use tokio::net::TcpStream;
 
 use super::body::BodyReader;
 use super::decide::{Decision, decide};
-use super::head::Framing;
 use super::relay::{self, Failure, Relayed};
 use super::respond;
 use super::serve::Connection;
@@ -54,6 +53,8 @@ pub(super) struct Exchange {
     out: Vec<u8>,
     /// Bytes of the input after the head that are in `out`.
     body_in_out: usize,
+    /// `out` is the whole request: it can be sent again.
+    all_here: bool,
     /// Made for the request; used when the client gave none.
     pub(super) request_id: [u8; 32],
     /// Times that it was sent, or tried to be.
@@ -113,6 +114,7 @@ pub(super) async fn run(connection: &mut Connection, head_length: usize) -> Turn
         body: BodyReader::new(connection.head.framing()),
         out: connection.worker.buffers.take_out(),
         body_in_out: 0,
+        all_here: false,
         request_id: hex(connection.worker.rng.borrow_mut().u128(..)),
         attempts: 0,
         upstream: None,
@@ -121,7 +123,7 @@ pub(super) async fn run(connection: &mut Connection, head_length: usize) -> Turn
     let turn = match exchange.compose(connection) {
         Ok(()) => exchange.go(connection).await,
         Err(()) => {
-            respond::refuse(connection, &exchange, Reason::BadRequest, None).await;
+            respond::refuse(connection, &exchange, Reason::BadRequest, None, false).await;
             Turn::Linger
         }
     };
@@ -146,6 +148,7 @@ impl Exchange {
         let count = self.body.advance(rest).map_err(|_| ())?;
         self.out.extend_from_slice(&rest[..count]);
         self.body_in_out = count;
+        self.all_here = self.body.done();
         Ok(())
     }
 
@@ -180,7 +183,7 @@ impl Exchange {
 
     /// Whether sending it again cannot do anything twice that matters, and all of it is still here.
     fn may_repeat(&self, connection: &Connection, tried: &Tried) -> bool {
-        !tried.died && connection.head.method().idempotent() && self.body.done()
+        !tried.died && self.all_here && connection.head.method().idempotent()
     }
 
     /// Decides, picks, connects and writes. Endpoints that were tried are avoided.
@@ -211,7 +214,7 @@ impl Exchange {
             }
         };
         let sent_us = now_us();
-        if upstream.write_all(&self.out).await.is_err() {
+        if !write_within(&mut upstream, &self.out, Duration::from_millis(worker.limits.connect_timeout_ms)).await {
             if !reused {
                 balance::failed(&endpoint.replica.load, now_us());
             }
@@ -273,10 +276,12 @@ impl Exchange {
             }
             None => connection.input.consume(self.head_length + self.body_in_out),
         }
-        match (relayed.keep, self.body.done()) {
-            (true, _) => Turn::Next,
-            (false, true) => Turn::End,
-            (false, false) => Turn::Linger,
+        connection.begun.set(false);
+        match relayed.keep {
+            true => Turn::Next,
+            // It said that nothing more comes, and nothing more is due.
+            false if relayed.uploaded && !connection.head.keep_alive() => Turn::End,
+            false => Turn::Linger,
         }
     }
 
@@ -295,14 +300,14 @@ impl Exchange {
                 return Turn::Cut;
             }
         };
-        respond::refuse(connection, self, reason, None).await;
+        respond::refuse(connection, self, reason, None, false).await;
         Turn::Linger
     }
 
     /// Answers by ourselves. The connection stays when all of the request was here.
     async fn refuse(&mut self, connection: &mut Connection, reason: Reason, note: Option<Arc<str>>) -> Turn {
-        let keep = respond::refuse(connection, self, reason, note).await;
-        if !keep {
+        let keep = self.may_go_on(connection);
+        if !respond::refuse(connection, self, reason, note, keep).await {
             return Turn::Linger;
         }
         connection.input.consume(self.head_length + self.body_in_out);
@@ -310,8 +315,8 @@ impl Exchange {
     }
 
     /// Whether the client's connection can go on after an answer, as far as the request is concerned.
-    pub(super) fn may_go_on(&self, connection: &Connection) -> bool {
-        connection.head.keep_alive() && self.body.done() && !connection.worker.draining.get()
+    fn may_go_on(&self, connection: &Connection) -> bool {
+        connection.head.keep_alive() && self.all_here && !connection.worker.draining.get()
     }
 
     /// The path, without query.
@@ -320,9 +325,20 @@ impl Exchange {
     }
 
     /// Whether a body is still to come from the client.
-    pub(super) fn uploads(&self, connection: &Connection) -> bool {
-        !matches!(connection.head.framing(), Framing::None) && !self.body.done()
+    pub(super) fn uploads(&self) -> bool {
+        !self.all_here
     }
+}
+
+/// Writes all of `bytes`, nearly always at once. A connection that takes nothing for `patience` is broken: the picture is held meanwhile.
+async fn write_within(upstream: &mut TcpStream, bytes: &[u8], patience: Duration) -> bool {
+    let written = match upstream.try_write(bytes) {
+        Ok(count) if count == bytes.len() => return true,
+        Ok(count) => count,
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => 0,
+        Err(_) => return false,
+    };
+    matches!(tokio::time::timeout(patience, upstream.write_all(&bytes[written..])).await, Ok(Ok(())))
 }
 
 /// 32 hexadecimal digits.

@@ -3,6 +3,7 @@
 //! Invariant: a side is read only after what it sent before was written to the other, so that a slow reader never grows memory. An
 //! answer that stops in its middle cuts the client's connection; it is never made to look whole.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
@@ -32,6 +33,8 @@ pub(super) struct Relayed {
     pub(super) reusable: bool,
     /// The client's connection can.
     pub(super) keep: bool,
+    /// All of the request was sent up.
+    pub(super) uploaded: bool,
     /// What was read after a streamed request body, instead of the connection's input.
     pub(super) rest: Option<Buffer>,
 }
@@ -69,14 +72,18 @@ struct Down<'c> {
     method: Method,
     client_11: bool,
     may_go_on: bool,
+    /// A part of the request's body has yet to be written to the replica.
+    uploading: Cell<bool>,
+    /// The replica has said something, be it a 1xx.
+    heard: Cell<bool>,
     head_bytes: usize,
-    /// The client has seen a part of the answer.
-    begun: std::cell::Cell<bool>,
+    /// The client has seen a part of the final answer.
+    begun: &'c Cell<bool>,
 }
 
 /// Relays one answer.
 pub(super) async fn relay(connection: &mut Connection, exchange: &mut Exchange, upstream: &mut TcpStream) -> Result<Relayed, Failure> {
-    let uploads = exchange.uploads(connection);
+    let uploads = exchange.uploads();
     // A request that is still coming up can end well, so it does not keep the connection from going on by itself.
     let may_go_on = connection.head.keep_alive() && !connection.worker.draining.get();
     let worker = connection.worker.clone();
@@ -87,8 +94,10 @@ pub(super) async fn relay(connection: &mut Connection, exchange: &mut Exchange, 
         method: connection.head.method(),
         client_11: connection.head.version_11(),
         may_go_on,
+        uploading: Cell::new(uploads),
+        heard: Cell::new(false),
         head_bytes: worker.limits.head_bytes,
-        begun: std::cell::Cell::new(false),
+        begun: &connection.begun,
     };
     let (client_read, client_write) = connection.stream.split();
     let (upstream_read, upstream_write) = upstream.split();
@@ -97,28 +106,30 @@ pub(super) async fn relay(connection: &mut Connection, exchange: &mut Exchange, 
     }
     let mut rest = worker.buffers.take();
     let up = upload(client_read, upstream_write, &mut exchange.body, &mut rest, &connection.reading, worker.limits.idle_timeout_ms);
-    let relayed = both(up, down.run(&mut connection.answer, upstream_read, client_write), &down.begun).await;
+    let relayed = both(up, down.run(&mut connection.answer, upstream_read, client_write), &down).await;
     connection.reading.clear();
-    relayed.map(|relayed| {
-        let whole = exchange.body.done();
-        Relayed { keep: relayed.keep && whole, reusable: relayed.reusable && whole, rest: Some(rest), ..relayed }
-    })
+    relayed.map(|relayed| Relayed { rest: Some(rest), ..relayed })
 }
 
 /// Runs both ways at once, until the answer is whole or one of them fails.
 async fn both(
     up: impl Future<Output = Upload>,
     down: impl Future<Output = Result<Relayed, Failure>>,
-    begun: &std::cell::Cell<bool>,
+    state: &Down<'_>,
 ) -> Result<Relayed, Failure> {
     let (mut up, mut down) = (pin!(up), pin!(down));
     let mut uploading = true;
     poll_fn(|context| {
         if uploading {
             match up.as_mut().poll(context) {
-                Poll::Ready(Upload::Failed(_)) if begun.get() => return Poll::Ready(Err(Failure::ClientGone)),
+                Poll::Ready(Upload::Failed(_)) if state.begun.get() => return Poll::Ready(Err(Failure::ClientGone)),
                 Poll::Ready(Upload::Failed(failure)) => return Poll::Ready(Err(failure)),
-                Poll::Ready(Upload::Done | Upload::UpstreamClosed) => uploading = false,
+                Poll::Ready(Upload::Done) => {
+                    uploading = false;
+                    state.uploading.set(false);
+                }
+                // What was not written stays unwritten: neither connection can go on after the answer.
+                Poll::Ready(Upload::UpstreamClosed) => uploading = false,
                 Poll::Pending => {}
             }
         }
@@ -175,6 +186,7 @@ impl Down<'_> {
     ) -> Result<Relayed, Failure> {
         let length = loop {
             let length = self.read_head(from, head, buffer).await?;
+            self.heard.set(true);
             match head.status() {
                 101 => return Err(self.bad()), // no upgrade was asked for
                 100..=199 => self.interim(head, to, buffer, length, out).await?,
@@ -185,7 +197,7 @@ impl Down<'_> {
         let framing = head.framing();
         // An HTTP/1.0 client knows no chunks: it gets the plain bytes, and the end of the connection ends them.
         let decode = framing == Framing::Chunked && !self.client_11;
-        let keep = self.may_go_on && framing != Framing::UntilClose && !decode;
+        let keep = self.may_go_on && framing != Framing::UntilClose && !decode && !self.uploading.get();
         out.clear();
         write_response(
             head,
@@ -195,9 +207,11 @@ impl Down<'_> {
         );
         buffer.consume(length);
         let mut body = BodyReader::new(framing);
+        self.begun.set(true);
         let bytes = self.body(from, to, &mut body, decode, buffer, out).await?;
-        let reusable = head.keep_alive() && framing != Framing::UntilClose && buffer.is_empty();
-        Ok(Relayed { status: head.status(), head_us, bytes, reusable, keep, rest: None })
+        let uploaded = !self.uploading.get();
+        let reusable = head.keep_alive() && framing != Framing::UntilClose && buffer.is_empty() && uploaded;
+        Ok(Relayed { status: head.status(), head_us, bytes, reusable, keep, uploaded, rest: None })
     }
 
     async fn read_head(&self, from: &mut ReadHalf<'_>, head: &mut ResponseHead, buffer: &mut Buffer) -> Result<usize, Failure> {
@@ -213,7 +227,7 @@ impl Down<'_> {
                 buffer.grow((buffer.size() * 4).min(self.head_bytes + 1).max(buffer.size() + 1));
             }
             match from.read(buffer.room()).await {
-                Ok(0) | Err(_) if buffer.is_empty() && !self.begun.get() => return Err(Failure::NoAnswer),
+                Ok(0) | Err(_) if buffer.is_empty() && !self.heard.get() => return Err(Failure::NoAnswer),
                 Ok(0) | Err(_) => return Err(self.bad()),
                 Ok(count) => buffer.read(count),
             }
@@ -285,7 +299,6 @@ impl Down<'_> {
 
     /// Writes to the client; one that takes nothing for too long is given up.
     async fn write(&self, to: &mut WriteHalf<'_>, bytes: &[u8]) -> Result<(), Failure> {
-        self.begun.set(true);
         let mut left = bytes;
         while !left.is_empty() {
             self.writing.set(self.patience_ms);

@@ -47,9 +47,8 @@ pub(super) async fn refuse_head(connection: &mut Connection, reason: Reason, why
     connection.worker.buffers.give_out(out);
 }
 
-/// Refuses a request. True when the connection can go on.
-pub(super) async fn refuse(connection: &mut Connection, exchange: &Exchange, reason: Reason, note: Option<Arc<str>>) -> bool {
-    let keep = exchange.may_go_on(connection);
+/// Refuses a request. True when the connection can go on: when `keep` was asked for and the client took the answer.
+pub(super) async fn refuse(connection: &mut Connection, exchange: &Exchange, reason: Reason, note: Option<Arc<str>>, keep: bool) -> bool {
     connection.worker.counts.worker().refused(connection.listener.exposure, reason);
     if note.is_some() {
         connection.worker.counts.worker().not_exposed[plane(connection.listener.exposure)].add(1);

@@ -44,6 +44,16 @@ pub(crate) struct Connection {
     pub(crate) writing: Deadline,
     /// Nothing was answered yet on this connection: a client that never spoke is not told about its time-out.
     pub(crate) served: Cell<bool>,
+    /// The client has seen a part of an answer and not yet all: if it ends now, it must not look whole.
+    pub(crate) begun: Cell<bool>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.begun.get() {
+            crate::tcp::reset(&self.stream);
+        }
+    }
 }
 
 /// What the client sent next.
@@ -67,6 +77,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
         head: RequestHead::new(limits),
         answer: ResponseHead::new(limits),
         served: Cell::new(false),
+        begun: Cell::new(false),
         worker,
         listener,
         peer,
@@ -78,7 +89,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
                 Turn::Next => connection.served.set(true),
                 Turn::End => break,
                 Turn::Linger => return connection.linger().await,
-                Turn::Cut => return crate::tcp::reset(&connection.stream),
+                Turn::Cut => return connection.begun.set(true),
             },
             Next::End => break,
             Next::Refuse(reason, why) => {
@@ -87,8 +98,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
             }
         }
     }
-    let Connection { worker, input, .. } = connection;
-    worker.buffers.give(input);
+    let input = std::mem::take(&mut connection.input);
+    connection.worker.buffers.give(input);
 }
 
 impl Connection {

@@ -187,3 +187,59 @@ fn a_client_that_says_nothing_does_not_hold_up_the_drain() {
     scene.drain(); // comes back long before the head's time is up
     assert_eq!(silent.read(&mut [0]).unwrap(), 0);
 }
+
+/// The body went up piece by piece and is here no more: half a request must not be sent to another replica.
+#[test]
+fn a_request_whose_body_was_streamed_is_not_sent_again() {
+    let socket = StdListener::bind("127.0.0.1:0").unwrap();
+    let scene = Scene::new(snapshot(1, Some(socket.local_addr().unwrap()), None));
+    let front = scene.listen(Speaks::Http, Exposure::External, StdListener::bind("127.0.0.1:0").unwrap());
+    let mut client = StdStream::connect(front).unwrap();
+    client.write_all(b"PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4\r\n\r\n").unwrap();
+    let (mut stream, _) = socket.accept().unwrap();
+    read_until(&mut stream, b"\r\n\r\n");
+    client.write_all(b"body").unwrap();
+    stream.read_exact(&mut [0; 4]).unwrap();
+    drop(stream);
+    let answer = read_until(&mut client, b"\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 502 ") && answer.contains("Connection: close"), "{answer}");
+    socket.set_nonblocking(true).unwrap();
+    assert_eq!(socket.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "nobody was asked again");
+    drop(client);
+    scene.drain();
+}
+
+/// A replica that answers before it has the whole body: neither connection may go on, whatever both sides say.
+#[test]
+fn an_early_answer_ends_both_connections() {
+    let socket = StdListener::bind("127.0.0.1:0").unwrap();
+    let scene = Scene::new(snapshot(1, Some(socket.local_addr().unwrap()), None));
+    let front = scene.listen(Speaks::Http, Exposure::External, StdListener::bind("127.0.0.1:0").unwrap());
+    let mut client = StdStream::connect(front).unwrap();
+    client.write_all(b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 9\r\n\r\nGET ").unwrap();
+    let (mut early, _) = socket.accept().unwrap();
+    read_until(&mut early, b"GET ");
+    early.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n").unwrap();
+    let answer = read_until(&mut client, b"\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("Connection: close"), "{answer}");
+    drop(client);
+    let mut other = StdStream::connect(front).unwrap();
+    other.write_all(b"GET /other HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
+    let (mut fresh, _) = socket.accept().unwrap();
+    assert!(read_until(&mut fresh, b"\r\n\r\n").starts_with("GET /other "), "a new connection, not the one with half a body");
+    drop((fresh, other));
+    scene.drain();
+}
+
+#[test]
+fn connections_that_were_queued_are_served_before_a_drain_ends() {
+    let (address, heads) = replica(&["HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]);
+    let scene = Scene::new(snapshot(1, Some(address), None));
+    let socket = StdListener::bind("127.0.0.1:0").unwrap();
+    let mut client = StdStream::connect(socket.local_addr().unwrap()).unwrap();
+    client.write_all(b"GET /queued HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
+    scene.listen(Speaks::Http, Exposure::External, socket);
+    scene.drain();
+    assert!(read_until(&mut client, b"\r\n\r\n").starts_with("HTTP/1.1 200 "));
+    heads.join().unwrap();
+}

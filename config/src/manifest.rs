@@ -9,6 +9,7 @@ use std::fmt;
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery, networking::v1 as networking};
 use serde_json::Value;
 
+use crate::exposure::{EXPOSURE_LABEL, Exposure, OUR_PREFIX};
 use crate::object::{Kind, Name, Namespace, Object, ObjectKey};
 use crate::problem::{Problem, Reason};
 
@@ -43,6 +44,8 @@ pub struct Manifest {
     pub broken: bool,
     /// A document does not say what it is: it may be any object that the file held before, a seal included, so those stay too.
     pub unnamed: bool,
+    /// An object that cannot be used is labelled or annotated under `tidegate.dev/` with something else than `exposure: external`.
+    pub sealing: bool,
 }
 
 /// Reads one file's bytes.
@@ -96,13 +99,17 @@ impl Manifest {
         let Some(fields) = item.value.as_object() else {
             let found = format!("{} is {}", item.spot, fields::shape(item.value));
             self.unnamed = true;
+            self.sealing |= carries_seal(item.value);
             return self.problems.push(Problem::error(Reason::Invalid, found).expected("a Kubernetes object with `apiVersion` and `kind`"));
         };
         let word = |key: &str| fields.get(key).and_then(Value::as_str).filter(|word| !word.is_empty());
         let (api_version, kind) = match (word("apiVersion"), word("kind"), item.inherited) {
             (Some(api_version), Some(kind), _) => (api_version, kind),
             (None, None, Some(inherited)) => inherited,
-            (api_version, ..) => return self.nameless(item.spot, if api_version.is_none() { "apiVersion" } else { "kind" }),
+            (api_version, ..) => {
+                self.sealing |= carries_seal(item.value);
+                return self.nameless(item.spot, if api_version.is_none() { "apiVersion" } else { "kind" });
+            }
         };
         if let (Some(of), Some(items)) = (kind.strip_suffix("List"), fields.get("items").and_then(Value::as_array)) {
             let inherited = (!of.is_empty()).then_some((api_version, of));
@@ -148,6 +155,7 @@ impl Manifest {
         let name = name_of(kind, item.value);
         let place = name.as_ref().map_or_else(|| format!("{} in {}", kind.as_str(), item.spot), ToString::to_string);
         self.problems.extend(findings.into_problems().map(|problem| problem.of(&place)));
+        self.sealing |= refused && carries_seal(item.value);
         match name {
             _ if !refused => self.objects.extend(objects),
             Some(key) => self.refused.extend(all_keys(key, item.value)),
@@ -167,8 +175,16 @@ impl Manifest {
         };
         self.problems.push(problem.fix(fix));
         self.unnamed |= key.is_none();
+        self.sealing |= carries_seal(item.value);
         self.refused.extend(key.into_iter().flat_map(|key| all_keys(key, item.value)));
     }
+}
+
+/// Whether an object, however wrong it is, says something about its exposure that is not plainly `external`.
+fn carries_seal(object: &Value) -> bool {
+    let entries = ["labels", "annotations"].into_iter().filter_map(|field| object.get("metadata")?.get(field)?.as_object()).flatten();
+    let mut ours = entries.filter(|(key, _)| key.starts_with(OUR_PREFIX));
+    ours.any(|(key, word)| key != EXPOSURE_LABEL || word.as_str() != Some(Exposure::External.as_str()))
 }
 
 /// What an `apiVersion` and a `kind` mean to us.

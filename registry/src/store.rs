@@ -13,6 +13,7 @@ use config::object::{Object, ObjectKey};
 use config::problem::Problem;
 
 use crate::event::{Batch, Change, Content, Origin, SourceName};
+use crate::exposure;
 
 mod folders;
 mod report;
@@ -138,7 +139,7 @@ impl Store {
     }
 
     fn replace(&mut self, name: &SourceName, origin: Origin, manifest: Manifest, cold: bool) {
-        let Manifest { objects, mut refused, mut problems, skipped, unnamed, broken: _ } = manifest;
+        let Manifest { objects, mut refused, mut problems, skipped, unnamed, sealing, broken: _ } = manifest;
         let saved = self.saved.remove(&origin);
         let old = self.take(name, &origin);
         let first = old.is_none();
@@ -160,6 +161,10 @@ impl Store {
             unknown
         };
         self.untrusted.remove(&origin);
+        if sealing && (!unknown.is_empty() || (unnamed && first && saved.is_none())) {
+            problems.push(report::lost_seal());
+            self.untrusted.insert(origin.clone());
+        }
         let keys: Vec<ObjectKey> = objects.iter().map(|object| object.key()).collect();
         let changed = self.set(name, &origin, &old.keys, &keys, objects, cold);
         self.set_unknown(old.unknown, &unknown);
@@ -283,6 +288,11 @@ impl Store {
             }
         }
         if claims.len() > 1 {
+            // Of several copies one that seals serves, else the one that was there first.
+            claims.sort_by(|a, b| {
+                let order = |claim: &Claim| (!exposure::said(key.kind, claim.object.meta()).seals(), claim.since);
+                order(a).cmp(&order(b)).then_with(|| (&a.origin, &a.source).cmp(&(&b.origin, &b.source)))
+            });
             self.duplicated.insert(key.clone());
         }
         self.touched.entry(key.clone()).or_insert(before);

@@ -49,6 +49,51 @@ fn a_seal_that_lost_its_kind_still_seals() {
     scene.expect_inside();
 }
 
+/// Of two copies of an object the sealed one serves, whichever file comes first.
+#[test]
+fn an_open_copy_of_a_seal_opens_nothing() {
+    for name in ["0-first.yaml", "z-last.yaml"] {
+        let scene = Scene::new(SEAL, |net, _| leak(net));
+        scene.gate.swap(name, &namespace("data", "team: data"));
+        scene.gate.await_problem(&["Namespace data", name]);
+        scene.expect_hidden("leak.example");
+        let gate = scene.gate.into_setup().start();
+        assert_eq!(gate.get("leak.example", "/").status, 404, "also after a restart: {name}");
+    }
+}
+
+/// It cannot be told which addresses it sealed, so nothing is open that does not say so.
+#[test]
+fn a_seal_on_an_object_that_cannot_be_used_turns_strict_mode_on() {
+    let bad = format!("{{apiVersion: v1, kind: Service, metadata: {{name: bad, labels: {{{SEAL}}}}}, spec: {{ports: []}}}}");
+    let scene = Scene::new("team: data", |net, _| file(&[leak(net), bad.clone()]));
+    assert_eq!(scene.gate.get("leak.example", "/").status, 404);
+    scene.gate.await_problem(&["NotExposed", "more.yaml", "strict mode"]);
+}
+
+/// A rename is one step: there is no moment without the seal.
+#[test]
+fn a_seal_that_is_renamed_seals_all_the_while() {
+    let scene = Scene::new(SEAL, |net, _| leak(net));
+    let folder = scene.gate.folder();
+    let renamed = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..10 {
+                for (from, to) in [("seal.yaml", "b.yaml"), ("b.yaml", "seal.yaml")] {
+                    std::fs::rename(folder.join(from), folder.join(to)).expect("a rename");
+                    std::thread::park_timeout(std::time::Duration::from_millis(40));
+                }
+            }
+            renamed.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        while !renamed.load(std::sync::atomic::Ordering::Relaxed) {
+            assert_eq!(scene.gate.get("leak.example", "/").status, 404);
+        }
+    });
+    assert_eq!(scene.db.connections(), 0);
+}
+
 #[test]
 fn a_sealed_service_is_hidden_in_an_open_namespace() {
     let scene = Scene::new("team: data", |net, _| leak(net));

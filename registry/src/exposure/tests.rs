@@ -104,7 +104,9 @@ fn a_class_is_ours_by_name_or_controller() {
     assert_eq!(classes.side(&ingress(Some("outer"))), OUTSIDE);
     assert!(matches!(classes.side(&ingress(Some("typo"))), Side::Sealed(_)));
     assert!(matches!(classes.side(&ingress(Some("unread"))), Side::Sealed(_)));
-    assert_eq!(classes.side(&ingress(None)), OUTSIDE, "no class is marked default");
+    assert!(matches!(classes.side(&ingress(None)), Side::Sealed(_)), "the class that cannot be read may be the default");
+    let readable = Classes { also: Vec::new(), objects: classes.objects.into_iter().filter(|(_, object)| object.is_some()).collect() };
+    assert_eq!(readable.side(&ingress(None)), OUTSIDE, "no class is marked default");
 }
 
 #[test]

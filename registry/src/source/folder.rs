@@ -211,7 +211,22 @@ impl Folder {
                 self.everything(&HashSet::new(), false)?
             }
         };
+        let gone = changes.iter().any(|change| matches!(change.content, Content::Gone));
+        let changes = if gone { self.look_twice(changes) } else { changes };
         Ok(Batch { source: self.source.clone(), changes, whole: false })
+    }
+
+    /// A file that is gone may have been renamed after its new name was passed by: it is believed after a second look, and what that
+    /// finds belongs to the same step.
+    fn look_twice(&mut self, changes: Vec<Change>) -> Vec<Change> {
+        let Some(notices) = self.notices.clone() else { return changes };
+        #[expect(clippy::disallowed_methods, reason = "both halves of a move must be through; this thread has nothing else to do")]
+        std::thread::sleep(self.pace.gather);
+        // A folder that cannot be read now is told by the next look; what is known already is not lost.
+        let more = self.after(notices.take()).unwrap_or_default();
+        let mut merged: BTreeMap<Origin, Change> = changes.into_iter().map(|change| (change.origin.clone(), change)).collect();
+        merged.extend(more.into_iter().map(|change| (change.origin.clone(), change)));
+        merged.into_values().collect()
     }
 
     fn after(&mut self, taken: Taken) -> Result<Vec<Change>, Problem> {

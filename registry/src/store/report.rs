@@ -21,11 +21,19 @@ pub(super) fn twice(key: &ObjectKey, first: &Path, second: &Path) -> Problem {
         .in_file(second)
         .of(key)
         .expected("each object once")
-        .fix("remove one of the two; until then the one that was there first serves")
+        .fix("remove one of the two; until then one that is sealed serves, else the one that was there first")
 }
 
 pub(super) fn kept(key: &ObjectKey) -> Problem {
     Problem::note(Reason::Invalid, "its last good version stays in force until it is mended").of(key)
+}
+
+pub(super) fn lost_seal() -> Problem {
+    Problem::error(
+        Reason::NotExposed,
+        "an object that cannot be used carries a seal, and no good version of it is known: strict mode is on",
+    )
+    .fix("correct the object; until then only what is labelled `tidegate.dev/exposure: external` can be reached from outside")
 }
 
 pub(super) fn last_good(objects: usize, untrusted: bool) -> Problem {

@@ -42,7 +42,7 @@ pub struct AdminState {
     pub draining: watch::Receiver<bool>,
     /// When the process started.
     pub started: Instant,
-    /// Listeners of the settings that could not be bound: the rest serves, but the process is not ready.
+    /// The external listener, when it could not be bound: the rest serves, but the process is not ready.
     pub unbound: Arc<[Arc<str>]>,
 }
 

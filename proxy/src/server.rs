@@ -188,7 +188,8 @@ impl Control {
                 return;
             }
         };
-        let unbound = self.states.iter().filter(|state| state.error.is_some()).map(|state| state.name.clone()).collect();
+        let unbound =
+            self.states.iter().filter(|state| state.error.is_some() && &*state.name == "http").map(|state| state.name.clone()).collect();
         for state in self.states {
             let _ = actor.reports.send(Report::Listener(state));
         }
@@ -265,13 +266,16 @@ type Bound = Option<(ListenerState, TcpListener)>;
 /// `internal`: where it may bind. The listener for metrics alone may be reached by whoever scrapes.
 fn bind_admin(name: &str, address: Option<SocketAddr>, internal: Option<&[IpNet]>) -> Result<Bound, ListenerState> {
     let Some(address) = address else { return Ok(None) };
-    let bound = internal.map_or(Ok(()), |internal| listener::check_internal(name, address, internal)).and_then(|()| {
-        let bound = listener::bind_shared(address, 1).and_then(|mut sockets| {
-            let socket = sockets.remove(0);
-            Ok((socket.local_addr()?, socket))
+    let bound = internal
+        .filter(|_| !address.ip().is_loopback())
+        .map_or(Ok(()), |internal| listener::check_internal(name, address, internal))
+        .and_then(|()| {
+            let bound = listener::bind_shared(address, 1).and_then(|mut sockets| {
+                let socket = sockets.remove(0);
+                Ok((socket.local_addr()?, socket))
+            });
+            bound.map_err(|error| listener::bind_problem(name, address, &error, "then start again"))
         });
-        bound.map_err(|error| listener::bind_problem(name, address, &error, "then start again"))
-    });
     match bound {
         Ok((address, socket)) => Ok(Some((ListenerState::bound(name, Exposure::Internal, "HTTP", address), socket))),
         Err(problem) => {

@@ -1,5 +1,6 @@
 //! Connections that are used again, on both sides, and requests that do not wait for answers.
 
+use tidegate_tests::wait::await_until;
 use tidegate_tests::{Behaviour, Client};
 
 use super::Scene;
@@ -130,4 +131,40 @@ fn an_answer_that_is_cut_is_not_passed_off_as_whole() {
             assert!(outcome.as_ref().map_or(true, |response| response.status == 502), "{answer:?}: {outcome:?}");
         }
     }
+}
+
+#[test]
+fn a_client_that_resets_while_it_waits_frees_the_replica() {
+    let scene = Scene::new(Behaviour::Held);
+    let mut client = scene.client();
+    client.send("GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n");
+    await_until("the replica has the request", || scene.replica.requests() == 1);
+    client.reset();
+    await_until("its connection ends", || scene.replica.open() == 0);
+    await_until("nobody holds the gate's side", || scene.gate.sum("tidegate_connections_open", &["external"]) == 0.0);
+}
+
+#[test]
+fn a_client_that_is_gone_while_an_answer_pauses_frees_the_replica() {
+    // As a browser does that closes the page of a stream of events: an end, and nothing to write that would be reset.
+    for body in ["Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "Content-Length: 1000\r\n\r\nhello", "\r\nhello"] {
+        let scene = Scene::new(Behaviour::Raw(format!("HTTP/1.1 200 OK\r\n{body}").into()));
+        let mut client = scene.client();
+        client.send("POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 2\r\n\r\n");
+        client.send("ok");
+        client.through(b"hello").expect("the first piece");
+        drop(client);
+        await_until("the replica's connection ends", || scene.replica.open() == 0);
+    }
+}
+
+#[test]
+fn a_client_that_closed_only_its_own_side_is_answered() {
+    let scene = Scene::new(Behaviour::Held);
+    let mut client = scene.client();
+    client.send("GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n");
+    client.finish();
+    await_until("the replica has the request", || scene.replica.requests() == 1);
+    scene.replica.release();
+    assert_eq!(client.response().replica(), "one");
 }

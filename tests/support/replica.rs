@@ -38,7 +38,7 @@ pub enum Behaviour {
     Body(u64),
     /// Answers with these pieces, one at a time, with a gap before each.
     Slow(Vec<Vec<u8>>, Duration),
-    /// Answers with its name once [`Replica::release`] was called.
+    /// Answers with its name once [`Replica::release`] was called; ends when the caller does.
     Held,
     /// Answers the first request of a connection; closes at the second's first byte, without an answer.
     OnceThenClose,
@@ -96,6 +96,7 @@ struct Shared {
     behaviour: Mutex<Behaviour>,
     received: Mutex<Vec<Received>>,
     connections: AtomicU64,
+    ended: AtomicU64,
     requests: AtomicU64,
     released: Notify,
     deaf: AtomicBool,
@@ -130,6 +131,7 @@ impl Replica {
             behaviour: Mutex::new(behaviour),
             received: Mutex::default(),
             connections: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             released: Notify::new(),
             deaf: AtomicBool::new(false),
@@ -168,6 +170,11 @@ impl Replica {
     /// Connections accepted so far.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Connections that stand now.
+    pub fn open(&self) -> u64 {
+        self.connections() - self.shared.ended.load(Ordering::SeqCst)
     }
 
     /// Requests whose head was read so far.

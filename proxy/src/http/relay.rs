@@ -4,7 +4,7 @@
 //! answer that stops in its middle cuts the client's connection; it is never made to look whole.
 
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
@@ -17,9 +17,13 @@ use super::exchange::Exchange;
 use super::head::{Framing, Method, ResponseHead};
 use super::serve::Connection;
 use super::write::{ResponseForm, write_response};
-use crate::buffer::{Buffer, Buffers, LARGEST};
+use crate::buffer::{Buffer, LARGEST};
 use crate::clock::now_us;
 use crate::deadline::Deadline;
+use crate::worker::Worker;
+
+/// How long a client that has closed its side may take nothing before it is taken for gone.
+const HALF_CLOSED_MS: u64 = 1_000;
 
 /// An answer that the client got whole.
 pub(super) struct Relayed {
@@ -66,9 +70,8 @@ enum Upload {
 
 /// What the way down needs.
 struct Down<'c> {
-    buffers: &'c Buffers,
+    worker: &'c Worker,
     writing: &'c Deadline,
-    patience_ms: u64,
     method: Method,
     client_11: bool,
     may_go_on: bool,
@@ -76,7 +79,8 @@ struct Down<'c> {
     uploading: Cell<bool>,
     /// The replica has said something, be it a 1xx.
     heard: Cell<bool>,
-    head_bytes: usize,
+    /// Bytes that the client took.
+    written: Cell<u64>,
     /// The client has seen a part of the final answer.
     begun: &'c Cell<bool>,
 }
@@ -88,59 +92,74 @@ pub(super) async fn relay(connection: &mut Connection, exchange: &mut Exchange, 
     let may_go_on = connection.head.keep_alive() && !connection.worker.draining.get();
     let worker = connection.worker.clone();
     let down = Down {
-        buffers: &worker.buffers,
+        worker: &worker,
         writing: &connection.writing,
-        patience_ms: worker.limits.idle_timeout_ms,
         method: connection.head.method(),
         client_11: connection.head.version_11(),
         may_go_on,
         uploading: Cell::new(uploads),
         heard: Cell::new(false),
-        head_bytes: worker.limits.head_bytes,
+        written: Cell::new(0),
         begun: &connection.begun,
     };
-    let (client_read, client_write) = connection.stream.split();
+    let (mut client_read, client_write) = connection.stream.split();
     let (upstream_read, upstream_write) = upstream.split();
-    if !uploads {
-        return down.run(&mut connection.answer, upstream_read, client_write).await;
-    }
-    let mut rest = worker.buffers.take();
-    let up = upload(client_read, upstream_write, &mut exchange.body, &mut rest, &connection.reading, worker.limits.idle_timeout_ms);
-    let relayed = both(up, down.run(&mut connection.answer, upstream_read, client_write), &down).await;
+    let reading = &connection.reading;
+    let mut rest = uploads.then(|| worker.buffers.take());
+    let client = async {
+        if let Some(rest) = &mut rest {
+            match upload(&mut client_read, upstream_write, &mut exchange.body, rest, reading, worker.limits.idle_timeout_ms).await {
+                Upload::Done => down.uploading.set(false),
+                // What was not written stays unwritten: neither connection can go on after the answer.
+                Upload::UpstreamClosed => {}
+                Upload::Failed(failure) => return failure,
+            }
+        }
+        gone(&mut client_read, reading, &down.written).await;
+        Failure::ClientGone
+    };
+    let relayed = until_gone(client, down.run(&mut connection.answer, upstream_read, client_write)).await;
     connection.reading.clear();
-    relayed.map(|relayed| Relayed { rest: Some(rest), ..relayed })
+    match relayed {
+        Err(Failure::BadBody | Failure::SlowBody) if connection.begun.get() => Err(Failure::ClientGone),
+        relayed => relayed.map(|relayed| Relayed { rest, ..relayed }),
+    }
 }
 
 /// Runs both ways at once, until the answer is whole or one of them fails.
-async fn both(
-    up: impl Future<Output = Upload>,
-    down: impl Future<Output = Result<Relayed, Failure>>,
-    state: &Down<'_>,
+async fn until_gone(
+    client: impl Future<Output = Failure>,
+    answer: impl Future<Output = Result<Relayed, Failure>>,
 ) -> Result<Relayed, Failure> {
-    let (mut up, mut down) = (pin!(up), pin!(down));
-    let mut uploading = true;
-    poll_fn(|context| {
-        if uploading {
-            match up.as_mut().poll(context) {
-                Poll::Ready(Upload::Failed(_)) if state.begun.get() => return Poll::Ready(Err(Failure::ClientGone)),
-                Poll::Ready(Upload::Failed(failure)) => return Poll::Ready(Err(failure)),
-                Poll::Ready(Upload::Done) => {
-                    uploading = false;
-                    state.uploading.set(false);
-                }
-                // What was not written stays unwritten: neither connection can go on after the answer.
-                Poll::Ready(Upload::UpstreamClosed) => uploading = false,
-                Poll::Pending => {}
-            }
-        }
-        down.as_mut().poll(context)
+    let (mut client, mut answer) = (pin!(client), pin!(answer));
+    poll_fn(|context| match client.as_mut().poll(context) {
+        Poll::Ready(failure) => Poll::Ready(Err(failure)),
+        Poll::Pending => answer.as_mut().poll(context),
     })
     .await
 }
 
+/// Ends when the client has: at once when it resets; when it closed its side, once it took nothing for [`HALF_CLOSED_MS`], since it may
+/// still be reading. Never when it has sent more.
+async fn gone(from: &mut ReadHalf<'_>, patience: &Deadline, written: &Cell<u64>) {
+    match from.peek(&mut [0]).await {
+        Ok(0) => {}
+        Ok(_) => pending().await,
+        Err(_) => return,
+    }
+    loop {
+        let before = written.get();
+        patience.set(HALF_CLOSED_MS);
+        let _ = patience.guard(pending::<()>()).await;
+        if written.get() == before {
+            return;
+        }
+    }
+}
+
 /// Carries the rest of a request's body up. What was read after it stays in `buffer`.
 async fn upload(
-    mut from: ReadHalf<'_>,
+    from: &mut ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     body: &mut BodyReader,
     buffer: &mut Buffer,
@@ -168,11 +187,11 @@ async fn upload(
 
 impl Down<'_> {
     async fn run(&self, head: &mut ResponseHead, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> Result<Relayed, Failure> {
-        let mut buffer = self.buffers.take();
-        let mut out = self.buffers.take_out();
+        let mut buffer = self.worker.buffers.take();
+        let mut out = self.worker.buffers.take_out();
         let relayed = self.answer(head, &mut from, &mut to, &mut buffer, &mut out).await;
-        self.buffers.give(buffer);
-        self.buffers.give_out(out);
+        self.worker.buffers.give(buffer);
+        self.worker.buffers.give_out(out);
         relayed
     }
 
@@ -199,19 +218,19 @@ impl Down<'_> {
         let decode = framing == Framing::Chunked && !self.client_11;
         let keep = self.may_go_on && framing != Framing::UntilClose && !decode && !self.uploading.get();
         out.clear();
-        write_response(
-            head,
-            &buffer.filled()[..length],
-            ResponseForm { keep_alive: keep, client_11: self.client_11, decoded: decode },
-            out,
-        );
+        self.write_head(head, &buffer.filled()[..length], keep, decode, out);
         buffer.consume(length);
         let mut body = BodyReader::new(framing);
         self.begun.set(true);
-        let bytes = self.body(from, to, &mut body, decode, buffer, out).await?;
+        self.body(from, to, &mut body, decode, buffer, out).await?;
         let uploaded = !self.uploading.get();
         let reusable = head.keep_alive() && framing != Framing::UntilClose && buffer.is_empty() && uploaded;
-        Ok(Relayed { status: head.status(), head_us, bytes, reusable, keep, uploaded, rest: None })
+        Ok(Relayed { status: head.status(), head_us, bytes: self.written.get(), reusable, keep, uploaded, rest: None })
+    }
+
+    fn write_head(&self, head: &ResponseHead, bytes: &[u8], keep_alive: bool, decoded: bool, out: &mut Vec<u8>) {
+        let date = self.worker.date.borrow();
+        write_response(head, bytes, ResponseForm { keep_alive, client_11: self.client_11, decoded, date: date.as_bytes() }, out);
     }
 
     async fn read_head(&self, from: &mut ReadHalf<'_>, head: &mut ResponseHead, buffer: &mut Buffer) -> Result<usize, Failure> {
@@ -224,7 +243,7 @@ impl Down<'_> {
                 }
             }
             if buffer.room().is_empty() {
-                buffer.grow((buffer.size() * 4).min(self.head_bytes + 1).max(buffer.size() + 1));
+                buffer.grow((buffer.size() * 4).min(self.worker.limits.head_bytes + 1).max(buffer.size() + 1));
             }
             match from.read(buffer.room()).await {
                 Ok(0) | Err(_) if buffer.is_empty() && !self.heard.get() => return Err(Failure::NoAnswer),
@@ -245,14 +264,14 @@ impl Down<'_> {
     ) -> Result<(), Failure> {
         if self.client_11 {
             out.clear();
-            write_response(head, &buffer.filled()[..length], ResponseForm { keep_alive: true, client_11: true, decoded: false }, out);
+            self.write_head(head, &buffer.filled()[..length], true, false, out);
             self.write(to, out).await?;
         }
         buffer.consume(length);
         Ok(())
     }
 
-    /// Streams the body; `out` already holds the head. Returns the bytes written.
+    /// Streams the body; `out` already holds the head.
     async fn body(
         &self,
         from: &mut ReadHalf<'_>,
@@ -261,8 +280,7 @@ impl Down<'_> {
         decode: bool,
         buffer: &mut Buffer,
         out: &mut Vec<u8>,
-    ) -> Result<u64, Failure> {
-        let mut bytes = 0;
+    ) -> Result<(), Failure> {
         loop {
             let filled = buffer.filled();
             let count = if decode { body.advance_decoded(filled, out) } else { body.advance(filled) };
@@ -272,25 +290,23 @@ impl Down<'_> {
             // The head and the first piece leave in one write; later pieces go as they lie in the buffer.
             if !decode && out.is_empty() {
                 self.write(to, &filled[..count]).await?;
-                bytes += count as u64;
             } else {
                 if !decode {
                     out.extend_from_slice(&filled[..count]);
                 }
                 self.write(to, out).await?;
-                bytes += out.len() as u64;
                 out.clear();
             }
             let full = count == buffer.size();
             buffer.consume(count);
             if body.done() {
-                return Ok(bytes);
+                return Ok(());
             }
             if full {
                 buffer.grow((buffer.size() * 4).min(LARGEST));
             }
             match from.read(buffer.room()).await {
-                Ok(0) => return body.eof().map(|()| bytes).map_err(|_| Failure::CutUpstream),
+                Ok(0) => return body.eof().map_err(|_| Failure::CutUpstream),
                 Ok(count) => buffer.read(count),
                 Err(_) => return Err(Failure::CutUpstream),
             }
@@ -301,9 +317,12 @@ impl Down<'_> {
     async fn write(&self, to: &mut WriteHalf<'_>, bytes: &[u8]) -> Result<(), Failure> {
         let mut left = bytes;
         while !left.is_empty() {
-            self.writing.set(self.patience_ms);
+            self.writing.set(self.worker.limits.idle_timeout_ms);
             match self.writing.guard(to.write(left)).await {
-                Ok(Ok(count)) if count > 0 => left = &left[count..],
+                Ok(Ok(count)) if count > 0 => {
+                    self.written.set(self.written.get() + count as u64);
+                    left = &left[count..];
+                }
                 _ => return Err(Failure::ClientGone),
             }
         }

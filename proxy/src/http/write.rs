@@ -33,13 +33,15 @@ pub struct Forward<'a> {
 
 /// How an answer goes to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ResponseForm {
+pub struct ResponseForm<'a> {
     /// The connection stays open after it.
     pub keep_alive: bool,
     /// The client speaks HTTP/1.1, not 1.0.
     pub client_11: bool,
     /// The body is written without its chunk framing, up to the end of the connection.
     pub decoded: bool,
+    /// The value of `Date` for an answer that has none (RFC 9110 section 6.6.1).
+    pub date: &'a [u8],
 }
 
 /// Appends the head of `head`, which was read from `bytes`, as a replica gets it.
@@ -95,7 +97,7 @@ fn goes_up(field: &Field, head: &RequestHead, trusted: bool) -> bool {
 }
 
 /// Whether an answer's field is copied.
-fn goes_down(field: &Field, how: ResponseForm) -> bool {
+fn goes_down(field: &Field, how: ResponseForm<'_>) -> bool {
     match field.kind {
         FieldKind::ContentLength => false,
         FieldKind::Trailer => !how.decoded,
@@ -164,7 +166,7 @@ fn before(head: &RequestHead, bytes: &[u8], forward: &Forward<'_>, kind: FieldKi
 }
 
 /// Appends the head of `head`, which was read from `bytes`, as the client gets it.
-pub fn write_response(head: &ResponseHead, bytes: &[u8], how: ResponseForm, out: &mut Vec<u8>) {
+pub fn write_response(head: &ResponseHead, bytes: &[u8], how: ResponseForm<'_>, out: &mut Vec<u8>) {
     out.reserve(head.length() + ADDED);
     out.extend_from_slice(b"HTTP/1.1 ");
     write_number(out, u64::from(head.status()));
@@ -173,6 +175,9 @@ pub fn write_response(head: &ResponseHead, bytes: &[u8], how: ResponseForm, out:
     out.extend_from_slice(b"\r\n");
     copy(head.fields(), bytes, head.length(), out, |field| goes_down(field, how));
     let interim = head.status() < 200;
+    if !interim && head.value(FieldKind::Date).is_none() {
+        line(out, b"Date", how.date);
+    }
     match (head.framing(), head.length_field()) {
         (Framing::Length(length), _) => length_line(out, length),
         (Framing::Chunked, _) if !how.decoded => line(out, b"Transfer-Encoding", b"chunked"),

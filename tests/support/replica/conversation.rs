@@ -30,6 +30,8 @@ pub(super) async fn converse(mut stream: TcpStream, shared: Arc<Shared>, mut ali
     } else {
         linger(&mut stream).await;
     }
+    drop(stream);
+    shared.ended.fetch_add(1, Ordering::SeqCst);
 }
 
 /// Ends our side and reads what still comes, so that the last answer is not lost to a reset.
@@ -144,9 +146,16 @@ async fn answer(stream: &mut TcpStream, shared: &Shared, head: Vec<u8>, read: &m
             None
         }
         Behaviour::Held => {
-            shared.released.notified().await;
-            stream.write_all(&named(shared, 200)).await?;
-            None
+            let mut more = [0];
+            let left = tokio::select! {
+                biased;
+                () = shared.released.notified() => false,
+                read = stream.read(&mut more) => read? == 0,
+            };
+            if !left {
+                stream.write_all(&named(shared, 200)).await?;
+            }
+            left.then_some(End::Close)
         }
         _ => {
             stream.write_all(&named(shared, 200)).await?;

@@ -112,7 +112,7 @@ fn trailers_and_expectations_go_up_where_they_mean_something() {
     assert!(!old.contains("TE:") && !old.contains("Trailer") && !old.contains("Expect"), "{old}");
 }
 
-fn answered(text: &str, to: Method, how: ResponseForm) -> String {
+fn answered(text: &str, to: Method, how: ResponseForm<'_>) -> String {
     let mut head = ResponseHead::new(LIMITS);
     assert_eq!(head.read(text.as_bytes(), to), Ok(Some(text.len())));
     let mut out = Vec::new();
@@ -120,7 +120,7 @@ fn answered(text: &str, to: Method, how: ResponseForm) -> String {
     String::from_utf8(out).unwrap()
 }
 
-const KEEP: ResponseForm = ResponseForm { keep_alive: true, client_11: true, decoded: false };
+const KEEP: ResponseForm<'_> = ResponseForm { keep_alive: true, client_11: true, decoded: false, date: b"now" };
 
 #[test]
 fn an_answer_keeps_what_is_meant_for_the_client() {
@@ -136,15 +136,15 @@ fn an_answer_keeps_what_is_meant_for_the_client() {
 #[test]
 fn an_answer_is_framed_once_as_its_client_can_read_it() {
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n";
-    assert_eq!(answered(chunked, Method::Get, KEEP), "HTTP/1.1 200 OK\r\nTrailer: X\r\nTransfer-Encoding: chunked\r\n\r\n");
+    assert_eq!(answered(chunked, Method::Get, KEEP), "HTTP/1.1 200 OK\r\nTrailer: X\r\nDate: now\r\nTransfer-Encoding: chunked\r\n\r\n");
     let decoded = ResponseForm { client_11: false, decoded: true, ..KEEP };
-    assert_eq!(answered(chunked, Method::Get, decoded), "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+    assert_eq!(answered(chunked, Method::Get, decoded), "HTTP/1.1 200 OK\r\nDate: now\r\nConnection: close\r\n\r\n");
     for (text, to, out) in [
-        ("HTTP/1.1 200 OK\r\n\r\n", Method::Get, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"),
-        ("HTTP/1.1 204 No\r\nContent-Length: 0\r\n\r\n", Method::Get, "HTTP/1.1 204 No\r\n\r\n"),
-        ("HTTP/1.1 304\r\nContent-Length: 9\r\n\r\n", Method::Get, "HTTP/1.1 304 \r\nContent-Length: 9\r\n\r\n"),
+        ("HTTP/1.1 200 OK\r\n\r\n", Method::Get, "HTTP/1.1 200 OK\r\nDate: now\r\nConnection: close\r\n\r\n"),
+        ("HTTP/1.1 204 No\r\nContent-Length: 0\r\n\r\n", Method::Get, "HTTP/1.1 204 No\r\nDate: now\r\n\r\n"),
+        ("HTTP/1.1 304\r\nContent-Length: 9\r\n\r\n", Method::Get, "HTTP/1.1 304 \r\nDate: now\r\nContent-Length: 9\r\n\r\n"),
         ("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", Method::Get, "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", Method::Head, "HTTP/1.1 200 OK\r\n\r\n"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", Method::Head, "HTTP/1.1 200 OK\r\nDate: now\r\n\r\n"),
     ] {
         assert_eq!(answered(text, to, KEEP), out, "{text:?}");
     }

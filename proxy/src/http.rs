@@ -1,10 +1,11 @@
 //! HTTP/1: heads and bodies read strictly, routed, and written anew.
 //!
-//! [`head`], [`body`] and [`mod@write`] touch bytes only; no socket, no clock. `serve` holds one client's connection, `exchange` one request,
-//! `relay` the way back of its answer, `respond` what we answer by ourselves.
+//! [`head`], [`body`] and [`mod@write`] touch bytes only; no socket, no clock. `serve` holds one client's connection, `desk` what it works
+//! with, `exchange` one request, `relay` the way back of its answer, `respond` what we answer by ourselves.
 
 pub mod body;
 pub mod decide;
+pub(crate) mod desk;
 mod exchange;
 pub mod head;
 mod relay;

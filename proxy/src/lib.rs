@@ -21,6 +21,7 @@ pub mod pool;
 pub mod reason;
 pub mod run;
 pub mod server;
+pub mod splice;
 pub mod stats;
 pub mod tcp;
 pub mod tricks;

@@ -91,6 +91,7 @@ fn bind(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
     }
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(share)?;
+    socket.set_tcp_nodelay(true)?; // what is accepted inherits it
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -125,6 +126,13 @@ mod tests {
         assert_eq!(bind_shared(address, 2).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         let problem = bind_problem("http", address, &io::ErrorKind::AddrInUse.into(), "start again").to_string();
         assert!(problem.contains(&address.to_string()) && problem.contains("fix:"), "{problem}");
+    }
+
+    #[test]
+    fn what_is_accepted_sends_at_once() {
+        let socket = bind_vip("127.0.0.1:0".parse().unwrap(), false).unwrap();
+        let _client = std::net::TcpStream::connect(socket.local_addr().unwrap()).unwrap();
+        assert!(socket.accept().unwrap().0.nodelay().unwrap());
     }
 
     #[test]

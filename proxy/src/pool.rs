@@ -43,7 +43,7 @@ impl Pool {
     /// Keeps a connection whose last response was read to its end.
     pub fn checkin(&mut self, replica: ReplicaId, stream: TcpStream, now_ms: u64) {
         let idle = self.idle.entry(replica).or_default();
-        if idle.len() < self.keep {
+        if idle.len() < self.keep && (quiet(&stream) || drained(&stream)) {
             idle.push(Idle { stream, since_ms: now_ms });
         }
     }
@@ -70,6 +70,11 @@ impl Pool {
 /// Whether nothing has come, not even the end: asks the runtime what it saw last, without a system call.
 fn quiet(stream: &TcpStream) -> bool {
     matches!(stream.poll_read_ready(&mut Context::from_waker(Waker::noop())), Poll::Pending)
+}
+
+/// Whether nothing more was to be read. After a read that took all there was room for, the runtime does not know, so the system is asked.
+fn drained(stream: &TcpStream) -> bool {
+    matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
 }
 
 #[cfg(test)]
@@ -101,6 +106,17 @@ mod tests {
         pool.checkin(replica(1), closed, 0);
         pool.checkin(replica(1), spoke, 0);
         assert!(pool.checkout(replica(1)).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_was_read_to_the_last_byte_is_kept() {
+        let mut pool = Pool::new(8);
+        let (near, mut far) = pair().await;
+        far.write_all(b"exact").await.unwrap();
+        near.readable().await.unwrap();
+        assert_eq!(near.try_read(&mut [0; 5]).unwrap(), 5);
+        pool.checkin(replica(1), near, 0);
+        assert!(pool.checkout(replica(1)).is_some());
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 //! Invariant: half-close passes through; a reset on one side is a reset on the other; a service without a Ready endpoint resets at
 //! once. Nothing is read before an upstream stands, so a failed connect costs the client nothing and another endpoint is tried.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -12,13 +13,14 @@ use std::time::Duration;
 use config::exposure::Exposure;
 use registry::snapshot::{EndpointId, Service};
 use socket2::SockRef;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use crate::balance::{self, By, InFlight};
-use crate::buffer::{Buffers, LARGEST};
+use crate::buffer::{Buffers, FIRST};
 use crate::clock::now_us;
+use crate::splice::Pipe;
 use crate::stats::{Count, ServiceCounts};
 use crate::upstream;
 use crate::worker::Worker;
@@ -35,7 +37,7 @@ pub(crate) async fn carry(worker: Rc<Worker>, mut stream: TcpStream, address: So
     let counts = worker.counts.of(Exposure::Internal, &service);
     counts.connections.add(1);
     counts.connections_open.add(1);
-    let broken = copy_both(&worker.buffers, &mut stream, &mut upstream, &counts).await.is_err();
+    let broken = copy_both(&worker, &mut stream, &mut upstream, &counts).await.is_err();
     counts.connections_open.sub(1);
     if broken {
         reset(&stream);
@@ -72,47 +74,60 @@ pub(crate) fn reset(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
-async fn copy_both(buffers: &Buffers, client: &mut TcpStream, upstream: &mut TcpStream, counts: &ServiceCounts) -> io::Result<()> {
+async fn copy_both(worker: &Worker, client: &mut TcpStream, upstream: &mut TcpStream, counts: &ServiceCounts) -> io::Result<()> {
     let (client_read, client_write) = client.split();
     let (upstream_read, upstream_write) = upstream.split();
-    let up = copy(buffers, client_read, upstream_write, &counts.bytes_up);
-    let down = copy(buffers, upstream_read, client_write, &counts.bytes_down);
+    let up = copy(worker, client_read, upstream_write, &counts.bytes_up);
+    let down = copy(worker, upstream_read, client_write, &counts.bytes_down);
     tokio::try_join!(up, down).map(|_| ())
 }
 
-/// Copies until the end, then passes the end on. Holds a buffer only while bytes move.
-async fn copy(buffers: &Buffers, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, bytes: &Count) -> io::Result<()> {
+/// Copies until the end, then passes the end on. Holds a buffer or a pipe only while bytes move.
+async fn copy(worker: &Worker, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, bytes: &Count) -> io::Result<()> {
+    let mut large = false;
     loop {
-        from.readable().await?;
-        let mut buffer = buffers.take();
-        let ended = drain_ready(&mut from, &mut to, &mut buffer, bytes).await?;
-        buffers.give(buffer);
-        if ended {
-            return to.shutdown().await;
+        poll_fn(|context| from.as_ref().poll_read_ready(context)).await?;
+        let moved = match large.then(|| worker.pipes.lend()).flatten() {
+            Some(pipe) => splice(pipe, from.as_ref(), to.as_ref(), bytes).await?,
+            None => pass(&worker.buffers, &mut from, &mut to, bytes).await?,
+        };
+        match moved {
+            Moved::End => return to.shutdown().await,
+            Moved::Some(count) => large = count >= FIRST,
         }
     }
 }
 
-/// Copies as long as reads fill the buffer, which grows with the flow. True at the end of the stream.
-async fn drain_ready(
-    from: &mut ReadHalf<'_>,
-    to: &mut WriteHalf<'_>,
-    buffer: &mut crate::buffer::Buffer,
-    bytes: &Count,
-) -> io::Result<bool> {
+/// What one turn moved.
+enum Moved {
+    End,
+    /// Bytes.
+    Some(usize),
+}
+
+/// Moves one buffer at most.
+async fn pass(buffers: &Buffers, from: &mut ReadHalf<'_>, to: &mut WriteHalf<'_>, bytes: &Count) -> io::Result<Moved> {
+    let mut buffer = buffers.take();
+    let count = buffer.read(from).await?;
+    to.write_all(buffer.filled()).await?;
+    bytes.add(count as u64);
+    buffers.give(buffer);
+    Ok(if count == 0 { Moved::End } else { Moved::Some(count) })
+}
+
+/// Moves as long as there is something at once.
+async fn splice(mut pipe: Pipe<'_>, from: &TcpStream, to: &TcpStream, bytes: &Count) -> io::Result<Moved> {
+    let mut moved = 0;
     loop {
-        let count = from.read(buffer.room()).await?;
-        if count == 0 {
-            return Ok(true);
+        match pipe.try_fill(from, u64::MAX) {
+            Ok(0) => return Ok(Moved::End),
+            Ok(count) => moved += count,
+            // Nothing at first: it was called readable too early, and the flow is as large as before.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Moved::Some(if moved == 0 { FIRST } else { moved })),
+            Err(error) => return Err(error),
         }
-        buffer.read(count);
-        let full = buffer.room().is_empty();
-        to.write_all(buffer.filled()).await?;
-        bytes.add(count as u64);
-        buffer.consume(count);
-        if !full {
-            return Ok(false);
+        while pipe.held() > 0 {
+            bytes.add(pipe.drain(to).await? as u64);
         }
-        buffer.grow((buffer.size() * 4).min(LARGEST));
     }
 }

@@ -24,9 +24,12 @@ use crate::access_log::LocalAccessLog;
 use crate::buffer::Buffers;
 use crate::clock::now_us;
 use crate::deadline::{Deadlines, TICK};
+use crate::http::desk::Desks;
+use crate::http::head::HeadLimits;
 use crate::listener::{Listener, Speaks};
 use crate::picture::Pictures;
 use crate::pool::Pool;
+use crate::splice::Pipes;
 use crate::stats::{LocalCounts, WorkerCounts, plane};
 use crate::{http, tcp};
 
@@ -75,6 +78,8 @@ pub(crate) struct Worker {
     pub(crate) counts: LocalCounts,
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) buffers: Buffers,
+    pub(crate) desks: Desks,
+    pub(crate) pipes: Pipes,
     pub(crate) access: Option<LocalAccessLog>,
     pub(crate) draining: Cell<bool>,
     /// `Date` for answers of our own, renewed by the tick.
@@ -201,6 +206,8 @@ impl Worker {
             counts: LocalCounts::new(start.counts.clone()),
             deadlines: Rc::default(),
             buffers: Buffers::default(),
+            desks: Desks::new(HeadLimits { bytes: shared.limits.head_bytes, fields: shared.limits.headers }),
+            pipes: Pipes::default(),
             access: start.access.take(),
             draining: Cell::new(false),
             date: RefCell::new(httpdate::fmt_http_date(SystemTime::now())),
@@ -249,9 +256,6 @@ impl Worker {
     }
 
     fn serve(self: &Rc<Self>, listener: Arc<Listener>, stream: TcpStream, peer: SocketAddr) {
-        if stream.set_nodelay(true).is_err() {
-            return; // it is gone already
-        }
         let open = Open::new(self);
         let worker = self.clone();
         match listener.speaks {
@@ -291,6 +295,8 @@ impl Worker {
         }
         if ticks.is_multiple_of(4) {
             self.pool.borrow_mut().sweep(now_ms.saturating_sub(self.limits.idle_timeout_ms));
+            self.buffers.sweep();
+            self.desks.sweep();
             *self.date.borrow_mut() = httpdate::fmt_http_date(SystemTime::now());
         }
     }

@@ -25,6 +25,29 @@ fn a_body_by_length_arrives_whole() {
 }
 
 #[test]
+fn large_bodies_pass_unread_both_ways_and_the_connections_go_on() {
+    let scene = Scene::new(Behaviour::Echo);
+    let mut client = scene.client();
+    for size in [64 * 1024, 200_001, 3_000_000] {
+        let body: Vec<u8> = (0..size as u32).map(|n| (n % 251) as u8).collect();
+        post(&mut client, &format!("Content-Length: {size}\r\n"), &body);
+        let response = client.response();
+        assert!(response.body.ends_with(&body), "{size}: what came back is not what was sent");
+    }
+    assert_eq!(scene.replica.connections(), 1, "a large answer does not cost the replica's connection");
+}
+
+#[test]
+fn a_large_answer_that_breaks_off_is_cut() {
+    let begun = [b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n".as_slice(), &[7; 500_000]].concat();
+    let scene = Scene::new(Behaviour::RawThenClose(begun));
+    let mut client = scene.client();
+    client.send("GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n");
+    client.through(b"\r\n\r\n").expect("a head");
+    assert!(client.exactly(1_000_000).is_err(), "a half answer must not look whole");
+}
+
+#[test]
 fn a_chunked_body_and_its_trailers_arrive() {
     let scene = Scene::new(Behaviour::Named);
     let mut client = scene.client();

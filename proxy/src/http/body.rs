@@ -118,6 +118,21 @@ impl BodyReader {
         self.state == State::Done
     }
 
+    /// How much is still to come, when all of it is content whose length is known: it needs no reading.
+    pub fn plain(&self) -> Option<u64> {
+        match self.state {
+            State::Length(left) => Some(left),
+            _ => None,
+        }
+    }
+
+    /// So much of what is [plain](BodyReader::plain) went by unread.
+    pub fn passed(&mut self, count: u64) {
+        if let State::Length(left) = self.state {
+            self.state = if left > count { State::Length(left - count) } else { State::Done };
+        }
+    }
+
     /// The connection ended.
     ///
     /// # Errors

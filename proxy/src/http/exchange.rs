@@ -15,6 +15,8 @@ use tokio::net::TcpStream;
 
 use super::body::BodyReader;
 use super::decide::{Decision, decide};
+use super::desk::{Desk, Message};
+use super::head::RequestHead;
 use super::relay::{self, Failure, Relayed};
 use super::respond;
 use super::serve::Connection;
@@ -49,9 +51,7 @@ pub(super) struct Exchange {
     pub(super) head_length: usize,
     /// Where the rest of the body stands.
     pub(super) body: BodyReader,
-    /// The request as it is sent: head, and what was here of the body.
-    out: Vec<u8>,
-    /// Bytes of the input after the head that are in `out`.
+    /// Bytes of the input after the head that are in the desk's `out`: the request as it is sent, head and what was here of the body.
     body_in_out: usize,
     /// `out` is the whole request: it can be sent again.
     all_here: bool,
@@ -106,13 +106,11 @@ enum Unsent {
 }
 
 /// Serves the request whose head is the first `head_length` bytes of the input.
-pub(super) async fn run(connection: &mut Connection, head_length: usize) -> Turn {
-    let began_us = now_us();
+pub(super) async fn run(connection: &mut Connection, desk: &mut Desk, head_length: usize) -> Turn {
     let mut exchange = Exchange {
-        began_us,
+        began_us: now_us(),
         head_length,
-        body: BodyReader::new(connection.head.framing()),
-        out: connection.worker.buffers.take_out(),
+        body: BodyReader::new(desk.request.head.framing()),
         body_in_out: 0,
         all_here: false,
         request_id: hex(connection.worker.rng.borrow_mut().u128(..)),
@@ -120,60 +118,58 @@ pub(super) async fn run(connection: &mut Connection, head_length: usize) -> Turn
         upstream: None,
         service: None,
     };
-    let turn = match exchange.compose(connection) {
-        Ok(()) => exchange.go(connection).await,
+    match exchange.compose(connection, &mut desk.request) {
+        Ok(()) => exchange.go(connection, desk).await,
         Err(()) => {
-            respond::refuse(connection, &exchange, Reason::BadRequest, None, false).await;
+            respond::refuse(connection, desk, &exchange, Reason::BadRequest, None, false).await;
             Turn::Linger
         }
-    };
-    connection.worker.buffers.give_out(exchange.out);
-    turn
+    }
 }
 
 impl Exchange {
     /// Writes the request as it will be sent. Errs when the part of the body that is here is not one.
-    fn compose(&mut self, connection: &Connection) -> Result<(), ()> {
-        let bytes = connection.input.filled();
-        let (head, rest) = bytes.split_at(self.head_length);
-        let host = connection.head.authority().map_or(&[][..], |span| span.of(head));
+    fn compose(&mut self, connection: &Connection, request: &mut Message<RequestHead>) -> Result<(), ()> {
+        let Message { input, head, out } = request;
+        let (bytes, rest) = input.filled().split_at(self.head_length);
         let forward = Forward {
             client: connection.peer.ip().to_canonical(),
             https: false,
-            host,
+            host: head.authority().map_or(&[][..], |span| span.of(bytes)),
             trusted: connection.trusted,
             request_id: &self.request_id,
         };
-        write_request(&connection.head, head, &forward, &mut self.out);
+        out.clear();
+        write_request(head, bytes, &forward, out);
         let count = self.body.advance(rest).map_err(|_| ())?;
-        self.out.extend_from_slice(&rest[..count]);
+        out.extend_from_slice(&rest[..count]);
         self.body_in_out = count;
         self.all_here = self.body.done();
         Ok(())
     }
 
     /// Tries until there is an answer or a reason why not.
-    async fn go(&mut self, connection: &mut Connection) -> Turn {
+    async fn go(&mut self, connection: &mut Connection, desk: &mut Desk) -> Turn {
         let mut tried = Tried::default();
         loop {
-            let (endpoint, reused) = match self.send(connection, &tried).await {
+            let (endpoint, reused) = match self.send(connection, &desk.request, &tried).await {
                 Ok(sent) => {
                     let place = (sent.endpoint, sent.reused);
-                    match self.answer(connection, sent).await {
-                        Ok(relayed) => return self.finish(connection, relayed),
-                        Err(Failure::NoAnswer) if self.may_repeat(connection, &tried) => place,
-                        Err(failure) => return self.give_up(connection, failure).await,
+                    match self.answer(connection, desk, sent).await {
+                        Ok(relayed) => return self.finish(connection, desk, relayed),
+                        Err(Failure::NoAnswer) if self.may_repeat(desk, &tried) => place,
+                        Err(failure) => return self.give_up(connection, desk, failure).await,
                     }
                 }
-                Err(Unsent::Broken(place)) if self.may_repeat(connection, &tried) => place,
-                Err(Unsent::Broken(_)) => return self.refuse(connection, Reason::UpstreamReset, None).await,
+                Err(Unsent::Broken(place)) if self.may_repeat(desk, &tried) => place,
+                Err(Unsent::Broken(_)) => return self.refuse(connection, desk, Reason::UpstreamReset, None).await,
                 Err(Unsent::NoConnection(endpoint)) if tried.endpoints.len() < TRIES => {
                     tried.endpoints.push(endpoint);
                     tried.reused = false;
                     continue;
                 }
-                Err(Unsent::NoConnection(_) | Unsent::NobodyLeft) => return self.refuse(connection, tried.reason(), None).await,
-                Err(Unsent::Refused(reason, note)) => return self.refuse(connection, reason, note).await,
+                Err(Unsent::NoConnection(_) | Unsent::NobodyLeft) => return self.refuse(connection, desk, tried.reason(), None).await,
+                Err(Unsent::Refused(reason, note)) => return self.refuse(connection, desk, reason, note).await,
             };
             tried.died = true;
             tried.reused = reused;
@@ -182,15 +178,15 @@ impl Exchange {
     }
 
     /// Whether sending it again cannot do anything twice that matters, and all of it is still here.
-    fn may_repeat(&self, connection: &Connection, tried: &Tried) -> bool {
-        !tried.died && self.all_here && connection.head.method().idempotent()
+    fn may_repeat(&self, desk: &Desk, tried: &Tried) -> bool {
+        !tried.died && self.all_here && desk.request.head.method().idempotent()
     }
 
     /// Decides, picks, connects and writes. Endpoints that were tried are avoided.
-    async fn send(&mut self, connection: &Connection, tried: &Tried) -> Result<Sent, Unsent> {
+    async fn send(&mut self, connection: &Connection, request: &Message<RequestHead>, tried: &Tried) -> Result<Sent, Unsent> {
         let worker = &connection.worker;
         let held = worker.pictures.hold();
-        let (service, endpoint) = self.pick(connection, &held, tried)?;
+        let (service, endpoint) = self.pick(connection, request, &held, tried)?;
         let counts = worker.counts.of(connection.listener.exposure, service);
         self.attempts += 1;
         if self.attempts > 1 {
@@ -213,8 +209,9 @@ impl Exchange {
                 })?
             }
         };
-        let sent_us = now_us();
-        if !write_within(&mut upstream, &self.out, Duration::from_millis(worker.limits.connect_timeout_ms)).await {
+        // On an idle connection the request leaves at once.
+        let sent_us = if reused && self.attempts == 1 { self.began_us } else { now_us() };
+        if !write_within(&mut upstream, &request.out, Duration::from_millis(worker.limits.connect_timeout_ms)).await {
             if !reused {
                 balance::failed(&endpoint.replica.load, now_us());
             }
@@ -223,30 +220,36 @@ impl Exchange {
         Ok(Sent { upstream, flight, endpoint: endpoint.id, reused, counts, sent_us })
     }
 
-    fn pick<'h>(&self, connection: &Connection, held: &'h Rc<Held>, tried: &Tried) -> Result<(&'h Arc<Service>, &'h Endpoint), Unsent> {
+    fn pick<'h>(
+        &self,
+        connection: &Connection,
+        request: &Message<RequestHead>,
+        held: &'h Rc<Held>,
+        tried: &Tried,
+    ) -> Result<(&'h Arc<Service>, &'h Endpoint), Unsent> {
         let plane = held.snapshot().plane(connection.listener.exposure);
-        let path = connection.head.path().of(connection.input.filled());
+        let now = if self.attempts == 0 { self.began_us } else { now_us() };
+        let host = request.head.host();
+        let path = request.head.path().of(request.input.filled());
         // The reader let only visible ASCII pass.
         let path = std::str::from_utf8(path).unwrap_or("/");
-        match decide(plane, connection.head.host(), path) {
+        match decide(plane, host, path) {
             Decision::Forward { service, .. } => {
                 let mut rng = connection.worker.rng.borrow_mut();
-                let mut pick = |avoid: &[EndpointId]| balance::pick(&service.endpoints, avoid, By::Latency, now_us(), &mut rng);
+                let mut pick = |avoid: &[EndpointId]| balance::pick(&service.endpoints, avoid, By::Latency, now, &mut rng);
                 // A replica that closed an idle connection may be well: if there is no other, it is asked again on a new one.
                 let endpoint = pick(&tried.endpoints).or_else(|| if tried.reused { pick(&[]) } else { None });
                 endpoint.map(|endpoint| (service, endpoint)).ok_or(Unsent::NobodyLeft)
             }
             Decision::NoEndpoint { .. } => Err(Unsent::Refused(Reason::NoEndpoint, None)),
-            Decision::NoRoute(_) => {
-                Err(Unsent::Refused(Reason::NoRoute, respond::why_refused(connection, plane, connection.head.host(), path)))
-            }
+            Decision::NoRoute(_) => Err(Unsent::Refused(Reason::NoRoute, respond::why_refused(connection, plane, host, path))),
         }
     }
 
     /// Reads the answer and gives it to the client, while the rest of the request's body, if any, goes up.
-    async fn answer(&mut self, connection: &mut Connection, sent: Sent) -> Result<Relayed, Failure> {
+    async fn answer(&mut self, connection: &mut Connection, desk: &mut Desk, sent: Sent) -> Result<Relayed, Failure> {
         let Sent { mut upstream, flight, reused, counts, sent_us, .. } = sent;
-        let relayed = relay::relay(connection, self, &mut upstream).await;
+        let relayed = relay::relay(connection, desk, self, &mut upstream).await;
         let load = &flight.replica().load;
         let now = now_us();
         match &relayed {
@@ -267,61 +270,52 @@ impl Exchange {
         relayed
     }
 
-    fn finish(&mut self, connection: &mut Connection, relayed: Relayed) -> Turn {
-        respond::log_answer(connection, self, &relayed);
+    fn finish(&mut self, connection: &mut Connection, desk: &mut Desk, relayed: Relayed) -> Turn {
+        respond::log_answer(connection, desk, self, &relayed);
         match relayed.rest {
             Some(rest) => {
-                let used = std::mem::replace(&mut connection.input, rest);
+                let used = std::mem::replace(&mut desk.request.input, rest);
                 connection.worker.buffers.give(used);
             }
-            None => connection.input.consume(self.head_length + self.body_in_out),
+            None => desk.request.input.consume(self.head_length + self.body_in_out),
         }
         connection.begun.set(false);
         match relayed.keep {
             true => Turn::Next,
             // It said that nothing more comes, and nothing more is due.
-            false if relayed.uploaded && !connection.head.keep_alive() => Turn::End,
+            false if relayed.uploaded && !desk.request.head.keep_alive() => Turn::End,
             false => Turn::Linger,
         }
     }
 
     /// Nothing can be sent again: says so to the client if that is still possible.
-    async fn give_up(&mut self, connection: &mut Connection, failure: Failure) -> Turn {
+    async fn give_up(&mut self, connection: &mut Connection, desk: &mut Desk, failure: Failure) -> Turn {
         let reason = match failure {
             Failure::NoAnswer | Failure::BadAnswer => Reason::UpstreamReset,
             Failure::BadBody => Reason::BadRequest,
             Failure::SlowBody => Reason::TimeoutDownstream,
             Failure::CutUpstream => {
-                respond::log_cut(connection, self, Reason::UpstreamReset);
+                respond::log_cut(connection, desk, self, Reason::UpstreamReset);
                 return Turn::Cut;
             }
             Failure::ClientGone => {
-                respond::log_gone(connection, self);
+                respond::log_gone(connection, desk, self);
                 return Turn::Cut;
             }
         };
-        respond::refuse(connection, self, reason, None, false).await;
+        respond::refuse(connection, desk, self, reason, None, false).await;
         Turn::Linger
     }
 
     /// Answers by ourselves. The connection stays when all of the request was here.
-    async fn refuse(&mut self, connection: &mut Connection, reason: Reason, note: Option<Arc<str>>) -> Turn {
-        let keep = self.may_go_on(connection);
-        if !respond::refuse(connection, self, reason, note, keep).await {
+    async fn refuse(&mut self, connection: &mut Connection, desk: &mut Desk, reason: Reason, note: Option<Arc<str>>) -> Turn {
+        // The connection can go on after the answer when nothing of the request is still to come.
+        let keep = desk.request.head.keep_alive() && self.all_here && !connection.worker.draining.get();
+        if !respond::refuse(connection, desk, self, reason, note, keep).await {
             return Turn::Linger;
         }
-        connection.input.consume(self.head_length + self.body_in_out);
+        desk.request.input.consume(self.head_length + self.body_in_out);
         Turn::Next
-    }
-
-    /// Whether the client's connection can go on after an answer, as far as the request is concerned.
-    fn may_go_on(&self, connection: &Connection) -> bool {
-        connection.head.keep_alive() && self.all_here && !connection.worker.draining.get()
-    }
-
-    /// The path, without query.
-    pub(super) fn path<'c>(&self, connection: &'c Connection) -> &'c [u8] {
-        connection.head.path().of(connection.input.filled())
     }
 
     /// Whether a body is still to come from the client.

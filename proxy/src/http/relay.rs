@@ -8,11 +8,12 @@ use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use super::body::BodyReader;
+use super::desk::{Desk, Message};
 use super::exchange::Exchange;
 use super::head::{Framing, Method, ResponseHead};
 use super::serve::Connection;
@@ -20,6 +21,7 @@ use super::write::{ResponseForm, write_response};
 use crate::buffer::{Buffer, LARGEST};
 use crate::clock::now_us;
 use crate::deadline::Deadline;
+use crate::splice::{Pipe, WORTH};
 use crate::worker::Worker;
 
 /// How long a client that has closed its side may take nothing before it is taken for gone.
@@ -86,16 +88,22 @@ struct Down<'c> {
 }
 
 /// Relays one answer.
-pub(super) async fn relay(connection: &mut Connection, exchange: &mut Exchange, upstream: &mut TcpStream) -> Result<Relayed, Failure> {
+pub(super) async fn relay(
+    connection: &mut Connection,
+    desk: &mut Desk,
+    exchange: &mut Exchange,
+    upstream: &mut TcpStream,
+) -> Result<Relayed, Failure> {
+    let asked = &desk.request.head;
     let uploads = exchange.uploads();
     // A request that is still coming up can end well, so it does not keep the connection from going on by itself.
-    let may_go_on = connection.head.keep_alive() && !connection.worker.draining.get();
+    let may_go_on = asked.keep_alive() && !connection.worker.draining.get();
     let worker = connection.worker.clone();
     let down = Down {
         worker: &worker,
         writing: &connection.writing,
-        method: connection.head.method(),
-        client_11: connection.head.version_11(),
+        method: asked.method(),
+        client_11: asked.version_11(),
         may_go_on,
         uploading: Cell::new(uploads),
         heard: Cell::new(false),
@@ -108,7 +116,7 @@ pub(super) async fn relay(connection: &mut Connection, exchange: &mut Exchange, 
     let mut rest = uploads.then(|| worker.buffers.take());
     let client = async {
         if let Some(rest) = &mut rest {
-            match upload(&mut client_read, upstream_write, &mut exchange.body, rest, reading, worker.limits.idle_timeout_ms).await {
+            match upload(&worker, &mut client_read, upstream_write, &mut exchange.body, rest, reading).await {
                 Upload::Done => down.uploading.set(false),
                 // What was not written stays unwritten: neither connection can go on after the answer.
                 Upload::UpstreamClosed => {}
@@ -118,7 +126,7 @@ pub(super) async fn relay(connection: &mut Connection, exchange: &mut Exchange, 
         gone(&mut client_read, reading, &down.written).await;
         Failure::ClientGone
     };
-    let relayed = until_gone(client, down.run(&mut connection.answer, upstream_read, client_write)).await;
+    let relayed = until_gone(client, down.run(&mut desk.answer, upstream_read, client_write)).await;
     connection.reading.clear();
     match relayed {
         Err(Failure::BadBody | Failure::SlowBody) if connection.begun.get() => Err(Failure::ClientGone),
@@ -159,56 +167,61 @@ async fn gone(from: &mut ReadHalf<'_>, patience: &Deadline, written: &Cell<u64>)
 
 /// Carries the rest of a request's body up. What was read after it stays in `buffer`.
 async fn upload(
+    worker: &Worker,
     from: &mut ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     body: &mut BodyReader,
     buffer: &mut Buffer,
     reading: &Deadline,
-    patience_ms: u64,
 ) -> Upload {
-    loop {
-        reading.set(patience_ms);
-        match reading.guard(from.read(buffer.room())).await {
+    while !body.done() {
+        if let Some((mut pipe, left)) = pipe_for(worker, body) {
+            reading.set(worker.limits.idle_timeout_ms);
+            match reading.guard(pipe.fill(from.as_ref(), left)).await {
+                Err(_) => return Upload::Failed(Failure::SlowBody),
+                Ok(Ok(0) | Err(_)) => return Upload::Failed(Failure::ClientGone),
+                Ok(Ok(count)) => body.passed(count as u64),
+            }
+            reading.clear(); // while the replica is slow, the client is not to blame
+            while pipe.held() > 0 {
+                if pipe.drain(to.as_ref()).await.is_err() {
+                    return Upload::UpstreamClosed;
+                }
+            }
+            continue;
+        }
+        reading.set(worker.limits.idle_timeout_ms);
+        match reading.guard(buffer.read(from)).await {
             Err(_) => return Upload::Failed(Failure::SlowBody),
             Ok(Ok(0) | Err(_)) => return Upload::Failed(Failure::ClientGone),
-            Ok(Ok(count)) => buffer.read(count),
+            Ok(Ok(_)) => {}
         }
-        reading.clear(); // while the replica is slow, the client is not to blame
+        reading.clear();
         let Ok(count) = body.advance(buffer.filled()) else { return Upload::Failed(Failure::BadBody) };
         if to.write_all(&buffer.filled()[..count]).await.is_err() {
             return Upload::UpstreamClosed;
         }
         buffer.consume(count);
-        if body.done() {
-            return Upload::Done;
-        }
     }
+    Upload::Done
+}
+
+/// A pipe for a body of which so much is to come that it is worth one.
+fn pipe_for<'w>(worker: &'w Worker, body: &BodyReader) -> Option<(Pipe<'w>, u64)> {
+    let left = body.plain().filter(|&left| left >= WORTH as u64)?;
+    Some((worker.pipes.lend()?, left))
 }
 
 impl Down<'_> {
-    async fn run(&self, head: &mut ResponseHead, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> Result<Relayed, Failure> {
-        let mut buffer = self.worker.buffers.take();
-        let mut out = self.worker.buffers.take_out();
-        let relayed = self.answer(head, &mut from, &mut to, &mut buffer, &mut out).await;
-        self.worker.buffers.give(buffer);
-        self.worker.buffers.give_out(out);
-        relayed
-    }
-
-    async fn answer(
-        &self,
-        head: &mut ResponseHead,
-        from: &mut ReadHalf<'_>,
-        to: &mut WriteHalf<'_>,
-        buffer: &mut Buffer,
-        out: &mut Vec<u8>,
-    ) -> Result<Relayed, Failure> {
+    async fn run(&self, answer: &mut Message<ResponseHead>, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> Result<Relayed, Failure> {
+        let Message { input: buffer, head, out } = answer;
+        buffer.clear();
         let length = loop {
-            let length = self.read_head(from, head, buffer).await?;
+            let length = self.read_head(&mut from, head, buffer).await?;
             self.heard.set(true);
             match head.status() {
                 101 => return Err(self.bad()), // no upgrade was asked for
-                100..=199 => self.interim(head, to, buffer, length, out).await?,
+                100..=199 => self.interim(head, &mut to, buffer, length, out).await?,
                 _ => break length,
             }
         };
@@ -217,12 +230,11 @@ impl Down<'_> {
         // An HTTP/1.0 client knows no chunks: it gets the plain bytes, and the end of the connection ends them.
         let decode = framing == Framing::Chunked && !self.client_11;
         let keep = self.may_go_on && framing != Framing::UntilClose && !decode && !self.uploading.get();
-        out.clear();
         self.write_head(head, &buffer.filled()[..length], keep, decode, out);
         buffer.consume(length);
         let mut body = BodyReader::new(framing);
         self.begun.set(true);
-        self.body(from, to, &mut body, decode, buffer, out).await?;
+        self.body(&mut from, &mut to, &mut body, decode, buffer, out).await?;
         let uploaded = !self.uploading.get();
         let reusable = head.keep_alive() && framing != Framing::UntilClose && buffer.is_empty() && uploaded;
         Ok(Relayed { status: head.status(), head_us, bytes: self.written.get(), reusable, keep, uploaded, rest: None })
@@ -230,6 +242,7 @@ impl Down<'_> {
 
     fn write_head(&self, head: &ResponseHead, bytes: &[u8], keep_alive: bool, decoded: bool, out: &mut Vec<u8>) {
         let date = self.worker.date.borrow();
+        out.clear();
         write_response(head, bytes, ResponseForm { keep_alive, client_11: self.client_11, decoded, date: date.as_bytes() }, out);
     }
 
@@ -242,13 +255,13 @@ impl Down<'_> {
                     Err(_) => return Err(self.bad()),
                 }
             }
-            if buffer.room().is_empty() {
+            if buffer.is_full() {
                 buffer.grow((buffer.size() * 4).min(self.worker.limits.head_bytes + 1).max(buffer.size() + 1));
             }
-            match from.read(buffer.room()).await {
+            match buffer.read(from).await {
                 Ok(0) | Err(_) if buffer.is_empty() && !self.heard.get() => return Err(Failure::NoAnswer),
                 Ok(0) | Err(_) => return Err(self.bad()),
-                Ok(count) => buffer.read(count),
+                Ok(_) => {}
             }
         }
     }
@@ -263,7 +276,6 @@ impl Down<'_> {
         out: &mut Vec<u8>,
     ) -> Result<(), Failure> {
         if self.client_11 {
-            out.clear();
             self.write_head(head, &buffer.filled()[..length], true, false, out);
             self.write(to, out).await?;
         }
@@ -302,15 +314,37 @@ impl Down<'_> {
             if body.done() {
                 return Ok(());
             }
+            if !decode && let Some((pipe, left)) = pipe_for(self.worker, body) {
+                return self.splice(from.as_ref(), to.as_ref(), pipe, left).await;
+            }
             if full {
                 buffer.grow((buffer.size() * 4).min(LARGEST));
             }
-            match from.read(buffer.room()).await {
+            match buffer.read(from).await {
                 Ok(0) => return body.eof().map_err(|_| Failure::CutUpstream),
-                Ok(count) => buffer.read(count),
+                Ok(_) => {}
                 Err(_) => return Err(Failure::CutUpstream),
             }
         }
+    }
+
+    /// Streams the last `left` bytes of a body whose length is known.
+    async fn splice(&self, from: &TcpStream, to: &TcpStream, mut pipe: Pipe<'_>, mut left: u64) -> Result<(), Failure> {
+        while left > 0 {
+            match pipe.fill(from, left).await {
+                Ok(0) | Err(_) => return Err(Failure::CutUpstream),
+                Ok(count) => left -= count as u64,
+            }
+            while pipe.held() > 0 {
+                self.writing.set(self.worker.limits.idle_timeout_ms);
+                match self.writing.guard(pipe.drain(to)).await {
+                    Ok(Ok(count)) if count > 0 => self.written.set(self.written.get() + count as u64),
+                    _ => return Err(Failure::ClientGone),
+                }
+            }
+            self.writing.clear();
+        }
+        Ok(())
     }
 
     /// Writes to the client; one that takes nothing for too long is given up.

@@ -9,6 +9,7 @@ use config::exposure::Exposure;
 use registry::snapshot::Plane;
 
 use super::decide;
+use super::desk::Desk;
 use super::exchange::Exchange;
 use super::head::{HeadError, Method};
 use super::relay::Relayed;
@@ -20,11 +21,10 @@ use crate::reason::Reason;
 use crate::stats::plane;
 
 /// Refuses what is not a whole request; the connection ends after it.
-pub(super) async fn refuse_head(connection: &mut Connection, reason: Reason, why: Option<HeadError>) {
+pub(super) async fn refuse_head(connection: &mut Connection, out: &mut Vec<u8>, reason: Reason, why: Option<HeadError>) {
     connection.worker.counts.worker().refused(connection.listener.exposure, reason);
-    let mut out = connection.worker.buffers.take_out();
-    own(connection, reason, true, false, &mut out);
-    let sent = send(connection, &out).await;
+    own(connection, reason, true, false, out);
+    let sent = send(connection, out).await;
     if let Some(log) = &connection.worker.access {
         let why = why.map(|why| why.to_string()); // the log is on, and a bad head is no hot path
         log.write(&AccessLine {
@@ -44,11 +44,17 @@ pub(super) async fn refuse_head(connection: &mut Connection, reason: Reason, why
             note: why.as_deref(),
         });
     }
-    connection.worker.buffers.give_out(out);
 }
 
 /// Refuses a request. True when the connection can go on: when `keep` was asked for and the client took the answer.
-pub(super) async fn refuse(connection: &mut Connection, exchange: &Exchange, reason: Reason, note: Option<Arc<str>>, keep: bool) -> bool {
+pub(super) async fn refuse(
+    connection: &mut Connection,
+    desk: &mut Desk,
+    exchange: &Exchange,
+    reason: Reason,
+    note: Option<Arc<str>>,
+    keep: bool,
+) -> bool {
     connection.worker.counts.worker().refused(connection.listener.exposure, reason);
     if note.is_some() {
         connection.worker.counts.worker().not_exposed[plane(connection.listener.exposure)].add(1);
@@ -56,33 +62,32 @@ pub(super) async fn refuse(connection: &mut Connection, exchange: &Exchange, rea
     if let Some(met) = &exchange.service {
         met.answered(reason.status(), now_us().saturating_sub(exchange.began_us));
     }
-    let mut out = connection.worker.buffers.take_out();
-    own(connection, reason, !keep, connection.head.method() == Method::Head, &mut out);
-    let sent = send(connection, &out).await;
-    connection.worker.buffers.give_out(out);
+    desk.answer.out.clear();
+    own(connection, reason, !keep, desk.request.head.method() == Method::Head, &mut desk.answer.out);
+    let sent = send(connection, &desk.answer.out).await;
     // Text is made only while the log is on.
     let note = note.filter(|_| connection.worker.access.is_some()).map(|why| format!("not-exposed: {why}"));
-    log(connection, exchange, reason.status(), sent, Some(reason), note.as_deref());
+    log(connection, desk, exchange, reason.status(), sent, Some(reason), note.as_deref());
     keep && sent > 0
 }
 
 /// An answer that a replica gave, whole.
-pub(super) fn log_answer(connection: &Connection, exchange: &Exchange, relayed: &Relayed) {
-    log(connection, exchange, relayed.status, relayed.bytes, None, None);
+pub(super) fn log_answer(connection: &Connection, desk: &Desk, exchange: &Exchange, relayed: &Relayed) {
+    log(connection, desk, exchange, relayed.status, relayed.bytes, None, None);
 }
 
 /// An answer that was begun and could not be finished.
-pub(super) fn log_cut(connection: &Connection, exchange: &Exchange, reason: Reason) {
+pub(super) fn log_cut(connection: &Connection, desk: &Desk, exchange: &Exchange, reason: Reason) {
     connection.worker.counts.worker().refused(connection.listener.exposure, reason);
-    log(connection, exchange, reason.status(), 0, Some(reason), Some("cut: the answer had begun"));
+    log(connection, desk, exchange, reason.status(), 0, Some(reason), Some("cut: the answer had begun"));
 }
 
 /// Status in the log, and nowhere else, of a request whose client went away before its answer was whole.
 const CLIENT_GONE: u16 = 499;
 
 /// The client went away, or took nothing for too long: no answer of ours, so no reason.
-pub(super) fn log_gone(connection: &Connection, exchange: &Exchange) {
-    log(connection, exchange, CLIENT_GONE, 0, None, Some("the client went away before the answer was whole"));
+pub(super) fn log_gone(connection: &Connection, desk: &Desk, exchange: &Exchange) {
+    log(connection, desk, exchange, CLIENT_GONE, 0, None, Some("the client went away before the answer was whole"));
 }
 
 /// Why exposure was refused to the rule that would have taken the request, if there is one.
@@ -93,16 +98,16 @@ pub(super) fn why_refused(connection: &Connection, plane: &Plane, host: &str, pa
     }
 }
 
-fn log(connection: &Connection, exchange: &Exchange, status: u16, bytes: u64, reason: Option<Reason>, note: Option<&str>) {
+fn log(connection: &Connection, desk: &Desk, exchange: &Exchange, status: u16, bytes: u64, reason: Option<Reason>, note: Option<&str>) {
     let Some(log) = &connection.worker.access else { return };
-    let input = connection.input.filled();
-    let head = &connection.head;
+    let input = desk.request.input.filled();
+    let head = &desk.request.head;
     log.write(&AccessLine {
         exposure: connection.listener.exposure,
         client: connection.peer.ip(),
         method: head.method_span().of(input),
         host: head.host().as_bytes(),
-        path: exchange.path(connection),
+        path: head.path().of(input),
         status,
         bytes,
         duration_us: now_us().saturating_sub(exchange.began_us),

@@ -4,17 +4,20 @@
 //! connection holds no buffer. See `exchange.rs` for one request.
 
 use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use super::desk::Message;
 use super::exchange::{self, Turn};
-use super::head::{HeadError, HeadLimits, RequestHead, ResponseHead};
+use super::head::{HeadError, RequestHead};
 use super::respond;
-use crate::buffer::Buffer;
 use crate::deadline::Deadline;
 use crate::listener::{Listener, contains};
 use crate::reason::Reason;
@@ -33,11 +36,6 @@ pub(crate) struct Connection {
     /// The peer's forwarding headers are believed.
     pub(crate) trusted: bool,
     pub(crate) stream: TcpStream,
-    /// Bytes read and not consumed: the head, then what followed it.
-    pub(crate) input: Buffer,
-    pub(crate) head: RequestHead,
-    /// Reads the heads of answers; here so that it is made once.
-    pub(crate) answer: ResponseHead,
     /// For reading from the client.
     pub(crate) reading: Deadline,
     /// For writing to the client.
@@ -60,6 +58,8 @@ impl Drop for Connection {
 enum Next {
     /// A whole head of this many bytes.
     Head(usize),
+    /// Nothing yet: it was called readable too early.
+    Nothing,
     /// Nothing more, or nothing that wants an answer.
     End,
     /// Something that is refused.
@@ -68,14 +68,10 @@ enum Next {
 
 /// Serves one client to the end of its connection.
 pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>) {
-    let limits = HeadLimits { bytes: worker.limits.head_bytes, fields: worker.limits.headers };
     let mut connection = Connection {
         trusted: contains(&worker.shared.trusted, peer.ip()),
         reading: worker.deadlines.register(),
         writing: worker.deadlines.register(),
-        input: Buffer::default(),
-        head: RequestHead::new(limits),
-        answer: ResponseHead::new(limits),
         served: Cell::new(false),
         begun: Cell::new(false),
         worker,
@@ -83,86 +79,99 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
         peer,
         stream,
     };
-    loop {
-        match connection.next().await {
-            Next::Head(length) => match exchange::run(&mut connection, length).await {
-                Turn::Next => connection.served.set(true),
-                Turn::End => break,
-                Turn::Linger => return connection.linger().await,
-                Turn::Cut => return connection.begun.set(true),
-            },
-            Next::End => break,
-            Next::Refuse(reason, why) => {
-                respond::refuse_head(&mut connection, reason, why).await;
-                return connection.linger().await;
-            }
-        }
-    }
-    let input = std::mem::take(&mut connection.input);
-    connection.worker.buffers.give(input);
+    // In a box, against the law: what a request needs is several times what an idle connection does, and most are idle.
+    while connection.wait().await && Box::pin(connection.work()).await {}
 }
 
 impl Connection {
-    /// Reads until a head is whole.
-    async fn next(&mut self) -> Next {
-        if self.input.is_empty() && !self.wait().await {
-            return Next::End;
-        }
-        self.reading.set(self.worker.limits.head_timeout_ms);
-        let next = loop {
-            match self.head.read(self.input.filled()) {
-                Ok(Some(length)) => break Next::Head(length),
-                Ok(None) => {}
-                Err(error) if error.status() == 431 => break Next::Refuse(Reason::HeadTooLarge, Some(error)),
-                Err(error) => break Next::Refuse(Reason::BadRequest, Some(error)),
-            }
-            if self.input.room().is_empty() {
-                // The reader refuses a head above its limit, so this grows to the limit and a byte at most.
-                self.input.grow((self.input.size() * 4).min(self.worker.limits.head_bytes + 1).max(self.input.size() + 1));
-            }
-            let silent = self.input.is_empty();
-            if silent {
-                // The runtime calls a new connection readable before anything came.
-                self.reading.set_idle(self.worker.limits.head_timeout_ms);
-            }
-            match self.reading.guard(self.stream.read(self.input.room())).await {
-                Ok(Ok(0) | Err(_)) => break Next::End,
-                Ok(Ok(count)) => self.input.read(count),
-                Err(_) if silent => break Next::End,
-                Err(_) => break Next::Refuse(Reason::TimeoutDownstream, None),
-            }
-            if silent {
-                self.reading.set(self.worker.limits.head_timeout_ms);
-            }
-        };
-        self.reading.clear();
-        next
-    }
-
-    /// Waits for the first byte of a request without holding a buffer. False when the connection should end.
+    /// Waits for the first byte of a request. False when the connection should end.
     async fn wait(&mut self) -> bool {
-        self.worker.buffers.give(std::mem::take(&mut self.input));
         if self.worker.draining.get() && self.served.get() {
             return false;
         }
         // A client that has connected and says nothing gets the head's time; one that was served may idle.
         let patience = if self.served.get() { self.worker.limits.idle_timeout_ms } else { self.worker.limits.head_timeout_ms };
         self.reading.set_idle(patience);
-        let readable = self.reading.guard(self.stream.readable()).await;
+        let readable = self.reading.guard(poll_fn(|context| self.stream.poll_read_ready(context))).await;
         self.reading.clear();
-        self.input = self.worker.buffers.take();
         matches!(readable, Ok(Ok(())))
     }
 
+    /// Serves what has come. True when the connection waits for more.
+    async fn work(&mut self) -> bool {
+        let mut desk = self.worker.desks.take();
+        let goes_on = loop {
+            match self.next(&mut desk.request).await {
+                Next::Head(length) => match exchange::run(self, &mut desk, length).await {
+                    Turn::Next => self.served.set(true),
+                    Turn::End => break false,
+                    Turn::Linger => {
+                        self.linger().await;
+                        break false;
+                    }
+                    Turn::Cut => {
+                        self.begun.set(true);
+                        break false;
+                    }
+                },
+                Next::Nothing => break true,
+                Next::End => break false,
+                Next::Refuse(reason, why) => {
+                    respond::refuse_head(self, &mut desk.answer.out, reason, why).await;
+                    self.linger().await;
+                    break false;
+                }
+            }
+            if desk.request.input.is_empty() {
+                break true;
+            }
+        };
+        self.worker.desks.give(desk);
+        goes_on
+    }
+
+    /// Reads until a head is whole.
+    async fn next(&mut self, request: &mut Message<RequestHead>) -> Next {
+        let Message { input, head, .. } = request;
+        if input.is_empty() {
+            match at_once(input.read(&mut self.stream)).await {
+                None => return Next::Nothing,
+                Some(Ok(0) | Err(_)) => return Next::End,
+                Some(Ok(_)) => {}
+            }
+        }
+        self.reading.set(self.worker.limits.head_timeout_ms);
+        let next = loop {
+            match head.read(input.filled()) {
+                Ok(Some(length)) => break Next::Head(length),
+                Ok(None) => {}
+                Err(error) if error.status() == 431 => break Next::Refuse(Reason::HeadTooLarge, Some(error)),
+                Err(error) => break Next::Refuse(Reason::BadRequest, Some(error)),
+            }
+            if input.is_full() {
+                // The reader refuses a head above its limit, so this grows to the limit and a byte at most.
+                input.grow((input.size() * 4).min(self.worker.limits.head_bytes + 1).max(input.size() + 1));
+            }
+            match self.reading.guard(input.read(&mut self.stream)).await {
+                Ok(Ok(0) | Err(_)) => break Next::End,
+                Ok(Ok(_)) => {}
+                Err(_) => break Next::Refuse(Reason::TimeoutDownstream, None),
+            }
+        };
+        self.reading.clear();
+        next
+    }
+
     /// Ends a connection that may still be sending: says that nothing more comes, then reads what does.
-    async fn linger(mut self) {
+    async fn linger(&mut self) {
         if self.stream.shutdown().await.is_err() {
             return;
         }
         self.reading.set(LINGER_MS);
         let mut sink = self.worker.buffers.take();
         let mut left = LINGER_BYTES;
-        while let Ok(Ok(count)) = self.reading.guard(self.stream.read(sink.room())).await {
+        while let Ok(Ok(count)) = self.reading.guard(sink.read(&mut self.stream)).await {
+            sink.clear();
             left = left.saturating_sub(count);
             if count == 0 || left == 0 {
                 break;
@@ -170,4 +179,14 @@ impl Connection {
         }
         self.worker.buffers.give(sink);
     }
+}
+
+/// What `work` gives without waiting, if anything.
+async fn at_once<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }

@@ -55,6 +55,11 @@ impl RequestHead {
         Ok(Some(whole.end))
     }
 
+    /// Forgets a head that never became whole.
+    pub(crate) fn restart(&mut self) {
+        self.scan = Scan::default();
+    }
+
     fn parse<'h>(&mut self, bytes: &'h [u8], whole: Whole, room: &mut Room<'h>) -> Result<(), HeadError> {
         let head = &bytes[whole.start..];
         let mut request = httparse::Request::new(&mut []);

@@ -49,6 +49,11 @@ impl ResponseHead {
         Ok(Some(whole.end))
     }
 
+    /// Forgets a head that never became whole.
+    pub(crate) fn restart(&mut self) {
+        self.scan = Scan::default();
+    }
+
     fn parse<'h>(&mut self, bytes: &'h [u8], whole: Whole, room: &mut Room<'h>) -> Result<(), HeadError> {
         let mut response = httparse::Response::new(&mut []);
         let parser = httparse::ParserConfig::default();

@@ -4,6 +4,7 @@ import http.client
 import json
 import select
 import socket
+import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
@@ -77,6 +78,19 @@ def await_ready(process: Process, doors: list[Door]) -> float:
                     raise Died(f"not ready after {PATIENCE:.0f} s, {problem}: {process.said()[-500:]}") from None
                 time.sleep(0.005)
     return process.age()
+
+
+def await_listening(process: Process, port: int, count: int) -> None:
+    """Until so many addresses listen at this port. Virtual IPs are bound in no order, so a few that answer say nothing of the others."""
+    while (found := _listeners(port)) < count:
+        if not process.running or process.age() > PATIENCE:
+            raise Died(f"{found} of {count} addresses listen after {process.age():.0f} s: {process.said()[-500:]}")
+        time.sleep(0.01)
+
+
+def _listeners(port: int) -> int:
+    """The kernel filters for `ss`; /proc/net/tcp would list every connection that was closed in the last minute, too."""
+    return subprocess.run(["ss", "-Hltn", f"sport = :{port}"], capture_output=True, timeout=10, check=True).stdout.count(b"\n")
 
 
 def wrk(door: Door, connections: int, routes: int, seconds: int, cpus: tuple[int, ...], folder: Path) -> Outcome:

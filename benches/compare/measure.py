@@ -73,6 +73,8 @@ def proxy(stage: Stage, name: str, variant: str) -> Iterator[Proxy]:
         argv = contender.command(setup)
         with Process(argv, stage.cpus.proxy, setup.folder / "log", contender.env(setup)) as process:
             doors = _doors(stage.scenario, setup)
+            if stage.scenario.unit == "Service":
+                drive.await_listening(process, setup.port, len(doors))
             ready = drive.await_ready(process, [doors[0], doors[len(doors) // 2], doors[-1]])
             yield Proxy(process, setup, doors, process.family(), ready)
 
@@ -162,7 +164,7 @@ def _idle(stage: Stage, running: Proxy) -> Sample:
 
 
 def _services(stage: Stage, running: Proxy) -> Sample:
-    """Memory for each Service once all are ready; then all are asked, and each must answer."""
+    """Memory for each Service once all listen; then all are asked, and each must answer."""
     at_ready = memory(running.family)
     silent = 0
     with window(running.family) as seen:

@@ -104,7 +104,7 @@ SCENARIOS = (
     ),
     Scenario(
         "vips-10k",
-        "10,000 Services with a virtual IP each: RSS for each when the first, middle and last one answer. Then all are asked.",
+        "10,000 Services with a virtual IP each: RSS for each once all listen, and the time until then. Then all are asked.",
         get(),
         layer="tcp",
         unit="Service",

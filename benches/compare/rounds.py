@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import TypeVar
 
 import machine
@@ -79,7 +80,7 @@ def _rounds(
             note(f"{stage.scenario.name}: round {i + 1} of {rounds}, {title}")
             try:
                 found[title].append(turn(stage, *row))
-            except (Died, Wrong, OSError, HTTPException) as problem:
+            except (Died, Wrong, OSError, HTTPException, SubprocessError) as problem:
                 failures.append(f"{title}, round {i + 1}: no result: {' '.join(str(problem).split())}")
                 note(f"  {failures[-1]}")
     return {title: samples for title, samples in found.items() if samples}, failures

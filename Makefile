@@ -11,10 +11,10 @@ QUICK := $(CARGO_TARGET_DIR)/quick/tidegate
 CARGO := cargo
 SECONDS ?= 20
 
-.PHONY: help demo test check bench build quick packages tools fmt-check clippy docs dependencies deny machete
+.PHONY: help demo test check bench bench-compare compare build quick packages tools fmt-check clippy docs dependencies deny machete
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: quick ## Watch the main job at work for SECONDS (20), then a verdict
 	@$(QUICK) demo --seconds $(SECONDS)
@@ -26,6 +26,12 @@ check: fmt-check clippy docs dependencies deny machete ## Formatting, lints, doc
 
 bench: ## Run the micro benchmarks (benches/README.md says what they measure)
 	$(CARGO) bench --locked --no-fail-fast -p tidegate-benches
+
+bench-compare: build ## Compare with nginx, HAProxy, Envoy and Caddy; ARGS="--only l4-rr --rounds 9" (benches/README.md)
+	@benches/compare/setup.sh $(CACHE)/compare
+	@TIDEGATE=$(CARGO_TARGET_DIR)/release/tidegate ENVOY=$(CACHE)/compare/venv/bin/envoy python3 -B benches/compare/compare.py $(ARGS)
+
+compare: bench-compare
 
 build: ## Build the release binary
 	$(CARGO) build --locked --release -p tidegate

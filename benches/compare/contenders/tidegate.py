@@ -1,0 +1,59 @@
+"""Tidegate: manifests in a folder, defaults throughout.
+
+Not tuned: what is said here is where to listen, how many workers, and no access log, since the others have none either.
+Each route is a Service with an EndpointSlice and an Ingress rule. The Services are headless, for the others have no virtual IPs
+to bind; in TCP scenarios the virtual IP is the way in.
+"""
+
+import os
+
+from contenders.contract import Contender, Route, Setup
+
+PROGRAM = os.environ.get("TIDEGATE", "tidegate")
+
+SERVICE = """---
+apiVersion: v1
+kind: Service
+metadata: {{name: s{i}, namespace: compare}}
+spec: {{clusterIP: {vip}, ports: [{{name: main, port: {front}, targetPort: {port}}}]}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: s{i}-a, namespace: compare, labels: {{kubernetes.io/service-name: s{i}}}}}
+addressType: IPv4
+ports: [{{name: main, port: {port}, protocol: TCP}}]
+endpoints: [{{addresses: ["{ip}"], conditions: {{ready: true}}}}]
+"""
+INGRESS = """apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: compare, namespace: compare}
+spec:
+  rules:
+"""
+RULE = """  - host: {host}
+    http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: s{i}, port: {{number: 80}}}}}}}}]}}
+"""
+
+
+def command(setup: Setup) -> list[str]:
+    manifests = setup.folder / "manifests"
+    manifests.mkdir()
+    tcp = setup.layer == "tcp"
+
+    def service(i: int, route: Route) -> str:
+        way = {"vip": route.vip, "front": setup.port} if tcp else {"vip": "None", "front": 80}
+        return SERVICE.format(i=i, ip=route.ip, port=route.port, **way)
+
+    (manifests / "services.yaml").write_text("".join(service(i, route) for i, route in enumerate(setup.routes)))
+    http, cidr = "none", "127.0.0.0/16"
+    if not tcp:
+        rules = "".join(RULE.format(i=i, host=route.host) for i, route in enumerate(setup.routes))
+        (manifests / "ingress.yaml").write_text(INGRESS + rules)
+        http, cidr = f"127.0.0.1:{setup.port}", "127.96.0.0/16"
+    argv = [PROGRAM, "run", "--manifests", str(manifests), "--state-dir", str(setup.folder / "state")]
+    argv += ["--workers", str(setup.workers), "--admin", "127.0.0.1:0", "--http", http, "--service-cidr", cidr]
+    argv += ["--access-log", str(setup.folder / "access") if "log" in setup.variant else "none"]
+    return argv + (["--metrics", f"127.0.0.1:{setup.metrics_port}"] if "metrics" in setup.variant else [])
+
+
+CONTENDER = Contender("tidegate", PROGRAM, "--version", frozenset({"http", "tcp"}), "build it and name it in TIDEGATE", command)

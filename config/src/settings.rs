@@ -98,7 +98,7 @@ pub struct Limits {
     pub connect_timeout_ms: u64,
     /// After SIGTERM, what is in flight may take this long. Default 8,000 ms.
     pub drain_deadline_ms: u64,
-    /// Idle connections kept for each replica and worker. Default 64.
+    /// Idle connections kept for each replica and worker. Default 1,024.
     pub idle_per_replica: usize,
 }
 
@@ -111,7 +111,7 @@ impl Default for Limits {
             idle_timeout_ms: 75_000,
             connect_timeout_ms: 5_000,
             drain_deadline_ms: 8_000,
-            idle_per_replica: 64,
+            idle_per_replica: 1024,
         }
     }
 }

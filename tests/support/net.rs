@@ -1,7 +1,7 @@
 //! Loopback addresses that one test has for itself, also among test processes that run at once.
 
 use std::fs::{self, File};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -34,10 +34,18 @@ impl Net {
             let lock = File::options().create(true).append(true).open(folder.join(number.to_string()));
             let lock = lock.expect("the temporary folder can be written");
             if lock.try_lock().is_ok() {
-                return Net { number, next: AtomicU8::new(1), lease: Lease(Arc::new(lock)) };
+                let net = Net { number, next: AtomicU8::new(1), lease: Lease(Arc::new(lock)) };
+                if net.is_free() {
+                    return net;
+                }
             }
         }
         panic!("all {NETS} nets are taken");
+    }
+
+    /// Whether no stranger listens on its ports, on every address for instance.
+    fn is_free(&self) -> bool {
+        [self.port(), self.port() + 1].iter().all(|&port| TcpListener::bind((self.pod_ip(1), port)).is_ok())
     }
 
     /// For what listens on the net's addresses.
@@ -67,7 +75,8 @@ impl Net {
         IpAddr::V4(Ipv4Addr::new(127, 150 + high, low, last))
     }
 
-    /// A port that replicas and virtual addresses of this net may use on their own addresses: below the ephemeral range.
+    /// A port that replicas and virtual addresses of this net may use on their own addresses: below the ephemeral range. So they may the
+    /// one above it.
     pub fn port(&self) -> u16 {
         12_000 + self.number
     }

@@ -36,8 +36,8 @@ pub enum Behaviour {
     RawThenReset(Vec<u8>),
     /// Answers with a body of so many bytes.
     Body(u64),
-    /// Answers with these pieces, one at a time, with a gap before each.
-    Slow(Vec<Vec<u8>>, Duration),
+    /// Answers with these pieces; each after the first waits for [`Replica::release`].
+    Pieces(Vec<Vec<u8>>),
     /// Answers with its name once [`Replica::release`] was called.
     Held,
     /// Answers the first request of a connection; closes at the second's first byte, without an answer.
@@ -188,7 +188,7 @@ impl Replica {
         lock(&self.shared.received).last().cloned().expect("a request reached the replica")
     }
 
-    /// Lets one [`Behaviour::Held`] answer go.
+    /// Lets one [`Behaviour::Held`] answer go, or one piece of [`Behaviour::Pieces`].
     pub fn release(&self) {
         self.shared.released.notify_one();
     }

@@ -1,9 +1,11 @@
 //! Loopback addresses that one test has for itself, also among test processes that run at once.
 
 use std::fs::{self, File};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+
+use socket2::{Domain, Socket, Type};
 
 /// 127.(100..150).x.0/24 for virtual addresses, and the /24 fifty above it for replicas.
 const NETS: u16 = 50 * 256;
@@ -43,9 +45,15 @@ impl Net {
         panic!("all {NETS} nets are taken");
     }
 
-    /// Whether no stranger listens on its ports, on every address for instance.
+    /// Whether no stranger listens on its ports, on every address for instance. The probe itself does not listen: a process that another
+    /// test starts just now would keep a copy of it for a moment.
     fn is_free(&self) -> bool {
-        [self.port(), self.port() + 1].iter().all(|&port| TcpListener::bind((self.pod_ip(1), port)).is_ok())
+        let free = |port: u16| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            socket.set_reuse_address(true)?;
+            socket.bind(&SocketAddr::new(self.pod_ip(1), port).into())
+        };
+        [self.port(), self.port() + 1].into_iter().all(|port| free(port).is_ok())
     }
 
     /// For what listens on the net's addresses.

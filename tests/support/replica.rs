@@ -251,6 +251,8 @@ async fn serve(listener: tokio::net::TcpListener, shared: Arc<Shared>, alive: wa
             Some(_) = conversations.join_next() => {}
         }
     }
+    // A process that another test starts just now has a copy of this socket until it executes: closing ours would not end it.
+    let _ = socket2::SockRef::from(&listener).shutdown(std::net::Shutdown::Both);
     drop(listener);
     shared.deaf.store(true, Ordering::SeqCst);
     while conversations.join_next().await.is_some() {}

@@ -12,6 +12,7 @@ use crate::manifest::document;
 use crate::problem::Problem;
 
 mod read;
+pub mod value;
 
 #[cfg(test)]
 mod tests;

@@ -118,7 +118,6 @@ impl Binder {
                 if vip.said.as_ref() == Some(&text) {
                     return;
                 }
-                tracing::error!("{text}");
                 vip.said = Some(text);
                 not_bound(&name, Exposure::Internal, "TCP", address, &problem)
             }

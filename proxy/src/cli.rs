@@ -4,6 +4,7 @@
 //! ends the command before anything is touched. Exit codes: 0 good, 1 the answer is bad, 2 it could not be asked.
 
 mod ask;
+mod bindable;
 pub mod check;
 pub mod explain;
 pub mod get;
@@ -20,6 +21,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use config::exposure::Exposure;
 use config::problem::Problem;
+use config::settings::value::{self, Unfit};
 use config::settings::{AccessLog, LogFormat};
 use ipnet::IpNet;
 use registry::assertion::Assertion;
@@ -73,7 +75,7 @@ pub struct PictureArgs {
     #[arg(long, value_name = "DIR", env = "TIDEGATE_STATE_DIR")]
     state_dir: Option<PathBuf>,
     /// Virtual IPs are allocated from here [default: 127.96.0.0/16]
-    #[arg(long, value_name = "CIDR", env = "TIDEGATE_SERVICE_CIDR")]
+    #[arg(long, value_name = "CIDR", env = "TIDEGATE_SERVICE_CIDR", value_parser = value::cidr)]
     service_cidr: Option<IpNet>,
 }
 
@@ -93,10 +95,10 @@ pub struct ListenArgs {
     #[arg(long, value_name = "ADDR", env = "TIDEGATE_METRICS")]
     metrics: Option<Address>,
     /// Peers that internal listeners accept; may be repeated [default: loopback]
-    #[arg(long, value_name = "CIDR", env = "TIDEGATE_INTERNAL_CIDR", value_delimiter = ',')]
+    #[arg(long, value_name = "CIDR", env = "TIDEGATE_INTERNAL_CIDR", value_delimiter = ',', value_parser = value::cidr)]
     internal_cidr: Vec<IpNet>,
     /// Worker threads; 0 is one for each core [default: 0]
-    #[arg(long, value_name = "N", env = "TIDEGATE_WORKERS")]
+    #[arg(long, value_name = "N", env = "TIDEGATE_WORKERS", value_parser = value::workers, allow_negative_numbers = true)]
     workers: Option<usize>,
     /// Form of the log [default: text]
     #[arg(long, value_name = "FORM", env = "TIDEGATE_LOG")]
@@ -143,7 +145,7 @@ pub struct ExplainArgs {
     #[command(flatten)]
     listen: ListenArgs,
     /// Ask the running process there, whatever manifests are named
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = asked)]
     admin: Option<SocketAddr>,
     /// Form of the answer
     #[arg(short, long, value_name = "FORM", default_value = "text")]
@@ -214,23 +216,23 @@ impl From<Form> for LogFormat {
 struct Address(Option<SocketAddr>);
 
 impl FromStr for Address {
-    type Err = String;
+    type Err = Unfit;
 
-    fn from_str(text: &str) -> Result<Address, String> {
-        if text == "none" {
-            return Ok(Address(None));
-        }
-        let address = text.parse().map_err(|_| "expected IP:PORT (127.0.0.1:8080, [::1]:8080) or `none`".to_owned())?;
-        Ok(Address(Some(address)))
+    fn from_str(text: &str) -> Result<Address, Unfit> {
+        value::address(text).map(Address)
     }
 }
 
-fn access_log(text: &str) -> Result<AccessLog, String> {
+/// The admin listener of a process that runs.
+fn asked(text: &str) -> Result<SocketAddr, Unfit> {
+    let nobody = || Unfit::new("IP:PORT, such as 127.0.0.1:9901", "give the address of the running process's admin listener");
+    value::address(text).ok().flatten().ok_or_else(nobody)
+}
+
+fn access_log(text: &str) -> Result<AccessLog, Unfit> {
     match text {
-        "" => Err("expected a path, `-` or `none`".to_owned()),
-        "-" => Ok(AccessLog::Stdout),
-        "none" => Ok(AccessLog::None),
-        path => Ok(AccessLog::File(path.into())),
+        "" => Err(Unfit::new("a path, `-` or `none`", "give a file's path, `-` for standard output, or `none`")),
+        text => Ok(AccessLog::from(text)),
     }
 }
 

@@ -18,7 +18,7 @@ use registry::event::ListenerState;
 use registry::snapshot::{Plane, Service, Snapshot};
 use serde::{Deserialize, Serialize};
 
-pub use question::{Question, UnreadableUrl};
+pub use question::{BadQuestion, Question};
 
 use crate::http::decide::{Decision, decide, refused_exposure};
 use crate::http::head::{HeadLimits, RequestHead};
@@ -116,7 +116,7 @@ pub fn explain(snapshot: &Snapshot, listeners: &[ListenerState], question: &Ques
 
 /// Reads the question as serving would read its bytes: host and path, or the refusal.
 fn read(question: &Question) -> Result<(String, String), (Reason, String)> {
-    let bytes = question.bytes().map_err(|why| (Reason::BadRequest, why))?;
+    let bytes = question.bytes();
     let limits = Limits::default();
     let mut head = RequestHead::new(HeadLimits { bytes: limits.head_bytes, fields: limits.headers });
     match head.read(&bytes) {

@@ -1,7 +1,8 @@
 //! `/metrics`: what the workers counted and what the registry knows, in Prometheus' text form.
 //!
 //! Built anew for each scrape, on the control thread, from counters that have one writer each; there is no global registry and no label
-//! is looked up while traffic flows. A service appears once a worker has met it, so that idle services cost a scrape nothing.
+//! is looked up while traffic flows. A service appears over HTTP once a worker has met it; a virtual IP is there from the start, with zeros,
+//! so that its first connection is an increase.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -43,7 +44,7 @@ pub fn render(scene: &Scene<'_>) -> prometheus::Result<String> {
     let services = sum(scene.workers);
     requests(&services, &mut families);
     in_flight(&services, scene.snapshot, &mut families);
-    vips(&services, &mut families);
+    vips(&services, scene.snapshot, &mut families);
     of_workers(scene.workers, &mut families);
     of_picture(scene, &mut families);
     of_registry(scene, &mut families);
@@ -142,9 +143,14 @@ fn in_flight(services: &Sums, snapshot: &Snapshot, families: &mut Families) {
     families.gauges("tidegate_requests_in_flight", help, samples.collect());
 }
 
-fn vips(services: &Sums, families: &mut Families) {
+/// Every virtual IP of the picture, and those that are gone but carried something.
+fn vips(services: &Sums, snapshot: &Snapshot, families: &mut Families) {
+    let carried = services.iter().filter(|(_, sum)| sum.connections > 0).map(|((name, _), sum)| (name, sum));
+    let idle = Sum::default();
+    let mut rows: BTreeMap<&PortName, &Sum> = snapshot.vips.values().map(|vip| (&vip.name, &idle)).collect();
+    rows.extend(carried);
     let (mut total, mut open, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
-    for ((name, _), sum) in services.iter().filter(|(_, sum)| sum.connections > 0) {
+    for (name, sum) in rows {
         let name = name.to_string();
         total.push((labels([("service", &name)]), sum.connections as f64));
         open.push((labels([("service", &name)]), sum.connections_open as f64));

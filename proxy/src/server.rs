@@ -26,6 +26,9 @@ use crate::listener::{self, Listener, Speaks};
 use crate::stats::WorkerCounts;
 use crate::worker::{self, Order, Shared, Start};
 
+/// At the end, writing what must survive a restart may take this long.
+const SAVE_AT_MOST: Duration = Duration::from_secs(2);
+
 /// A process that serves.
 pub struct Running {
     addresses: BTreeMap<Arc<str>, SocketAddr>,
@@ -55,8 +58,10 @@ pub fn start(settings: Settings) -> Result<Running, Problem> {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         asked => asked,
     };
-    let access = AccessLog::open(&settings.access_log, settings.log)
-        .map_err(|error| Problem::error(Reason::Unreadable, format!("cannot open the access log: {error}")).at("accessLog"))?;
+    let access = AccessLog::open(&settings.access_log, settings.log).map_err(|error| {
+        let problem = Problem::error(Reason::Unreadable, format!("cannot open the access log: {error}")).at("accessLog");
+        problem.expected("a file that this user may write").fix("mend the path or its permissions, or give `-` or `none`")
+    })?;
     let (statics, failed) = bind_statics(&settings, count);
     let admin = bind_admin("admin", settings.admin, Some(&settings.internal_cidrs));
     let metrics = bind_admin("metrics", settings.metrics, None);
@@ -178,6 +183,8 @@ impl Control {
             }
         };
         runtime.block_on(self.serve(started, stopped));
+        // What still runs reads files or waits for a disk that hangs: neither holds up the exit.
+        runtime.shutdown_background();
     }
 
     async fn serve(self, started: std_mpsc::Sender<Result<ControlStarted, Problem>>, mut stopped: mpsc::Receiver<()>) {
@@ -228,6 +235,9 @@ impl Control {
             () = work => {}
             _ = stopped.recv() => {}
         }
+        if !actor.ending.end(SAVE_AT_MOST).await {
+            tracing::warn!("the state was not written within {SAVE_AT_MOST:?}: a restart may change addresses");
+        }
     }
 }
 
@@ -252,10 +262,7 @@ fn bind_statics(settings: &Settings, workers: usize) -> (Vec<Static>, Vec<Listen
             Ok((sockets, address)) => {
                 statics.push(Static { listener: Listener { name: name.into(), exposure, speaks: Speaks::Http, address }, sockets });
             }
-            Err(problem) => {
-                tracing::error!("{problem}");
-                failed.push(binder::not_bound(name, exposure, "HTTP", address, &problem));
-            }
+            Err(problem) => failed.push(binder::not_bound(name, exposure, "HTTP", address, &problem)),
         }
     }
     (statics, failed)
@@ -278,10 +285,7 @@ fn bind_admin(name: &str, address: Option<SocketAddr>, internal: Option<&[IpNet]
         });
     match bound {
         Ok((address, socket)) => Ok(Some((ListenerState::bound(name, Exposure::Internal, "HTTP", address), socket))),
-        Err(problem) => {
-            tracing::error!("{problem}");
-            Err(binder::not_bound(name, Exposure::Internal, "HTTP", address, &problem))
-        }
+        Err(problem) => Err(binder::not_bound(name, Exposure::Internal, "HTTP", address, &problem)),
     }
 }
 
@@ -299,10 +303,10 @@ fn serve_admin(socket: Option<TcpListener>, router: axum::Router) {
 }
 
 fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Problem> {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(work)
-        .map_err(|error| Problem::error(Reason::Invalid, format!("cannot start thread {name}: {error}")))
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|error| {
+        Problem::error(Reason::Invalid, format!("cannot start thread {name}: {error}"))
+            .fix("ask for fewer --workers, or raise the limit of threads (`ulimit -u`)")
+    })
 }
 
 /// As many open files as the system lets us have: each connection is two of them.

@@ -29,3 +29,6 @@ pub async fn connect(address: SocketAddr, timeout: Duration) -> io::Result<TcpSt
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(VANISHED).with_interval(VANISHED / 3).with_retries(3))?;
     Ok(stream)
 }
+
+#[cfg(test)]
+mod tests;

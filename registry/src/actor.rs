@@ -42,7 +42,7 @@ const RESTART: Duration = Duration::from_millis(500);
 /// The longest such wait.
 const RESTART_MOST: Duration = Duration::from_secs(30);
 
-/// The ends of the channels to a running actor. It ends when the last receiver of `snapshots` is dropped.
+/// The ends of the channels to a running actor. It ends when the last receiver of `snapshots` is dropped, or when it is told to.
 #[derive(Debug)]
 pub struct Started {
     /// The newest picture: an empty one of version 0 until every source has spoken.
@@ -51,6 +51,22 @@ pub struct Started {
     pub reports: mpsc::UnboundedSender<Report>,
     /// Where questions are asked.
     pub asks: mpsc::Sender<Ask>,
+    /// Tells it to end.
+    pub ending: Ending,
+}
+
+/// Tells the actor to end.
+#[derive(Clone, Debug)]
+pub struct Ending(mpsc::Sender<oneshot::Sender<()>>);
+
+impl Ending {
+    /// Ends the actor once what must survive a restart is written. False when that took longer than `most`.
+    pub async fn end(&self, most: Duration) -> bool {
+        let (done, ended) = oneshot::channel();
+        // An actor that is gone has ended: both ends of the channels are dropped then.
+        let told = async { self.0.send(done).await.is_ok() && ended.await.is_ok() };
+        tokio::time::timeout(most, told).await.is_ok()
+    }
 }
 
 /// A question to the registry.
@@ -87,6 +103,7 @@ pub fn start(settings: &Settings, own: OwnAddresses) -> Result<Started, Problem>
     let (snapshots, receiver) = watch::channel(Arc::new(empty()));
     let (reports, reported) = mpsc::unbounded_channel();
     let (asks, asked) = mpsc::channel(WAITING_ASKS);
+    let (end, ends) = mpsc::channel(1);
     let actor = Actor {
         registry,
         own,
@@ -97,8 +114,8 @@ pub fn start(settings: &Settings, own: OwnAddresses) -> Result<Started, Problem>
         keeper: Keeper::new(dir, problem),
         ready: false,
     };
-    tokio::spawn(actor.run(Inputs { events, reports: reported, asks: asked, _open: out }));
-    Ok(Started { snapshots: receiver, reports, asks })
+    tokio::spawn(actor.run(Inputs { events, reports: reported, asks: asked, ends, _open: out }));
+    Ok(Started { snapshots: receiver, reports, asks, ending: Ending(end) })
 }
 
 fn open_state(settings: &Settings) -> Result<(Option<StateDir>, Saved, Option<Problem>), Problem> {
@@ -157,6 +174,7 @@ struct Inputs {
     events: mpsc::Receiver<Event>,
     reports: mpsc::UnboundedReceiver<Report>,
     asks: mpsc::Receiver<Ask>,
+    ends: mpsc::Receiver<oneshot::Sender<()>>,
     /// Keeps `events` open when there is no source.
     _open: mpsc::Sender<Event>,
 }
@@ -180,18 +198,23 @@ impl Actor {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.publish();
-        loop {
+        let told = loop {
             tokio::select! {
                 Some(event) = inputs.events.recv() => self.apply(event, &mut inputs.events),
                 Some(report) = inputs.reports.recv() => self.report(report, &mut inputs.reports),
                 Some(ask) = inputs.asks.recv() => self.answer(ask),
                 () = self.keeper.done() => self.log(),
                 _ = tick.tick() => self.tick(),
-                () = self.snapshots.closed() => break,
+                Some(done) = inputs.ends.recv() => break Some(done),
+                () = self.snapshots.closed() => break None,
             }
-        }
+        };
         drop(inputs);
         self.keeper.finish().await;
+        self.log();
+        if let Some(done) = told {
+            let _ = done.send(()); // whoever waited has given up
+        }
     }
 
     fn now(&self) -> Duration {

@@ -1,7 +1,8 @@
 //! The state directory: VIPs, NodePorts to come, and the last good objects, so that a restart changes no address and loses no seal.
 //!
 //! Invariant: every file is replaced atomically, and every line carries its own check, so that a damaged line costs itself alone.
-//! Of two processes, one gets the directory; the other is refused. What is damaged is set aside under `damaged/`, never thrown away.
+//! Of two processes, one gets the directory; the other is refused. What is damaged or cannot be read is never written over: it is set
+//! aside under `damaged/` first.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -16,8 +17,10 @@ use rustix::fs::FlockOperation;
 
 use crate::event::Origin;
 
+mod aside;
 mod record;
 
+use aside::Unread;
 use record::{Damage, Lines};
 
 const VIPS: &str = "vips";
@@ -52,6 +55,7 @@ pub struct SavedVip {
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
+    unread: Unread,
     /// Holds the lock for as long as it is open.
     _lock: File,
 }
@@ -68,24 +72,38 @@ impl StateDir {
             made.map_err(|error| unusable(&folder, &error))?;
         }
         let lock = take_lock(&path.join("lock"))?;
-        Ok(StateDir { path, _lock: lock })
+        Ok(StateDir { path, unread: Unread::default(), _lock: lock })
     }
 
-    /// What was saved. Damaged lines are set aside under `damaged/`.
+    /// What was saved. Damaged lines are set aside under `damaged/`; what could not be read is when something is written there.
     pub fn load(&self) -> Saved {
-        let (saved, damage) = read(&self.path);
-        let mut saved = saved;
-        for (name, lines) in &damage {
-            if let Err(error) = self.set_aside(name, lines) {
+        let Found { mut saved, damaged, unread } = read(&self.path);
+        self.unread.are(unread);
+        for (name, lines) in &damaged {
+            let file = self.path.join(DAMAGED).join(name.file_name().unwrap_or_default());
+            if let Err(error) = aside::keep_lines(&file, lines) {
                 saved.problems.push(unusable(&self.path.join(DAMAGED), &error));
             }
         }
         // Nothing is lost by this: the damaged lines were set aside. An objects file is left as it is until its origin is read
         // again, so that its damage stays known.
-        if damage.iter().any(|(name, _)| name == Path::new(VIPS)) {
+        if damaged.iter().any(|(name, _)| name == Path::new(VIPS)) {
             saved.problems.extend(self.save(Some(&saved.vips), &[]).err());
         }
         saved
+    }
+
+    /// Moves what could not be read out of the way of the VIPs, or of an origin's objects.
+    ///
+    /// # Errors
+    /// It cannot be moved; saving there would fail too.
+    pub(crate) fn make_way(&self, origin: Option<&Origin>) -> Result<(), Problem> {
+        let file = origin.map_or_else(|| self.path.join(VIPS), |origin| self.file_of(origin));
+        self.unread.make_way(&file, &self.path.join(DAMAGED))
+    }
+
+    fn file_of(&self, origin: &Origin) -> PathBuf {
+        self.path.join(OBJECTS).join(record::file_name(origin))
     }
 
     /// Saves all VIPs when given, and each origin's objects (`None`: the origin is gone). Each file changes in one step.
@@ -95,11 +113,13 @@ impl StateDir {
     pub fn save(&self, vips: Option<&[SavedVip]>, origins: &[(Origin, Option<Vec<Object>>)]) -> Result<(), Problem> {
         let mut replacing = Vec::new();
         if let Some(vips) = vips {
+            self.make_way(None)?;
             replacing.push((self.path.join(VIPS), record::vips(vips)));
         }
         let mut removing = Vec::new();
         for (origin, objects) in origins {
-            let file = self.path.join(OBJECTS).join(record::file_name(origin));
+            self.make_way(Some(origin))?;
+            let file = self.file_of(origin);
             match objects {
                 Some(objects) => replacing.push((file, record::objects(origin, objects))),
                 None => removing.push(file),
@@ -132,89 +152,89 @@ impl StateDir {
         }
         Ok(())
     }
-
-    /// Appends what is not there yet, so that the same damage found at each start is kept once.
-    fn set_aside(&self, name: &Path, lines: &[Vec<u8>]) -> io::Result<()> {
-        let file = self.path.join(DAMAGED).join(name.file_name().unwrap_or_default());
-        let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(file)?;
-        let mut kept = Vec::new();
-        file.read_to_end(&mut kept)?;
-        for line in lines {
-            if !kept.split(|&byte| byte == b'\n').any(|old| old == line.as_slice()) {
-                file.write_all(line)?;
-                file.write_all(b"\n")?;
-            }
-        }
-        file.sync_all()
-    }
 }
 
 /// Reads a state directory without its lock and without changing it, as `check` and `explain` do. A missing one is empty.
 pub fn read_only(path: &Path) -> Saved {
-    read(path).0
+    read(path).saved
 }
 
-type SetAside = Vec<(PathBuf, Vec<Vec<u8>>)>;
+/// What a state directory holds, and what is to be done about the rest.
+#[derive(Default)]
+struct Found {
+    saved: Saved,
+    /// Damaged lines, by the name of their file within the directory.
+    damaged: Vec<(PathBuf, Vec<Vec<u8>>)>,
+    /// What could not be read at all.
+    unread: Vec<PathBuf>,
+}
 
-fn read(path: &Path) -> (Saved, SetAside) {
-    let mut saved = Saved::default();
-    let mut damage = Vec::new();
-    match read_if_there(&path.join(VIPS)) {
-        Ok(None) => {}
-        Ok(Some(bytes)) => {
+fn read(path: &Path) -> Found {
+    let mut found = Found::default();
+    match read_file(&path.join(VIPS)) {
+        Ok(bytes) => {
             let (vips, lines) = record::read_vips(&bytes);
-            saved.vips = vips;
-            note(&path.join(VIPS), Path::new(VIPS), lines, &mut saved, &mut damage);
+            found.saved.vips = vips;
+            found.note(&path.join(VIPS), Path::new(VIPS), lines);
         }
-        Err(error) => saved.problems.push(unreadable(&path.join(VIPS), &error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => found.unreadable(path.join(VIPS), &error),
     }
     match object_files(&path.join(OBJECTS)) {
-        Ok(files) => files.iter().for_each(|file| read_objects(file, &mut saved, &mut damage)),
+        Ok(files) => files.into_iter().for_each(|file| found.read_objects(file)),
         Err(error) => {
-            saved.damaged_origins = true;
-            saved.problems.push(unreadable(&path.join(OBJECTS), &error));
+            found.saved.damaged_origins = true;
+            found.unreadable(path.join(OBJECTS), &error);
         }
     }
-    (saved, damage)
+    found
 }
 
-fn read_objects(file: &Path, saved: &mut Saved, damage: &mut SetAside) {
-    let bytes = match fs::read(file) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            saved.damaged_origins = true;
-            saved.problems.push(unreadable(file, &error));
+impl Found {
+    fn read_objects(&mut self, file: PathBuf) {
+        let bytes = match read_file(&file) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.saved.damaged_origins = true;
+                return self.unreadable(file, &error);
+            }
+        };
+        let (origin, objects, lines) = record::read_objects(&bytes);
+        self.saved.damaged_origins |= lines.lost;
+        if let Some(origin) = origin {
+            self.saved.origins.insert(origin, objects);
+        }
+        let name = Path::new(OBJECTS).join(file.file_name().unwrap_or_default());
+        self.note(&file, &name, lines);
+    }
+
+    /// Turns damage into problems for the operator and lines to set aside.
+    fn note(&mut self, file: &Path, name: &Path, lines: Lines) {
+        if lines.damage.is_empty() {
             return;
         }
-    };
-    let (origin, objects, lines) = record::read_objects(&bytes);
-    saved.damaged_origins |= lines.lost;
-    if let Some(origin) = origin {
-        saved.origins.insert(origin, objects);
+        for Damage { line, what, .. } in &lines.damage {
+            let problem = Problem::error(Reason::StateDamaged, format!("line {line}: {what}"));
+            let problem = problem.in_file(file).expected("lines as Tidegate wrote them: 8 hex digits of CRC-32, a space, JSON");
+            self.saved
+                .problems
+                .push(problem.fix("nothing must be done: all other lines were kept, and the damaged ones are in `damaged/`"));
+        }
+        self.damaged.push((name.to_owned(), lines.damage.into_iter().filter_map(|damage| damage.bytes).collect()));
     }
-    let name = Path::new(OBJECTS).join(file.file_name().unwrap_or_default());
-    note(file, &name, lines, saved, damage);
+
+    fn unreadable(&mut self, file: PathBuf, error: &io::Error) {
+        self.saved.problems.push(unreadable(&file, error));
+        self.unread.push(file);
+    }
 }
 
-/// Turns damage into problems for the operator and lines to set aside.
-fn note(file: &Path, name: &Path, lines: Lines, saved: &mut Saved, damage: &mut SetAside) {
-    if lines.damage.is_empty() {
-        return;
+/// Reads a file; nothing is waited for at what is none, such as a pipe.
+fn read_file(file: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(file)?.is_file() {
+        return Err(io::Error::other("it is not a file"));
     }
-    for Damage { line, what, .. } in &lines.damage {
-        let problem = Problem::error(Reason::StateDamaged, format!("line {line}: {what}"));
-        let problem = problem.in_file(file).expected("lines as Tidegate wrote them: 8 hex digits of CRC-32, a space, JSON");
-        saved.problems.push(problem.fix("nothing must be done: all other lines were kept, and the damaged ones are in `damaged/`"));
-    }
-    damage.push((name.to_owned(), lines.damage.into_iter().filter_map(|damage| damage.bytes).collect()));
-}
-
-fn read_if_there(file: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(file) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    fs::read(file)
 }
 
 /// The objects files in name order; what an interrupted write left behind is not one.
@@ -281,7 +301,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Problem {
     Problem::error(Reason::Unreadable, format!("saved state cannot be read: {error}"))
         .in_file(path)
         .expected("a file that this user may read")
-        .fix("mend its permissions, or remove it to start without what it remembers")
+        .fix("mend its permissions and start again; it is moved to `damaged/` before anything is written in its place")
 }
 
 #[cfg(test)]

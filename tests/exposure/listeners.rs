@@ -21,7 +21,7 @@ fn internal_listeners_accept_internal_peers_alone() {
     let gate = Setup::new(&net)
         .manifest("web.yaml", file(&[tcp(&net, "web", 80, &[&web]), rule]))
         .flag("--internal-http", &format!("{inside}:0"))
-        .flag("--internal-cidr", &format!("{inside}/24"))
+        .flag("--internal-cidr", &format!("{}/24", net.pod_ip(0)))
         .start();
     let address = gate.listener("internal-http");
     let from = |source: IpAddr| {

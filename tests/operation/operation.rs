@@ -10,6 +10,7 @@ use tidegate_tests::{Behaviour, Client, Net, Replica, Setup, Tidegate, await_unt
 
 mod logs;
 mod signals;
+mod start;
 
 fn one_app(behaviour: Behaviour, adjust: impl FnOnce(Setup) -> Setup) -> (Tidegate, Replica, Net) {
     let net = Net::take();

@@ -73,6 +73,68 @@ fn a_flipped_byte_costs_one_service_its_address_and_is_reported() {
     assert!(aside > 0, "the damaged line is set aside");
 }
 
+/// The only thing that a root user cannot read as a file is what is none.
+#[test]
+fn a_file_that_cannot_be_read_is_kept_aside_and_said() {
+    let net = Net::take();
+    let gate = Setup::new(&net).manifest("a.yaml", services(0..3, net.port())).start();
+    let names = addresses(&gate).keys().cloned().collect::<Vec<_>>();
+    saved(&gate, &names);
+    let objects = gate.state().join("objects");
+    let of_origin = || fs::read_dir(&objects).ok()?.flatten().map(|entry| entry.path()).find(|path| path.is_file());
+    await_until("the objects to be saved", || of_origin().is_some());
+    let of_origin = of_origin().expect("it was there a moment ago");
+    let setup = gate.into_setup();
+    for file in [setup.state().join("vips"), of_origin.clone()] {
+        fs::remove_file(&file).and_then(|()| fs::create_dir(&file)).expect("the state can be changed");
+        fs::write(file.join("precious"), "kept").expect("the state can be changed");
+    }
+    let gate = setup.start();
+    for file in ["state/vips", &of_origin.file_name().unwrap_or_default().to_string_lossy()] {
+        let problem = gate.await_problem(&["cannot be read", file, "damaged"]);
+        assert!(problem["fix"].is_string(), "{problem}");
+    }
+    assert_eq!(addresses(&gate).len(), 3, "every service has an address");
+    saved(&gate, &names);
+    let aside = gate.state().join("damaged");
+    for name in ["vips".as_ref(), of_origin.file_name().expect("a name")] {
+        let kept = aside.join(name).join("precious");
+        await_until("it to be aside", || fs::read_to_string(&kept).is_ok_and(|text| text == "kept"));
+    }
+    let gate = gate.into_setup().start();
+    assert!(gate.rows("problems").is_empty(), "the state is whole again: {:?}", gate.rows("problems"));
+}
+
+#[test]
+fn addresses_that_are_not_text_are_kept_aside_and_said() {
+    let net = Net::take();
+    let gate = Setup::new(&net).manifest("a.yaml", services(0..3, net.port())).start();
+    saved(&gate, &addresses(&gate).keys().cloned().collect::<Vec<_>>());
+    let setup = gate.into_setup();
+    let bytes = b"\xff\xfe not\x00text\nat all \xc3\x28";
+    fs::write(setup.state().join("vips"), bytes).expect("the state can be changed");
+    let gate = setup.start();
+    gate.await_problem(&["StateDamaged", "vips"]);
+    let aside = fs::read(gate.state().join("damaged/vips")).expect("it is kept");
+    assert!(bytes.split(|&byte| byte == b'\n').all(|line| aside.split(|&byte| byte == b'\n').any(|kept| kept == line)), "{aside:?}");
+}
+
+/// What could not be written is written at the end, as soon as it can be.
+#[test]
+fn a_stop_waits_for_what_is_still_to_be_written() {
+    let net = Net::take();
+    let setup = Setup::new(&net).manifest("a.yaml", services(0..3, net.port()));
+    let in_the_way = setup.state().join("vips.new");
+    fs::create_dir_all(&in_the_way).expect("the state can be made");
+    let gate = setup.start();
+    gate.await_problem(&["state cannot be written", "vips"]);
+    let before = addresses(&gate);
+    fs::remove_dir(&in_the_way).expect("the state can be changed");
+    let setup = gate.into_setup();
+    let text = fs::read_to_string(setup.state().join("vips")).expect("the addresses are saved");
+    assert!(before.keys().all(|name| text.contains(name.as_str())), "{text}");
+}
+
 #[test]
 fn one_state_directory_serves_one_process() {
     let net = Net::take();

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use socket2::{Domain, Socket, Type};
+
 /// 127.(100..150).x.0/24 for virtual addresses, and the /24 fifty above it for replicas.
 const NETS: u16 = 50 * 256;
 
@@ -34,10 +36,24 @@ impl Net {
             let lock = File::options().create(true).append(true).open(folder.join(number.to_string()));
             let lock = lock.expect("the temporary folder can be written");
             if lock.try_lock().is_ok() {
-                return Net { number, next: AtomicU8::new(1), lease: Lease(Arc::new(lock)) };
+                let net = Net { number, next: AtomicU8::new(1), lease: Lease(Arc::new(lock)) };
+                if net.is_free() {
+                    return net;
+                }
             }
         }
         panic!("all {NETS} nets are taken");
+    }
+
+    /// Whether no stranger listens on its ports, on every address for instance. The probe itself does not listen: a process that another
+    /// test starts just now would keep a copy of it for a moment.
+    fn is_free(&self) -> bool {
+        let free = |port: u16| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            socket.set_reuse_address(true)?;
+            socket.bind(&SocketAddr::new(self.pod_ip(1), port).into())
+        };
+        [self.port(), self.port() + 1].into_iter().all(|port| free(port).is_ok())
     }
 
     /// For what listens on the net's addresses.
@@ -67,7 +83,8 @@ impl Net {
         IpAddr::V4(Ipv4Addr::new(127, 150 + high, low, last))
     }
 
-    /// A port that replicas and virtual addresses of this net may use on their own addresses: below the ephemeral range.
+    /// A port that replicas and virtual addresses of this net may use on their own addresses: below the ephemeral range. So they may the
+    /// one above it.
     pub fn port(&self) -> u16 {
         12_000 + self.number
     }

@@ -36,8 +36,8 @@ pub enum Behaviour {
     RawThenReset(Vec<u8>),
     /// Answers with a body of so many bytes.
     Body(u64),
-    /// Answers with these pieces, one at a time, with a gap before each.
-    Slow(Vec<Vec<u8>>, Duration),
+/// Answers with these pieces; each after the first waits for [`Replica::release`].
+    Pieces(Vec<Vec<u8>>),
     /// Answers with its name once [`Replica::release`] was called; ends when the caller does.
     Held,
     /// Answers the first request of a connection; closes at the second's first byte, without an answer.
@@ -195,7 +195,7 @@ impl Replica {
         lock(&self.shared.received).last().cloned().expect("a request reached the replica")
     }
 
-    /// Lets one [`Behaviour::Held`] answer go.
+    /// Lets one [`Behaviour::Held`] answer go, or one piece of [`Behaviour::Pieces`].
     pub fn release(&self) {
         self.shared.released.notify_one();
     }
@@ -258,6 +258,8 @@ async fn serve(listener: tokio::net::TcpListener, shared: Arc<Shared>, alive: wa
             Some(_) = conversations.join_next() => {}
         }
     }
+    // A process that another test starts just now has a copy of this socket until it executes: closing ours would not end it.
+    let _ = socket2::SockRef::from(&listener).shutdown(std::net::Shutdown::Both);
     drop(listener);
     shared.deaf.store(true, Ordering::SeqCst);
     while conversations.join_next().await.is_some() {}

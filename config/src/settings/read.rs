@@ -6,11 +6,11 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
+use super::value::{self, Unfit};
 use super::{AccessLog, ExposureMode, Limits, LogFormat, Settings};
 use crate::manifest::document::Document;
 use crate::problem::{Problem, Reason};
@@ -18,7 +18,6 @@ use crate::problem::{Problem, Reason};
 const KEYS: &str = "manifests, http, https, internalHttp, admin, metrics, serviceCidr, internalCidrs, trustedProxies, stateDir, workers, \
                     log, accessLog, exposure, ingress, limits";
 const LIMITS: &str = "headBytes, headers, headTimeoutMs, idleTimeoutMs, connectTimeoutMs, drainDeadlineMs, idlePerReplica";
-const ADDRESS: &str = "`none`, or ADDRESS:PORT such as `127.0.0.1:8080`";
 /// A day and an hour; longer is more likely a wrong unit than a wish.
 const MOST_MS: u64 = 25 * 3_600_000;
 
@@ -27,15 +26,18 @@ pub(super) fn settings(documents: Vec<Document>) -> Result<Settings, Vec<Problem
     let mut settings = Settings::default();
     for (index, document) in documents.into_iter().enumerate() {
         if index > 0 {
-            out.add("", "a second document", "one document");
+            out.add("", "a second document", &Unfit::new("one document", "remove it, and the `---` before it"));
             break;
         }
         for key in &document.repeated {
-            out.add(key, "the key is given twice", "each key once");
+            out.add(key, "the key is given twice", &Unfit::new("each key once", "remove one of the two"));
         }
         match document.value {
             Value::Object(keys) => top(keys, &mut settings, &mut out),
-            other => out.add("", format!("`{other}`"), "keys and values"),
+            other => {
+                let fix = "write one `KEY: VALUE` on each line, such as `http: 127.0.0.1:8080`";
+                out.add("", format!("`{other}`"), &Unfit::new("keys and values", fix));
+            }
         }
     }
     if out.0.is_empty() { Ok(settings) } else { Err(out.0) }
@@ -45,15 +47,20 @@ pub(super) fn settings(documents: Vec<Document>) -> Result<Settings, Vec<Problem
 struct Wrong(Vec<Problem>);
 
 impl Wrong {
-    fn add(&mut self, key: impl Display, found: impl Into<String>, expected: impl Into<String>) {
+    fn add(&mut self, key: impl Display, found: impl Into<String>, unfit: &Unfit) {
         let key = key.to_string();
-        let problem = Problem::error(Reason::Invalid, found).expected(expected);
+        let problem = Problem::error(Reason::Invalid, found).expected(&*unfit.expected).fix(&*unfit.fix);
         self.0.push(if key.is_empty() { problem } else { problem.at(key) });
     }
 
     fn unknown(&mut self, key: impl Display, known: &str) {
         let problem = Problem::error(Reason::UnknownField, "an unknown key").at(key.to_string());
-        self.0.push(problem.expected(format!("one of {known}")));
+        self.0.push(problem.expected(format!("one of {known}")).fix("correct its spelling and its place (docs/settings.md), or remove it"));
+    }
+
+    /// The value, when it fits.
+    fn fit<T>(&mut self, key: &str, value: &Value, fits: Result<T, Unfit>) -> Option<T> {
+        fits.map_err(|unfit| self.add(key, format!("`{value}`"), &unfit)).ok()
     }
 }
 
@@ -66,11 +73,11 @@ fn top(keys: Map<String, Value>, to: &mut Settings, out: &mut Wrong) {
             "internalHttp" => set(&mut to.internal_http, listener(&key, &value, out)),
             "admin" => set(&mut to.admin, listener(&key, &value, out)),
             "metrics" => set(&mut to.metrics, listener(&key, &value, out)),
-            "serviceCidr" => set(&mut to.service_cidr, text(&key, &value, out).and_then(|text| cidr(&key, text, out))),
+            "serviceCidr" => set(&mut to.service_cidr, text(&key, &value, out).and_then(|text| out.fit(&key, &value, value::cidr(text)))),
             "internalCidrs" => set(&mut to.internal_cidrs, cidrs(&key, &value, out)),
             "trustedProxies" => set(&mut to.trusted_proxies, cidrs(&key, &value, out)),
             "stateDir" => set(&mut to.state_dir, text(&key, &value, out).map(|path| Some(path.into()))),
-            "workers" => set(&mut to.workers, number(&key, &value, 0..=1024, out).map(|count| count as usize)),
+            "workers" => set(&mut to.workers, number(&key, &value, value::WORKERS, out).map(|count| count as usize)),
             "log" => set(&mut to.log, word(&key, &value, &[("text", LogFormat::Text), ("json", LogFormat::Json)], out)),
             "accessLog" => set(&mut to.access_log, text(&key, &value, out).map(AccessLog::from)),
             "exposure" => exposure(value, to, out),
@@ -130,7 +137,7 @@ fn group(key: &str, value: Value, out: &mut Wrong) -> impl Iterator<Item = (Stri
     let keys = match value {
         Value::Object(keys) => keys,
         other => {
-            out.add(key, format!("`{other}`"), "keys and values below it");
+            out.add(key, format!("`{other}`"), &Unfit::new("keys and values below it", "write its keys on lines of their own, indented"));
             Map::new()
         }
     };
@@ -139,15 +146,12 @@ fn group(key: &str, value: Value, out: &mut Wrong) -> impl Iterator<Item = (Stri
 
 fn text<'v>(key: &str, value: &'v Value, out: &mut Wrong) -> Option<&'v str> {
     let text = value.as_str().filter(|text| !text.is_empty());
-    if text.is_none() {
-        out.add(key, format!("`{value}`"), "text");
-    }
-    text
+    out.fit(key, value, text.ok_or_else(|| Unfit::new("text", "write text, in quotes where YAML would read something else")))
 }
 
 fn texts(key: &str, value: &Value, out: &mut Wrong) -> Option<Vec<String>> {
     let Some(list) = value.as_array() else {
-        out.add(key, format!("`{value}`"), "a list");
+        out.add(key, format!("`{value}`"), &Unfit::new("a list", "write `[a, b]`, or a line `- a` for each"));
         return None;
     };
     let read = |(index, value)| text(&format!("{key}[{index}]"), value, out).map(str::to_owned);
@@ -156,33 +160,16 @@ fn texts(key: &str, value: &Value, out: &mut Wrong) -> Option<Vec<String>> {
 
 fn word<T: Copy>(key: &str, value: &Value, words: &[(&str, T)], out: &mut Wrong) -> Option<T> {
     let found = words.iter().find(|(word, _)| value.as_str() == Some(word)).map(|&(_, meaning)| meaning);
-    if found.is_none() {
-        let expected: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
-        out.add(key, format!("`{value}`"), expected.join(" or "));
-    }
-    found
+    let expected = || words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(" or ");
+    out.fit(key, value, found.ok_or_else(|| Unfit::new(expected(), "write one of these words, in lower case")))
 }
 
 fn number(key: &str, value: &Value, range: RangeInclusive<u64>, out: &mut Wrong) -> Option<u64> {
-    let number = value.as_u64().filter(|number| range.contains(number));
-    if number.is_none() {
-        out.add(key, format!("`{value}`"), format!("a whole number, {} to {}", range.start(), range.end()));
-    }
-    number
+    out.fit(key, value, value::number(value.as_u64(), range))
 }
 
 fn listener(key: &str, value: &Value, out: &mut Wrong) -> Option<Option<SocketAddr>> {
-    match value.as_str() {
-        Some("none") => return Some(None),
-        Some(text) => {
-            if let Ok(address) = SocketAddr::from_str(text) {
-                return Some(Some(address));
-            }
-        }
-        None => {}
-    }
-    out.add(key, format!("`{value}`"), ADDRESS);
-    None
+    out.fit(key, value, value::address(value.as_str().unwrap_or_default()))
 }
 
 fn https(value: &Value, out: &mut Wrong) {
@@ -194,16 +181,7 @@ fn https(value: &Value, out: &mut Wrong) {
 
 fn cidrs(key: &str, value: &Value, out: &mut Wrong) -> Option<Vec<IpNet>> {
     let list = texts(key, value, out)?;
-    let read = |(index, text): (usize, &String)| cidr(&format!("{key}[{index}]"), text, out);
-    list.iter().enumerate().map(read).collect::<Vec<_>>().into_iter().collect()
-}
-
-/// Host bits are refused: `10.1.2.3/8` is more often a slip than ten million addresses.
-fn cidr(key: &str, text: &str, out: &mut Wrong) -> Option<IpNet> {
-    match IpNet::from_str(text) {
-        Ok(net) if net.trunc() == net => return Some(net),
-        Ok(net) => out.add(key, format!("`{text}`"), format!("`{}`: no bits set behind the prefix", net.trunc())),
-        Err(_) => out.add(key, format!("`{text}`"), "a CIDR such as `10.0.0.0/8` (one address: `/32`, or `/128` for IPv6)"),
-    }
-    None
+    let read = |(index, (text, value)): (usize, (&String, &Value))| out.fit(&format!("{key}[{index}]"), value, value::cidr(text));
+    let values = value.as_array().into_iter().flatten();
+    list.iter().zip(values).enumerate().map(read).collect::<Vec<_>>().into_iter().collect()
 }

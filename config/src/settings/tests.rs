@@ -115,6 +115,35 @@ fn each_wrong_value_names_its_key() {
     }
 }
 
+/// What is wrong with the text itself is said by its reader.
+#[test]
+fn each_problem_says_what_was_expected_and_how_to_mend_it() {
+    for text in [
+        "http: none\n---\nhttp: none",
+        "http: none\nhttp: none",
+        "- http",
+        "htp: none",
+        "limits: {head: 1}",
+        "https: 0.0.0.0:8443",
+        "https: 8443",
+        "manifests: folder",
+        "manifests: [1]",
+        "http: localhost:80",
+        "serviceCidr: 10.0.0.1/8",
+        "serviceCidr: 10.0.0.1",
+        "trustedProxies: [x]",
+        "stateDir: 1",
+        "workers: -1",
+        "log: xml",
+        "exposure: strict",
+        "limits: {headers: 0}",
+    ] {
+        for problem in Settings::parse(text).expect_err(text) {
+            assert!(problem.expected.is_some() && problem.fix.is_some(), "{text}: {problem}");
+        }
+    }
+}
+
 #[test]
 fn https_with_an_address_says_that_tls_is_not_served() {
     assert_eq!(wrong("https: 0.0.0.0:8443"), [("https".to_owned(), Reason::NotServed)]);

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use config::problem::{Problem, Reason};
 use config::settings::Settings;
+use config::settings::value::Unfit;
+use registry::actor::local_addresses;
 
+use super::bindable;
 use super::{Address, CheckArgs, ExplainArgs, ListenArgs, PictureArgs, RunArgs};
 
 impl RunArgs {
@@ -14,10 +17,12 @@ impl RunArgs {
     /// Everything wrong with them, not only the first.
     pub fn settings(&self) -> Result<Settings, Vec<Problem>> {
         let settings = laid(&self.picture, &self.listen, self.admin)?;
+        let mut problems = Vec::new();
         if settings.manifests.is_empty() {
-            return Err(vec![no_source()]);
+            problems.push(no_source());
         }
-        Ok(settings)
+        problems.extend(bindable::check(settings.service_cidr, &local_addresses(), bindable::binds).err());
+        if problems.is_empty() { Ok(settings) } else { Err(problems) }
     }
 }
 
@@ -30,10 +35,14 @@ impl CheckArgs {
 impl ExplainArgs {
     /// Its own `--admin` says whom to ask; the listener's address is the environment's or the file's.
     pub(super) fn settings(&self) -> Result<Settings, Vec<Problem>> {
-        let admin = std::env::var("TIDEGATE_ADMIN").ok().map(|text| text.parse()).transpose();
-        let admin = admin.map_err(|error: String| vec![Problem::error(Reason::Invalid, error).at("TIDEGATE_ADMIN")])?;
+        let said = std::env::var("TIDEGATE_ADMIN").ok();
+        let admin = said.as_deref().map(|text| text.parse().map_err(|unfit: Unfit| in_environment(text, unfit))).transpose()?;
         laid(&self.picture, &self.listen, admin)
     }
+}
+
+fn in_environment(text: &str, Unfit { expected, fix }: Unfit) -> Vec<Problem> {
+    vec![Problem::error(Reason::Invalid, format!("`{text}`")).at("TIDEGATE_ADMIN").expected(expected).fix(fix)]
 }
 
 fn laid(picture: &PictureArgs, listen: &ListenArgs, admin: Option<Address>) -> Result<Settings, Vec<Problem>> {

@@ -97,11 +97,23 @@ fn wrong_values_name_their_flag() {
         ["run", "--service-cidr", "127.0.0.1/99"],
         ["run", "--access-log", ""],
         ["run", "--workers", "many"],
+        ["run", "--workers", "-1"],
+        ["run", "--workers", "1025"],
+        ["run", "--internal-cidr", "10.0.0.1/8"],
+        ["run", "--metrics", "localhost:9902"],
+        ["explain", "--admin", "none"],
         ["check", "--assert", "public: a/b"],
     ] {
         let error = refused(&words);
-        assert!(error.contains(words[1]), "{error}");
+        assert!(error.contains(words[1]) && error.contains("expected ") && error.contains("fix: "), "{error}");
     }
     assert!(refused(&["explain", "http://a/", "--from", "outside"]).contains("`external` or `internal`"));
     assert!(refused(&["get", "services", "-o", "yaml"]).contains("yaml"));
+}
+
+#[test]
+fn a_start_is_refused_when_no_virtual_ip_could_be_bound() {
+    let problems = settings(&["--manifests", "m", "--service-cidr", "8.8.8.0/24"]).unwrap_err();
+    assert!(problems.iter().any(|problem| problem.place.field.as_deref() == Some("serviceCidr") && problem.fix.is_some()), "{problems:?}");
+    assert_eq!(settings(&["--manifests", "m", "--workers", "0"]).unwrap().workers, 0, "one for each core");
 }

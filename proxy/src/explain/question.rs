@@ -1,7 +1,7 @@
 //! A URL and what goes with it, as the bytes that a plain client would send.
 //!
 //! Invariant: nothing is mended on the way: a hostile URL becomes a hostile request, so that the reader judges it as it would judge the
-//! wire. Only what cannot be one request at all (line breaks) is refused here.
+//! wire. Only what is no request at all (no host, two words for a method, a header without a colon, a line break) is refused here.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -27,31 +27,52 @@ pub struct Question {
     target: String,
 }
 
-/// A URL that cannot be explained.
+/// What is no request, so that nobody can say what would happen to it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UnreadableUrl {
+pub enum BadQuestion {
     /// It needs TLS.
-    #[error("`{0}`: https is not served yet; ask with http://")]
+    #[error("`{0}`: https is not served yet; fix: ask with http://")]
     NotServed(String),
-    /// Another scheme, or none.
-    #[error("`{0}`: expected http://HOST[:PORT]/PATH")]
+    /// Another scheme, none, or no host.
+    #[error("`{0}`: expected http://HOST[:PORT]/PATH; fix: give the URL as a client would be given it")]
     NotHttp(String),
+    /// A space, a line break or NUL, which end a URL.
+    #[error("{0:?}: a space, line break or NUL, expected none in a URL; fix: percent-encode it, or put the URL in quotes")]
+    NotOneUrl(String),
+    /// Not the name of a method.
+    #[error("method {0:?}: expected one word such as GET; fix: give it with --method")]
+    NotAMethod(String),
+    /// No field of a head.
+    #[error("header {0:?}: expected `NAME: VALUE` without a line break or NUL; fix: give each with a -H of its own, in quotes")]
+    NotAHeader(String),
 }
 
 impl Question {
     /// Splits the URL.
     ///
     /// # Errors
-    /// [`UnreadableUrl`] when it is not an `http` one. A hostile host is no error here: serving refuses it, and so the answer says.
-    pub fn new(url: &str, from: Exposure, method: &str, headers: &[String]) -> Result<Question, UnreadableUrl> {
-        let (scheme, rest) = url.split_once("://").ok_or_else(|| UnreadableUrl::NotHttp(url.to_owned()))?;
+    /// [`BadQuestion`] when this is no request at all. A hostile host is no error here: serving refuses it, and so the answer says.
+    pub fn new(url: &str, from: Exposure, method: &str, headers: &[String]) -> Result<Question, BadQuestion> {
+        let (scheme, rest) = url.split_once("://").ok_or_else(|| BadQuestion::NotHttp(url.to_owned()))?;
         match scheme.to_ascii_lowercase().as_str() {
             "http" => {}
-            "https" => return Err(UnreadableUrl::NotServed(url.to_owned())),
-            _ => return Err(UnreadableUrl::NotHttp(url.to_owned())),
+            "https" => return Err(BadQuestion::NotServed(url.to_owned())),
+            _ => return Err(BadQuestion::NotHttp(url.to_owned())),
+        }
+        if url.contains([' ', '\t', '\r', '\n', '\0']) {
+            return Err(BadQuestion::NotOneUrl(url.to_owned()));
+        }
+        if !is_token(method) {
+            return Err(BadQuestion::NotAMethod(method.to_owned()));
+        }
+        if let Some(header) = headers.iter().find(|header| !is_field(header)) {
+            return Err(BadQuestion::NotAHeader(header.clone()));
         }
         let rest = rest.split('#').next().unwrap_or_default(); // a client keeps the fragment for itself
         let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        if authority.is_empty() {
+            return Err(BadQuestion::NotHttp(url.to_owned()));
+        }
         let slash = if target.starts_with('/') { "" } else { "/" };
         Ok(Question {
             url: url.to_owned(),
@@ -64,14 +85,7 @@ impl Question {
     }
 
     /// What a client would send. A `Host` among the headers replaces the URL's, as curl does it.
-    ///
-    /// # Errors
-    /// Why this can be no request.
-    pub(super) fn bytes(&self) -> Result<Vec<u8>, String> {
-        let texts = [&self.url, &self.method].into_iter().chain(&self.headers);
-        if texts.into_iter().any(|text| text.contains(['\r', '\n', '\0'])) {
-            return Err("a line break or NUL in a URL, method or header".to_owned());
-        }
+    pub(super) fn bytes(&self) -> Vec<u8> {
         let mut bytes = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         let names_host = |header: &String| header.split(':').next().is_some_and(|name| name.eq_ignore_ascii_case("host"));
         if !self.headers.iter().any(names_host) {
@@ -82,7 +96,7 @@ impl Question {
             bytes.push_str("\r\n");
         }
         bytes.push_str("\r\n");
-        Ok(bytes.into_bytes())
+        bytes.into_bytes()
     }
 
     /// The URL's port, when it gives one.
@@ -103,6 +117,15 @@ impl Question {
         let (address, vip) = named.next()?;
         named.next().is_none().then_some((*address, vip)) // a short name that two namespaces have means neither
     }
+}
+
+/// One word of RFC 9110, of which methods and names of fields are made.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+fn is_field(header: &str) -> bool {
+    header.split_once(':').is_some_and(|(name, value)| is_token(name) && !value.contains(['\r', '\n', '\0']))
 }
 
 /// `NAME`, `NAME.NAMESPACE`, and the same with `.svc` or `.svc.cluster.local`.

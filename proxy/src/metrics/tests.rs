@@ -84,6 +84,20 @@ fn bytes_of_a_vip_have_a_direction() {
 }
 
 #[test]
+fn a_vip_counts_from_zero_before_its_first_connection() {
+    let text = scrape(&[Arc::default()]);
+    for line in [
+        r#"tidegate_vip_connections_total{service="x/db:80"} 0"#,
+        r#"tidegate_vip_connections_open{service="x/db:80"} 0"#,
+        r#"tidegate_vip_bytes_total{service="x/db:80",direction="up"} 0"#,
+        r#"tidegate_vip_bytes_total{service="x/db:80",direction="down"} 0"#,
+    ] {
+        assert_eq!(text.lines().filter(|found| *found == line).count(), 1, "{line} is not once in\n{text}");
+    }
+    assert!(!text.contains(r#"tidegate_vip_connections_total{service="x/web:80"}"#), "it has no virtual IP:\n{text}");
+}
+
+#[test]
 fn every_family_says_what_it_is_once() {
     let worker = Arc::<WorkerCounts>::default();
     met(&worker).answered(200, 1);

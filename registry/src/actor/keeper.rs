@@ -35,10 +35,32 @@ impl Waiting {
         self.vips.is_none() && self.origins.is_empty()
     }
 
-    fn write(self, dir: &StateDir) -> (Waiting, Result<(), Problem>) {
+    /// Writes it. What could not be written comes back.
+    fn write(mut self, dir: &StateDir) -> (Waiting, Result<(), Problem>) {
+        let (mut left, blocked) = self.without_way(dir);
         let origins: Vec<_> = self.origins.into_iter().collect();
         let result = dir.save(self.vips.as_deref(), &origins);
-        (Waiting { vips: self.vips, origins: origins.into_iter().collect() }, result)
+        if result.is_err() {
+            left.take_back(Waiting { vips: self.vips, origins: origins.into_iter().collect() });
+        }
+        (left, result.and(blocked))
+    }
+
+    /// Takes out what cannot be written for something unreadable in its place, so that it costs itself alone.
+    fn without_way(&mut self, dir: &StateDir) -> (Waiting, Result<(), Problem>) {
+        let mut blocked = Ok(());
+        let mut is_blocked = |origin: Option<&Origin>| {
+            let way = dir.make_way(origin);
+            let none = way.is_err();
+            if none && blocked.is_ok() {
+                blocked = way;
+            }
+            none
+        };
+        let vips = self.vips.take_if(|_| is_blocked(None));
+        let (origins, free) = std::mem::take(&mut self.origins).into_iter().partition(|(origin, _)| is_blocked(Some(origin)));
+        self.origins = free;
+        (Waiting { vips, origins }, blocked)
     }
 
     /// Takes back what could not be written, unless there is newer.
@@ -89,9 +111,9 @@ impl Keeper {
                 self.problem = None;
                 self.again();
             }
-            Ok((unwritten, Err(problem))) => {
+            Ok((left, Err(problem))) => {
                 self.problem = Some(problem);
-                self.waiting.take_back(unwritten);
+                self.waiting.take_back(left);
             }
             Err(error) => self.problem = Some(Problem::error(Reason::Unreadable, format!("a write of the state stopped: {error}"))),
         }
@@ -149,5 +171,23 @@ mod tests {
         }
         keeper.finish().await;
         assert_eq!(Some(crate::state::read_only(dir.path()).vips), vips(49).vips);
+    }
+    #[tokio::test]
+    async fn what_cannot_be_read_nor_moved_costs_itself_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("vips")).unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        state.load();
+        std::fs::remove_dir(dir.path().join("damaged")).unwrap();
+        let mut keeper = Keeper::new(Some(state), None);
+        let origin: Origin = std::path::Path::new("m/a.yaml").into();
+        keeper.keep(Unsaved { origins: vec![(origin.clone(), Some(Vec::new()))], ..vips(1) });
+        keeper.done().await;
+        assert!(keeper.problem().is_some_and(|problem| problem.place.file == Some(dir.path().join("vips"))), "{:?}", keeper.problem());
+        assert!(crate::state::read_only(dir.path()).origins.contains_key(&origin), "the rest is written");
+        assert!(keeper.waiting.vips.is_some() && keeper.waiting.origins.is_empty(), "and it alone is tried again");
+        std::fs::remove_dir(dir.path().join("vips")).unwrap();
+        keeper.finish().await;
+        assert_eq!(Some(crate::state::read_only(dir.path()).vips), vips(1).vips);
     }
 }

@@ -162,6 +162,30 @@ async fn addresses_and_last_good_objects_survive_a_restart() {
     assert!(before.iter().all(|row| after.contains(row)), "{before:?} became {after:?}");
 }
 
+/// The runtime ends after it, and with it whatever is not written.
+#[test]
+fn told_to_end_it_writes_what_is_left() {
+    let dir = folder();
+    put(dir.path(), "web.yaml", &service("web"));
+    let settings = settings(dir.path());
+    let in_the_way = dir.path().join("state/vips.new");
+    fs::create_dir_all(&in_the_way).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let kept = runtime.block_on(async {
+        let mut on = start(&settings, OwnAddresses::default()).unwrap();
+        until(&mut on, |snapshot| snapshot.version > 0).await;
+        let failed = async { while view::<serde_json::Value>(&on, Topic::Problems).await.is_empty() {} };
+        timeout(LONG, failed).await.expect("what is in the way is a problem");
+        fs::remove_dir(&in_the_way).unwrap();
+        assert!(on.ending.end(LONG).await);
+        assert!(on.ending.end(LONG).await, "it has ended");
+        on.snapshots.clone()
+    });
+    drop(runtime);
+    assert_eq!(state::read_only(&dir.path().join("state")).vips.len(), 1);
+    drop(kept); // a worker may hold pictures longer than the actor lives
+}
+
 #[tokio::test]
 async fn one_state_directory_serves_one_process() {
     let dir = folder();

@@ -17,6 +17,7 @@ use crate::event::{Batch, Change, Content, Event, Origin, SourceName};
 
 mod notices;
 mod read;
+mod settle;
 mod tree;
 
 use notices::{Notices, Taken, Watcher};
@@ -165,6 +166,10 @@ struct Folder {
     watcher: Option<Watcher>,
     tree: Tree,
     seen: BTreeMap<Origin, Seen>,
+    /// The last look was shown a name that went away, or may not be read yet.
+    restless: bool,
+    /// What is gone, and not told yet.
+    held: BTreeSet<Origin>,
     /// The folder itself could not be read at the last look.
     stale: bool,
     /// When to look at everything, notice or not.
@@ -184,6 +189,8 @@ impl Folder {
             watcher,
             tree: Tree::default(),
             seen: BTreeMap::new(),
+            restless: false,
+            held: BTreeSet::new(),
             stale: false,
             due: Instant::now(),
             polled: false,
@@ -212,21 +219,8 @@ impl Folder {
             }
         };
         let gone = changes.iter().any(|change| matches!(change.content, Content::Gone));
-        let changes = if gone { self.look_twice(changes) } else { changes };
+        let changes = if gone || !self.held.is_empty() { self.settle(changes) } else { changes };
         Ok(Batch { source: self.source.clone(), changes, whole: false })
-    }
-
-    /// A file that is gone may have been renamed after its new name was passed by: it is believed after a second look, and what that
-    /// finds belongs to the same step.
-    fn look_twice(&mut self, changes: Vec<Change>) -> Vec<Change> {
-        let Some(notices) = self.notices.clone() else { return changes };
-        #[expect(clippy::disallowed_methods, reason = "both halves of a move must be through; this thread has nothing else to do")]
-        std::thread::sleep(self.pace.gather);
-        // A folder that cannot be read now is told by the next look; what is known already is not lost.
-        let more = self.after(notices.take()).unwrap_or_default();
-        let mut merged: BTreeMap<Origin, Change> = changes.into_iter().map(|change| (change.origin.clone(), change)).collect();
-        merged.extend(more.into_iter().map(|change| (change.origin.clone(), change)));
-        merged.into_values().collect()
     }
 
     fn after(&mut self, taken: Taken) -> Result<Vec<Change>, Problem> {
@@ -248,6 +242,7 @@ impl Folder {
         };
         self.stale = false;
         self.due = Instant::now() + if self.watcher.is_some() { self.pace.poll } else { self.pace.blind_poll };
+        self.restless = tree.vanished;
         self.tree = tree;
         let (to_read, mut changes) = self.unread(touched, first);
         changes.extend(self.read(to_read, first));
@@ -280,6 +275,7 @@ impl Folder {
             }
         }
         if waiting {
+            self.restless = true;
             self.look_soon();
         }
         (to_read, changes)
@@ -360,6 +356,7 @@ impl Folder {
                     self.seen.insert(origin, seen);
                 }
                 read::Look::Unsteady => {
+                    self.restless = true;
                     self.look_soon();
                     changes.extend(first.then(|| read::failed(&origin, read::being_written(&origin), &mut self.seen)).flatten());
                 }

@@ -129,6 +129,67 @@ fn damage_is_set_aside_once_and_mended() {
     assert_eq!(state.load().problems, [], "the file itself is whole again");
 }
 
+/// A folder where a file should be is what even root cannot read as one.
+fn unread(dir: &Path, name: &str) -> PathBuf {
+    let file = dir.join(name);
+    let _ = fs::remove_file(&file);
+    fs::create_dir(&file).unwrap();
+    fs::write(file.join("precious"), name).unwrap();
+    file
+}
+
+#[test]
+fn what_cannot_be_read_is_moved_aside_before_its_place_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = StateDir::open(dir.path()).unwrap();
+    let objects = Path::new(OBJECTS).join(record::file_name(Path::new("m/a.yaml")));
+    for turn in ["", ".1", ".2"] {
+        let files = [VIPS.as_ref(), objects.as_path()].map(|name| unread(dir.path(), name.to_str().unwrap()));
+        let saved = state.load();
+        assert!(saved.damaged_origins, "nobody knows what seals it held");
+        let told: Vec<&Path> = saved.problems.iter().filter_map(|problem| problem.place.file.as_deref()).collect();
+        assert_eq!(told, files.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+        assert!(files.iter().all(|file| file.is_dir()), "until then it can be mended where it is");
+        state.save(Some(&some_vips(2)), &[(origin("m/a.yaml"), Some(some_objects()))]).unwrap();
+        for file in &files {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            assert!(dir.path().join(DAMAGED).join(format!("{name}{turn}")).join("precious").exists(), "{name}{turn}");
+        }
+        let saved = state.load();
+        assert_eq!((saved.vips, saved.problems), (some_vips(2), vec![]));
+        assert_eq!(saved.origins[&origin("m/a.yaml")], some_objects());
+    }
+}
+
+#[test]
+fn what_can_be_neither_read_nor_moved_is_not_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = StateDir::open(dir.path()).unwrap();
+    let vips = unread(dir.path(), VIPS);
+    state.load();
+    fs::remove_dir(dir.path().join(DAMAGED)).unwrap();
+    fs::write(dir.path().join(DAMAGED), "a file, so that nothing can be moved there").unwrap();
+    let problem = state.save(Some(&some_vips(1)), &[]).unwrap_err();
+    assert_eq!(problem.place.file.as_deref(), Some(vips.as_path()));
+    assert!(problem.fix.is_some() && vips.join("precious").exists(), "{problem}");
+    state.save(None, &[(origin("m/a.yaml"), Some(some_objects()))]).unwrap();
+    fs::remove_file(dir.path().join(DAMAGED)).unwrap();
+    fs::create_dir(dir.path().join(DAMAGED)).unwrap();
+    state.save(Some(&some_vips(1)), &[]).unwrap();
+    assert_eq!(state.load().vips, some_vips(1));
+}
+
+#[test]
+fn removing_an_origin_does_not_remove_what_cannot_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = StateDir::open(dir.path()).unwrap();
+    let name = record::file_name(Path::new("m/a.yaml"));
+    unread(&dir.path().join(OBJECTS), &name);
+    state.load();
+    state.save(None, &[(origin("m/a.yaml"), None)]).unwrap();
+    assert!(dir.path().join(DAMAGED).join(name).join("precious").exists());
+}
+
 /// Every bit of every byte, so that nothing is left to luck.
 #[test]
 fn any_flipped_bit_costs_at_most_its_own_service_and_is_reported() {

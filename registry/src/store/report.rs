@@ -49,12 +49,22 @@ pub(super) fn last_good(objects: usize, untrusted: bool) -> Problem {
     Problem::note(Reason::Unreadable, said)
 }
 
+/// A source that could not be read yet, and of which nothing was saved.
+fn unknown(why: &Problem) -> Problem {
+    let found = "nothing that it says was ever read, so it may hold seals that nobody knows: strict mode is on";
+    let problem = Problem::error(Reason::NotExposed, found)
+        .expected("a source that can be read at the first start")
+        .fix("make it readable, or name it no more; until then only what is labelled `tidegate.dev/exposure: external` can be reached from outside");
+    Problem { place: why.place.clone(), ..problem }
+}
+
 impl Store {
     /// Everything wrong with files and folders.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut all = self.saved_problems.clone();
         for source in self.sources.values() {
             all.extend(source.stale.clone());
+            all.extend(source.unknown().map(unknown));
             all.extend(source.problems.values().flatten().cloned());
         }
         for key in &self.duplicated {

@@ -51,6 +51,16 @@ impl SourceState {
         }
     }
 
+    /// What it says, or said before the restart, is known.
+    pub(super) fn known(&self) -> bool {
+        self.spoken || self.remembered
+    }
+
+    /// Why nothing at all is known of it, although it was looked at.
+    pub(super) fn unknown(&self) -> Option<&Problem> {
+        self.stale.as_ref().filter(|_| !self.known())
+    }
+
     pub(super) fn alive(&mut self, now: Duration) {
         self.stale = None;
         self.seen = now;

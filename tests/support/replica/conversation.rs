@@ -138,10 +138,12 @@ async fn answer(stream: &mut TcpStream, shared: &Shared, head: Vec<u8>, read: &m
             zeros(stream, length).await?;
             None
         }
-        Behaviour::Slow(pieces, gap) => {
-            for piece in pieces {
-                tokio::time::sleep(gap).await;
-                stream.write_all(&piece).await?;
+        Behaviour::Pieces(pieces) => {
+            for (at, piece) in pieces.iter().enumerate() {
+                if at > 0 {
+                    shared.released.notified().await;
+                }
+                stream.write_all(piece).await?;
             }
             None
         }

@@ -188,6 +188,28 @@ fn ready_means_that_every_source_has_spoken() {
 }
 
 #[test]
+fn a_source_that_nobody_knows_turns_strict_mode_on_and_the_others_serve() {
+    let seals: SourceName = "folder:seals".into();
+    let problem = Problem::error(Reason::Unreadable, "no folder").in_file("seals");
+    let mut registry = Registry::new(&Settings { workers: 1, ..Settings::default() }, Saved::default());
+    registry.expect(seals.clone());
+    registry.expect("folder:m".into());
+    registry.apply(Event::Stale(seals.clone(), problem.clone()), T);
+    assert!(!registry.ready(), "the other one may speak yet");
+    registry.apply(batch(true, vec![("m/web.yaml", manifest(web()))]), T);
+    assert!(registry.ready());
+    assert_eq!(out(&mut registry), "Host");
+    let told = problems(&registry, Reason::NotExposed);
+    assert!(told.iter().any(|text| text.contains("seals:") && text.contains("strict mode") && text.contains("fix:")), "{told:?}");
+    let open = Batch { source: seals.clone(), changes: Vec::new(), whole: true };
+    registry.apply(Event::Batch(open), T);
+    assert_eq!(out(&mut registry), "a/web:80");
+    assert_eq!(registry.problems(), []);
+    registry.apply(Event::Stale(seals, problem), T);
+    assert!(registry.ready() && registry.publish(T).is_none(), "what was read once is known");
+}
+
+#[test]
 fn a_listener_that_cannot_be_bound_is_a_problem() {
     let mut registry = cold(Saved::default(), vec![]);
     let mut state = ListenerState::bound("http", External, "HTTP", "0.0.0.0:80".parse().unwrap());

@@ -338,6 +338,37 @@ async fn a_folder_made_anew_in_the_same_breath_is_followed() {
     }
 }
 
+/// At each moment the file has one of its names: whoever applies the batches must never see it go.
+#[tokio::test]
+async fn a_file_that_is_renamed_again_and_again_is_never_missed() {
+    let mut on = Followed::start(|m| fs::write(m.join("a.yaml"), named("seal")).unwrap());
+    let mut there = BTreeSet::new();
+    let m = on.path("");
+    assert_eq!(on.batch().await, read(&["a.yaml"]));
+    there.insert("a.yaml".to_owned());
+    let writer = std::thread::spawn(move || {
+        for turn in 0..3000_u32 {
+            let (from, to) = if turn % 2 == 0 { ("a.yaml", "b.yaml") } else { ("b.yaml", "a.yaml") };
+            fs::rename(m.join(from), m.join(to)).unwrap();
+            if turn % 5 == 0 {
+                std::thread::park_timeout(Duration::from_millis(u64::from(turn % 9)));
+            }
+        }
+        fs::rename(m.join("a.yaml"), m.join("last.yaml")).unwrap();
+    });
+    while there.len() != 1 || !there.contains("last.yaml") {
+        for (name, what) in on.batch().await {
+            if what == "gone" {
+                there.remove(&name)
+            } else {
+                there.insert(name)
+            };
+        }
+        assert!(!there.is_empty(), "it is in the folder under some name");
+    }
+    writer.join().unwrap();
+}
+
 #[tokio::test]
 async fn a_storm_of_edits_is_gathered_and_ends_in_the_last_state() {
     let mut on = Followed::start(|_| {});

@@ -45,6 +45,8 @@ pub(super) struct Tree {
     swaps: Vec<(PathBuf, PathBuf)>,
     /// The kernel could not watch everything.
     blind: bool,
+    /// A manifest or folder was listed and then not there: it may be there by another name that was not listed.
+    pub(super) vanished: bool,
 }
 
 /// One manifest.
@@ -150,6 +152,22 @@ pub(super) fn look_at(path: &Path) -> io::Result<FileAt> {
     Ok(FileAt { real: path.canonicalize()?, stamp: Stamp::of(&fs::metadata(path)?), linked })
 }
 
+/// The names in a folder, sorted, and whether each is a folder: as they were at one moment, unless they never stand still.
+fn list(real: &Path) -> io::Result<Vec<(OsString, bool)>> {
+    let changed = || fs::metadata(real).map(|meta| (meta.ctime(), meta.ctime_nsec()));
+    let entry = |entry: io::Result<fs::DirEntry>| entry.map(|entry| (entry.file_name(), entry.file_type().is_ok_and(|kind| kind.is_dir())));
+    let mut names: Vec<(OsString, bool)> = Vec::new();
+    for _ in 0..TRIES {
+        let before = changed()?;
+        names = fs::read_dir(real)?.map(entry).collect::<io::Result<_>>()?;
+        if changed()? == before {
+            break;
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
 struct Walk<'w> {
     tree: Tree,
     visited: HashSet<FolderId>,
@@ -173,23 +191,24 @@ impl Walk<'_> {
         if let Ok(to) = fs::read_link(&swap) {
             self.tree.swaps.push((swap, to));
         }
-        let mut names: Vec<OsString> = fs::read_dir(&real)?.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<_>>()?;
-        names.sort();
         self.depth += 1;
-        for name in names {
-            self.entry(shown.join(&name), real.join(&name));
+        for (name, is_folder) in list(&real)? {
+            self.entry(shown.join(&name), real.join(&name), is_folder);
         }
         self.depth -= 1;
         self.tree.folders.insert(real, shown.to_owned());
         Ok(())
     }
 
-    fn entry(&mut self, shown: PathBuf, real: PathBuf) {
+    fn entry(&mut self, shown: PathBuf, real: PathBuf, is_folder: bool) {
         if skipped(&shown) {
             return;
         }
         let manifest = is_manifest(&shown);
-        let Ok(own) = real.symlink_metadata() else { return };
+        let Ok(own) = real.symlink_metadata() else {
+            self.tree.vanished |= manifest || is_folder;
+            return;
+        };
         let done = match own {
             own if own.is_dir() => self.folder(&shown),
             own if own.is_symlink() && (manifest || real.is_dir()) => self.link(&shown),
@@ -200,8 +219,8 @@ impl Walk<'_> {
             _ => Ok(()),
         };
         match done {
-            // Removed while we looked: the notice of that is on its way.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !shown.is_symlink() => {}
+            // Removed or renamed while we looked: the notice of that is on its way.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !shown.is_symlink() => self.tree.vanished = true,
             Err(error) => {
                 let problem = unreadable(&shown, &error);
                 self.tree.unreadable.insert(shown, problem);

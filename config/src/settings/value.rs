@@ -1,0 +1,102 @@
+//! Values that a flag, the environment and `tidegate.yaml` take alike: one rule for each.
+//!
+//! Invariant: a value that does not fit says what would, and how to mend it, in the same words wherever it was written.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+
+use ipnet::IpNet;
+
+/// How many worker threads may be asked for; 0 is one for each core.
+pub const WORKERS: RangeInclusive<u64> = 0..=1024;
+
+/// Why a value was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected {expected}; fix: {fix}")]
+pub struct Unfit {
+    /// What would fit.
+    pub expected: String,
+    /// What to do.
+    pub fix: String,
+}
+
+impl Unfit {
+    /// Of these words.
+    pub fn new(expected: impl Into<String>, fix: impl Into<String>) -> Unfit {
+        Unfit { expected: expected.into(), fix: fix.into() }
+    }
+}
+
+/// A listener's address; `none` switches it off.
+///
+/// # Errors
+/// It is neither. Names are not looked up: one name may be several addresses.
+pub fn address(text: &str) -> Result<Option<SocketAddr>, Unfit> {
+    if text == "none" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| {
+        Unfit::new(
+            "IP:PORT (127.0.0.1:8080, [::1]:8080) or `none`",
+            "give an IP address, not a name, with a port (0 takes a free one), or `none` to switch the listener off",
+        )
+    })
+}
+
+/// A network. Host bits are refused: `10.1.2.3/8` is more often a slip than ten million addresses.
+///
+/// # Errors
+/// It is none, or has bits set behind its prefix.
+pub fn cidr(text: &str) -> Result<IpNet, Unfit> {
+    let none = |_| Unfit::new("a CIDR such as `10.0.0.0/8`", "write NETWORK/LENGTH; one address alone is `/32`, or `/128` for IPv6");
+    let net: IpNet = text.parse().map_err(none)?;
+    if net.trunc() == net {
+        return Ok(net);
+    }
+    let (whole, one) = (net.trunc(), IpNet::from(net.addr()));
+    Err(Unfit::new(
+        format!("`{whole}`: no bits set behind the prefix"),
+        format!("write `{whole}` for the network, or `{one}` for that one address"),
+    ))
+}
+
+/// A whole number in a range.
+///
+/// # Errors
+/// It is none (`None`), or outside.
+pub fn number(number: Option<u64>, range: RangeInclusive<u64>) -> Result<u64, Unfit> {
+    let fits = number.filter(|number| range.contains(number));
+    let (least, most) = range.into_inner();
+    fits.ok_or_else(|| Unfit::new(format!("a whole number, {least} to {most}"), "give a number within these limits, without a unit"))
+}
+
+/// Worker threads.
+///
+/// # Errors
+/// It is no number in [`WORKERS`].
+pub fn workers(text: &str) -> Result<usize, Unfit> {
+    let fits = number(text.parse().ok(), WORKERS);
+    fits.map(|count| count as usize)
+        .map_err(|Unfit { expected, .. }| Unfit::new(expected, "give a number of threads, or 0 for one on each core"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fits_is_taken_and_what_does_not_says_what_would() {
+        assert_eq!(address("none"), Ok(None));
+        assert_eq!(address("[::1]:0"), Ok(Some("[::1]:0".parse().unwrap())));
+        for wrong in ["", "8080", "localhost:80", "127.0.0.1", "None"] {
+            assert!(address(wrong).unwrap_err().to_string().contains("fix: give an IP address"), "{wrong}");
+        }
+        assert_eq!(cidr("10.0.0.0/8").unwrap().to_string(), "10.0.0.0/8");
+        assert_eq!(cidr("10.1.2.3/8").unwrap_err().fix, "write `10.0.0.0/8` for the network, or `10.1.2.3/32` for that one address");
+        assert!(cidr("10.0.0.0").unwrap_err().fix.contains("/32"));
+        assert_eq!((workers("0"), workers("1024")), (Ok(0), Ok(1024)));
+        for wrong in ["-1", "1025", "many", ""] {
+            assert_eq!(workers(wrong).unwrap_err().expected, "a whole number, 0 to 1024", "{wrong}");
+        }
+    }
+}

@@ -36,7 +36,7 @@ pub enum Behaviour {
     RawThenReset(Vec<u8>),
     /// Answers with a body of so many bytes.
     Body(u64),
-/// Answers with these pieces; each after the first waits for [`Replica::release`].
+    /// Answers with these pieces; each after the first waits for [`Replica::release`].
     Pieces(Vec<Vec<u8>>),
     /// Answers with its name once [`Replica::release`] was called; ends when the caller does.
     Held,

@@ -31,7 +31,7 @@ pub(super) fn settings(documents: Vec<Document>) -> Result<Settings, Vec<Problem
             break;
         }
         for key in &document.repeated {
-            out.add(key, "the key is given twice", "each key once");
+            out.add(&key.path, "the key is given twice", "each key once");
         }
         match document.value {
             Value::Object(keys) => top(keys, &mut settings, &mut out),

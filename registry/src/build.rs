@@ -5,10 +5,10 @@
 //! one goes, the last takes its place. What is refused as an address (a VIP, one of our listeners) is in no plane.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use config::object::{EndpointSlice, Kind, Name, Object, ObjectKey, Pod, Protocol, Service, ServiceKey, ServicePort};
+use config::object::{EndpointSlice, Kind, Name, Object, ObjectKey, Protocol, Service, ServiceKey, ServicePort};
 use config::problem::Problem;
 
 use crate::exposure::{self, Said, Seal};

@@ -50,29 +50,27 @@ fn namespaces() -> impl Strategy<Value = Object> {
 fn services() -> impl Strategy<Value = Object> {
     let plain = ServiceType::ClusterIp;
     let kinds = select(vec![plain.clone(), plain.clone(), plain, ServiceType::NodePort, ServiceType::ExternalName("x.example".into())]);
-    (name("s", 3), said(), kinds, any::<[bool; 4]>(), apps(), 0..3i64).prop_map(
-        |(name, said, service_type, flags, app, created)| {
-            let [asked, by_name, selecting, two] = flags;
-            let mut service = Service { service_type, ..service(&name, &[]) };
-            service.meta.labels = said;
-            service.meta.created = (created > 0).then_some(created);
-            if two {
-                let admin = ServicePort { name: "admin".into(), port: 81, target_port: PortRef::Number(9090), ..service.ports[0].clone() };
-                service.ports.push(admin);
-            }
-            service.selector = selecting.then(|| labels(&[("app", app)]));
-            // A service keeps an address that it once asked for; so that history plays no part, one asks always or never.
-            service.cluster_ip = match (name.ends_with("s0"), asked) {
-                (true, _) => ClusterIp::Allocate,
-                (false, true) => ClusterIp::Asked(IpAddr::from([127, 96, 9, 9])),
-                (false, false) => ClusterIp::Headless,
-            };
-            if by_name {
-                service.ports[0].target_port = PortRef::Name("http".into());
-            }
-            Object::Service(service)
-        },
-    )
+    (name("s", 3), said(), kinds, any::<[bool; 4]>(), apps(), 0..3i64).prop_map(|(name, said, service_type, flags, app, created)| {
+        let [asked, by_name, selecting, two] = flags;
+        let mut service = Service { service_type, ..service(&name, &[]) };
+        service.meta.labels = said;
+        service.meta.created = (created > 0).then_some(created);
+        if two {
+            let admin = ServicePort { name: "admin".into(), port: 81, target_port: PortRef::Number(9090), ..service.ports[0].clone() };
+            service.ports.push(admin);
+        }
+        service.selector = selecting.then(|| labels(&[("app", app)]));
+        // A service keeps an address that it once asked for; so that history plays no part, one asks always or never.
+        service.cluster_ip = match (name.ends_with("s0"), asked) {
+            (true, _) => ClusterIp::Allocate,
+            (false, true) => ClusterIp::Asked(IpAddr::from([127, 96, 9, 9])),
+            (false, false) => ClusterIp::Headless,
+        };
+        if by_name {
+            service.ports[0].target_port = PortRef::Name("http".into());
+        }
+        Object::Service(service)
+    })
 }
 
 fn pods() -> impl Strategy<Value = Object> {

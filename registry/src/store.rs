@@ -187,8 +187,9 @@ impl Store {
             return Lost::default();
         }
         let mut seen: BTreeSet<ObjectKey> = good.iter().map(|object| object.key()).collect();
+        // The file holds a good copy too, which an unreadable one seals.
+        let mut lost = Lost { unknown: seals.intersection(&seen).map(|key| (key.clone(), true)).collect(), ..Lost::default() };
         let remembered: BTreeMap<ObjectKey, &Object> = remembered.iter().map(|object| (object.key(), object)).collect();
-        let mut lost = Lost::default();
         for key in refused {
             if !seen.insert(key.clone()) {
                 continue;
@@ -241,16 +242,24 @@ impl Store {
         self.set_unknown(old.unknown, &[]);
     }
 
-    /// The objects as claims; of one key twice in one file, the first.
+    /// The objects as claims; of one key twice in one file, one that seals, else the first.
     fn unique(&self, origin: &Origin, objects: Vec<Object>, problems: &mut Vec<Problem>) -> Vec<Arc<Object>> {
-        let mut seen = BTreeSet::new();
-        let mut unique = Vec::with_capacity(objects.len());
+        let seals = |object: &Object| exposure::said(object.kind(), object.meta()).seals();
+        let mut places: BTreeMap<ObjectKey, usize> = BTreeMap::new();
+        let mut unique: Vec<Arc<Object>> = Vec::with_capacity(objects.len());
         for object in objects {
             let key = object.key();
-            if seen.insert(key.clone()) {
-                unique.push(Arc::new(object));
-            } else {
-                problems.push(report::twice(&key, origin, origin));
+            match places.get(&key) {
+                None => {
+                    places.insert(key, unique.len());
+                    unique.push(Arc::new(object));
+                }
+                Some(&first) => {
+                    problems.push(report::twice(&key, origin, origin));
+                    if seals(&object) && !seals(&unique[first]) {
+                        unique[first] = Arc::new(object);
+                    }
+                }
             }
         }
         unique

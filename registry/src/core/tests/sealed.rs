@@ -169,6 +169,20 @@ fn a_seal_that_cannot_be_read_seals_the_copies_that_can() {
 }
 
 #[test]
+fn a_seal_in_the_same_file_as_an_open_copy_holds() {
+    let mut readable = beside(manifest(vec![namespace("b", &[]), namespace("b", &[SEAL]), object(service("b/x", &[]))]));
+    out(&mut readable);
+    let open = "{apiVersion: v1, kind: Namespace, metadata: {name: b}}";
+    let service = "{apiVersion: v1, kind: Service, metadata: {namespace: b, name: x}, spec: {ports: [{port: 80}]}}";
+    let seal = UNREADABLE_SEAL.replace("name: a,", "name: b,");
+    let mut unreadable = beside(text(&format!("{open}\n---\n{seal}\n---\n{service}")));
+    assert_eq!(out(&mut unreadable), OUT);
+    for registry in [readable, unreadable] {
+        assert!(registry.services().iter().find(|service| service.name == "x").unwrap().sealed, "{:?}", registry.problems());
+    }
+}
+
+#[test]
 fn a_last_good_version_is_sealed_by_what_cannot_be_read() {
     let good = "{apiVersion: v1, kind: Service, metadata: {namespace: b, name: x}, spec: {selector: {app: x}, ports: [{port: 80}]}}";
     let mut registry = beside(text(good));

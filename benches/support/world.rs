@@ -61,6 +61,7 @@ pub fn pod(of: usize, name: &str, ip: Ipv4Addr, ready: bool) -> Object {
         finished: false,
         ready,
         ports: Vec::new(),
+        host_network: false,
     })
 }
 

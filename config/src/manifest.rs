@@ -3,13 +3,12 @@
 //! YAML (several documents) and JSON, `kind: List` included. Pure: no file is opened here. One bad object never hides its
 //! neighbours; a file that is not YAML at all gives no objects and one problem with its line. Nothing of a Secret is ever quoted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery, networking::v1 as networking};
 use serde_json::Value;
 
-use crate::exposure::{EXPOSURE_LABEL, Exposure, OUR_PREFIX};
 use crate::object::{Kind, Name, Namespace, Object, ObjectKey};
 use crate::problem::{Problem, Reason};
 
@@ -18,8 +17,11 @@ pub(crate) mod document;
 mod check;
 mod fields;
 mod ingress;
+mod kind;
+mod list;
 mod meta;
 mod pod;
+mod seal;
 mod service;
 mod slice;
 
@@ -27,7 +29,9 @@ mod slice;
 mod tests;
 
 use check::Findings;
-use document::Document;
+use document::{Document, Repeated};
+use kind::Recognised;
+use list::Around;
 
 /// What one file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,8 +48,10 @@ pub struct Manifest {
     pub broken: bool,
     /// A document does not say what it is: it may be any object that the file held before, a seal included, so those stay too.
     pub unnamed: bool,
-    /// An object that cannot be used is labelled or annotated under `tidegate.dev/` with something else than `exposure: external`.
-    pub sealing: bool,
+    /// Those of `refused` that carry a key under `tidegate.dev/` which is not plainly `exposure: external`: they are sealed.
+    pub sealed: BTreeSet<ObjectKey>,
+    /// Documents that carry such a key and do not say what they are; the name that each gives, if it gives one.
+    pub lost_seals: Vec<Option<Name>>,
 }
 
 /// Reads one file's bytes.
@@ -66,8 +72,14 @@ pub fn parse(bytes: &[u8]) -> Manifest {
 struct Item<'a> {
     value: &'a Value,
     spot: Spot<'a>,
-    /// `apiVersion` and `kind` that the items of a typed list (PodList) may leave out.
-    inherited: Option<(&'a str, &'a str)>,
+    around: Around<'a>,
+}
+
+impl Item<'_> {
+    /// Whether something in it, or in the List around it, was meant to seal it.
+    fn seals(&self) -> bool {
+        self.around.sealed || seal::carried(self.value)
+    }
 }
 
 /// Where a document or an item of a List is.
@@ -91,130 +103,110 @@ impl fmt::Display for Spot<'_> {
 impl Manifest {
     fn document(&mut self, document: &Document) {
         let spot = document.line.map_or(Spot::Ordinal(document.ordinal), Spot::Line);
-        self.item(Item { value: &document.value, spot, inherited: None }, &document.repeated);
+        self.item(Item { value: &document.value, spot, around: Around::default() }, &document.repeated);
     }
 
-    /// `repeated` holds the paths, inside this item, of keys that were given twice.
-    fn item(&mut self, item: Item<'_>, repeated: &[String]) {
+    /// `repeated` holds the keys, inside this item, that were given twice.
+    fn item(&mut self, item: Item<'_>, repeated: &[Repeated]) {
         let Some(fields) = item.value.as_object() else {
             let found = format!("{} is {}", item.spot, fields::shape(item.value));
-            self.unnamed = true;
-            self.sealing |= carries_seal(item.value);
-            return self.problems.push(Problem::error(Reason::Invalid, found).expected("a Kubernetes object with `apiVersion` and `kind`"));
+            let problem = Problem::error(Reason::Invalid, found).expected("a Kubernetes object with `apiVersion` and `kind`");
+            return self.nameless(item, repeated, problem);
         };
         let word = |key: &str| fields.get(key).and_then(Value::as_str).filter(|word| !word.is_empty());
-        let (api_version, kind) = match (word("apiVersion"), word("kind"), item.inherited) {
+        let (api_version, kind) = match (word("apiVersion"), word("kind"), item.around.inherited) {
             (Some(api_version), Some(kind), _) => (api_version, kind),
             (None, None, Some(inherited)) => inherited,
             (api_version, ..) => {
-                self.sealing |= carries_seal(item.value);
-                return self.nameless(item.spot, if api_version.is_none() { "apiVersion" } else { "kind" });
+                let field = if api_version.is_none() { "apiVersion" } else { "kind" };
+                let problem = Problem::error(Reason::Invalid, format!("{} has no `{field}`", item.spot)).at(field).expected("text");
+                let fix = "say what it is, for example `apiVersion: v1` and `kind: Service`";
+                return self.nameless(item, repeated, problem.fix(fix));
             }
         };
-        if let (Some(of), Some(items)) = (kind.strip_suffix("List"), fields.get("items").and_then(Value::as_array)) {
-            let inherited = (!of.is_empty()).then_some((api_version, of));
-            return self.list(items, inherited, item.spot, repeated);
+        if let Some(list) = kind::list(api_version, kind).filter(|list| list.ours || fields.get("items").is_some_and(Value::is_array)) {
+            return self.list(list, api_version, fields, item, repeated);
         }
-        match recognise(api_version, kind) {
+        match kind::recognise(api_version, kind) {
             Recognised::Ours(kind) => self.ours(kind, item, repeated),
-            Recognised::OtherVersion(kind, right) => self.other_version(kind, api_version, right, item),
-            Recognised::NotOurs => *self.skipped.entry(format!("{api_version}/{kind}")).or_default() += 1,
+            Recognised::Meant(meant, right) => self.meant(meant, (api_version, kind), right, item, repeated),
+            Recognised::Unheard if item.seals() => {
+                let problem = Problem::error(Reason::Invalid, format!("`{kind}`, which {api_version} does not have")).at("kind");
+                let problem = problem.of(item.spot).expected("a kind that can be sealed, since it carries a key under `tidegate.dev/`");
+                self.nameless(item, repeated, problem.fix("correct `kind`"));
+            }
+            Recognised::Unheard | Recognised::NotOurs => *self.skipped.entry(format!("{api_version}/{kind}")).or_default() += 1,
         }
     }
 
-    fn nameless(&mut self, spot: Spot<'_>, field: &str) {
+    /// Something that does not say what it is: it may be any object.
+    fn nameless(&mut self, item: Item<'_>, repeated: &[Repeated], problem: Problem) {
+        self.problems.push(problem);
         self.unnamed = true;
-        let problem = Problem::error(Reason::Invalid, format!("{spot} has no `{field}`")).at(field);
-        self.problems.push(problem.expected("text").fix("say what it is, for example `apiVersion: v1` and `kind: Service`"));
-    }
-
-    fn list(&mut self, items: &[Value], inherited: Option<(&str, &str)>, spot: Spot<'_>, repeated: &[String]) {
-        let mut of_items = 0;
-        for (index, value) in items.iter().enumerate() {
-            let inside: Vec<String> =
-                repeated.iter().filter_map(|path| path.strip_prefix(&format!("items[{index}]."))).map(str::to_owned).collect();
-            of_items += inside.len();
-            self.item(Item { value, spot: Spot::Item(index, &spot), inherited }, &inside);
-        }
-        if of_items < repeated.len() {
-            // Which of two `items` was meant is unknown, and so are the names of what the other held.
-            self.broken = true;
-            let found = format!("a key of the List itself ({spot}) is given twice");
-            self.problems.push(Problem::error(Reason::Invalid, found).at("items").expected("each key once"));
+        if item.seals() || repeated.iter().any(|repeated| repeated.ours) {
+            self.lost_seals.push(metadata(item.value, "name").map(Name::from));
         }
     }
 
-    fn ours(&mut self, kind: Kind, item: Item<'_>, repeated: &[String]) {
+    fn ours(&mut self, kind: Kind, item: Item<'_>, repeated: &[Repeated]) {
         let mut findings = Findings::default();
-        for path in repeated {
-            let problem = Problem::error(Reason::Invalid, "the key is given twice").at(path).expected("each key once");
+        for repeated in repeated {
+            let problem = Problem::error(Reason::Invalid, "the key is given twice").at(&repeated.path).expected("each key once");
             findings.push(problem.fix("remove one of the two"));
         }
-        let objects = convert(kind, item.value, &mut findings);
-        let refused = findings.has_errors();
-        let name = name_of(kind, item.value);
-        let place = name.as_ref().map_or_else(|| format!("{} in {}", kind.as_str(), item.spot), ToString::to_string);
+        let mut objects = convert(kind, item.value, &mut findings);
+        let refused = findings.has_errors() || item.around.refused;
+        let unclear = findings.is_unclear() || item.around.sealed;
+        objects.iter_mut().for_each(|object| object.meta_mut().unclear |= unclear);
+        let place = place(kind, item);
         self.problems.extend(findings.into_problems().map(|problem| problem.of(&place)));
-        self.sealing |= refused && carries_seal(item.value);
-        match name {
-            _ if !refused => self.objects.extend(objects),
-            Some(key) => self.refused.extend(all_keys(key, item.value)),
-            None => self.unnamed = true,
+        if refused {
+            self.refuse(kind, item, repeated);
+        } else {
+            self.objects.extend(objects);
         }
     }
 
-    fn other_version(&mut self, kind: Kind, found: &str, right: &str, item: Item<'_>) {
-        let key = name_of(kind, item.value);
-        let place = key.as_ref().map_or_else(|| format!("{} in {}", kind.as_str(), item.spot), ToString::to_string);
-        let problem =
-            Problem::error(Reason::UnsupportedVersion, format!("`{found}`")).of(place).at("apiVersion").expected(format!("`{right}`"));
-        let fix = match kind {
-            Kind::Ingress => "change apiVersion; in v1 a backend is `service: {name, port: {number}}` and each path needs a `pathType`",
-            Kind::EndpointSlice => "change apiVersion; in v1 `topology` is `nodeName` and `zone`",
-            _ => "change apiVersion",
-        };
-        self.problems.push(problem.fix(fix));
-        self.unnamed |= key.is_none();
-        self.sealing |= carries_seal(item.value);
-        self.refused.extend(key.into_iter().flat_map(|key| all_keys(key, item.value)));
+    /// One of our kinds by another word, or in another `apiVersion`.
+    fn meant(&mut self, kind: Kind, (found, word): (&str, &str), right: &str, item: Item<'_>, repeated: &[Repeated]) {
+        let place = place(kind, item);
+        if word != kind.as_str() {
+            let problem = Problem::error(Reason::Invalid, format!("`{word}`")).of(&place).at("kind");
+            self.problems.push(problem.expected(format!("`{}`", kind.as_str())).fix(format!("write `kind: {}`", kind.as_str())));
+        }
+        if found != right {
+            let problem = Problem::error(Reason::UnsupportedVersion, format!("`{found}`")).of(place).at("apiVersion");
+            let more = match kind {
+                Kind::Ingress => "; in v1 a backend is `service: {name, port: {number}}` and each path needs a `pathType`",
+                Kind::EndpointSlice => "; in v1 `topology` is `nodeName` and `zone`",
+                _ => "",
+            };
+            self.problems.push(problem.expected(format!("`{right}`")).fix(format!("write `apiVersion: {right}`{more}")));
+        }
+        self.refuse(kind, item, repeated);
+    }
+
+    /// An object that cannot be used, after its problems were told.
+    fn refuse(&mut self, kind: Kind, item: Item<'_>, repeated: &[Repeated]) {
+        let seals = item.seals() || repeated.iter().any(|repeated| repeated.ours);
+        match name_of(kind, item.value) {
+            Some(key) => {
+                let keys = all_keys(key, item.value);
+                if seals {
+                    self.sealed.extend(keys.iter().cloned());
+                }
+                self.refused.extend(keys);
+            }
+            None => {
+                self.unnamed = true;
+                self.lost_seals.extend(seals.then_some(None));
+            }
+        }
     }
 }
 
-/// Whether an object, however wrong it is, says something about its exposure that is not plainly `external`.
-fn carries_seal(object: &Value) -> bool {
-    let entries = ["labels", "annotations"].into_iter().filter_map(|field| object.get("metadata")?.get(field)?.as_object()).flatten();
-    let mut ours = entries.filter(|(key, _)| key.starts_with(OUR_PREFIX));
-    ours.any(|(key, word)| key != EXPOSURE_LABEL || word.as_str() != Some(Exposure::External.as_str()))
-}
-
-/// What an `apiVersion` and a `kind` mean to us.
-enum Recognised {
-    Ours(Kind),
-    /// Our kind in an `apiVersion` that is not read; the right one beside it.
-    OtherVersion(Kind, &'static str),
-    NotOurs,
-}
-
-fn recognise(api_version: &str, kind: &str) -> Recognised {
-    let (kind, right) = match kind {
-        "Namespace" => (Kind::Namespace, "v1"),
-        "Pod" => (Kind::Pod, "v1"),
-        "Service" => (Kind::Service, "v1"),
-        "Endpoints" => (Kind::Endpoints, "v1"),
-        "EndpointSlice" => (Kind::EndpointSlice, "discovery.k8s.io/v1"),
-        "Ingress" => (Kind::Ingress, "networking.k8s.io/v1"),
-        "IngressClass" => (Kind::IngressClass, "networking.k8s.io/v1"),
-        _ => return Recognised::NotOurs,
-    };
-    if api_version == right {
-        return Recognised::Ours(kind);
-    }
-    // Other projects have kinds of the same name (Knative's Service); only Kubernetes' own groups are a mistake.
-    let group = api_version.split_once('/').map_or("", |(group, _)| group);
-    match group {
-        "" | "apps" | "extensions" | "networking.k8s.io" | "discovery.k8s.io" => Recognised::OtherVersion(kind, right),
-        _ => Recognised::NotOurs,
-    }
+fn place(kind: Kind, item: Item<'_>) -> String {
+    name_of(kind, item.value).map_or_else(|| format!("{} in {}", kind.as_str(), item.spot), |key| key.to_string())
 }
 
 fn convert(kind: Kind, value: &Value, out: &mut Findings) -> Vec<Object> {
@@ -250,13 +242,22 @@ fn convert(kind: Kind, value: &Value, out: &mut Findings) -> Vec<Object> {
 
 /// The name of an object that may be wrong in every other respect.
 fn name_of(kind: Kind, value: &Value) -> Option<ObjectKey> {
-    let metadata = value.get("metadata")?;
-    let text = |field: &str| metadata.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
     let namespace = match kind {
         Kind::Namespace | Kind::IngressClass => "",
-        _ => text("namespace").unwrap_or(meta::DEFAULT_NAMESPACE),
+        _ => metadata(value, "namespace").unwrap_or(meta::DEFAULT_NAMESPACE),
     };
-    Some(ObjectKey { kind, namespace: namespace.into(), name: text("name")?.into() })
+    Some(ObjectKey { kind, namespace: namespace.into(), name: metadata(value, "name")?.into() })
+}
+
+/// A text of the metadata.
+fn metadata<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
+    field(field(value, "metadata")?, name)?.as_str().filter(|text| !text.is_empty())
+}
+
+/// A field, even when its name is not in its right case.
+fn field<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
+    let fields = value.as_object()?;
+    fields.get(name).or_else(|| Some(fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?.1))
 }
 
 /// An Endpoints object gives one slice for each subset: refused, it keeps them all.

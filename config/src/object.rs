@@ -104,6 +104,10 @@ pub struct Meta {
     pub labels: Labels,
     /// `metadata.annotations` under `tidegate.dev/`, `kubernetes.io/` and `ingressclass.kubernetes.io/`; others are dropped.
     pub annotations: Labels,
+    /// Something that was meant to decide about its exposure cannot be understood, or is in a version of it that cannot be used:
+    /// as if it were internal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unclear: bool,
 }
 
 /// One object of a kind that Tidegate reads.
@@ -128,6 +132,18 @@ impl Object {
             Object::EndpointSlice(x) => &x.meta,
             Object::Ingress(x) => &x.meta,
             Object::IngressClass(x) => &x.meta,
+        }
+    }
+
+    /// Its metadata, to be changed.
+    pub fn meta_mut(&mut self) -> &mut Meta {
+        match self {
+            Object::Namespace(x) => &mut x.meta,
+            Object::Pod(x) => &mut x.meta,
+            Object::Service(x) => &mut x.meta,
+            Object::EndpointSlice(x) => &mut x.meta,
+            Object::Ingress(x) => &mut x.meta,
+            Object::IngressClass(x) => &mut x.meta,
         }
     }
 
@@ -169,14 +185,17 @@ pub struct Pod {
     pub finished: bool,
     /// Condition `Ready`: as written; without any conditions, true once there is an IP.
     pub ready: bool,
-    /// Container ports with a name: what a named `targetPort` means for this pod.
+    /// Container ports: what a named `targetPort` means for this pod.
     pub ports: Vec<PodPort>,
+    /// `spec.hostNetwork`: its addresses are its node's, and only the ports above are its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub host_network: bool,
 }
 
-/// A named container port.
+/// A container port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodPort {
-    /// `ports[].name`
+    /// `ports[].name`; empty when unnamed.
     pub name: Name,
     /// `ports[].containerPort`, 1 to 65535
     pub port: u16,
@@ -317,12 +336,15 @@ pub struct SliceEndpoint {
     pub pod: Option<(Name, Option<Name>)>,
 }
 
+/// The annotation that named an Ingress's class before `spec.ingressClassName` did.
+pub const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
+
 /// networking.k8s.io/v1 Ingress.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ingress {
     /// Its metadata.
     pub meta: Meta,
-    /// `spec.ingressClassName`, else the annotation `kubernetes.io/ingress.class`.
+    /// `spec.ingressClassName`, else the annotation [`CLASS_ANNOTATION`]. Empty: explicitly of no class, which nobody serves.
     pub class: Option<Name>,
     /// `spec.defaultBackend` when it is a service.
     pub default_backend: Option<IngressBackend>,

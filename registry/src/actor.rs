@@ -260,6 +260,9 @@ impl Actor {
             tracing::debug!(version = snapshot.version, vips = snapshot.vips.len(), "published");
             self.graves.push(self.snapshots.send_replace(snapshot));
         }
+        for lifted in self.registry.lifted() {
+            tracing::warn!("{lifted}");
+        }
         self.ready = true;
         self.keeper.keep(self.registry.unsaved());
         self.bury();

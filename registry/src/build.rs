@@ -5,10 +5,10 @@
 //! one goes, the last takes its place. What is refused as an address (a VIP, one of our listeners) is in no plane.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use config::object::{EndpointSlice, Kind, Name, Object, ObjectKey, Pod, Protocol, Service, ServiceKey, ServicePort};
+use config::object::{EndpointSlice, Kind, Name, Object, ObjectKey, Protocol, Service, ServiceKey, ServicePort};
 use config::problem::Problem;
 
 use crate::exposure::{self, Said, Seal};
@@ -16,6 +16,7 @@ use crate::lifecycle::Lifecycle;
 use crate::snapshot::{self, OwnAddresses, PortName, ServiceIndex, VipPort};
 use crate::vip::Vips;
 
+mod covers;
 mod index;
 mod members;
 pub(crate) mod notes;
@@ -24,6 +25,7 @@ mod places;
 pub(crate) mod routes;
 pub(crate) mod seats;
 
+use covers::Addresses;
 use index::Index;
 use places::Places;
 use seats::Seat;
@@ -79,10 +81,12 @@ pub(crate) struct World {
     index: Index,
     pub(crate) life: Lifecycle,
     pub(crate) services: BTreeMap<ServiceKey, Entry>,
-    /// Which services name an address.
-    at: Map<SocketAddr, Vec<ServiceKey>>,
-    /// Addresses of pods that are sealed themselves, on every port.
-    sealed_ips: Map<IpAddr, BTreeSet<Name>>,
+    /// Which services a seal of would cover an address.
+    at: Addresses<ServiceKey>,
+    /// Which sealed pods and slices have an address.
+    sealed: Addresses<ObjectKey>,
+    /// The addresses of each of them.
+    sealing: Map<ObjectKey, Vec<SocketAddr>>,
     pub(crate) places: Places,
     pub(crate) vips: Arc<VipMap>,
     own: OwnAddresses,
@@ -94,8 +98,6 @@ pub(crate) struct World {
     pub(crate) route_facts: BTreeSet<ServiceKey>,
     /// Services whose external endpoints may have changed.
     pub(crate) refilter: BTreeSet<ServiceKey>,
-    /// All of them may have.
-    pub(crate) refilter_all: bool,
     /// How many services were built, ever: the cost of a change.
     pub(crate) rebuilt: u64,
 }
@@ -106,8 +108,9 @@ impl World {
             index: Index::default(),
             life: Lifecycle::new(workers),
             services: BTreeMap::new(),
-            at: Map::default(),
-            sealed_ips: Map::default(),
+            at: Addresses::default(),
+            sealed: Addresses::default(),
+            sealing: Map::default(),
             places: Places::default(),
             vips: Arc::default(),
             own: OwnAddresses::default(),
@@ -116,7 +119,6 @@ impl World {
             written: BTreeSet::new(),
             route_facts: BTreeSet::new(),
             refilter: BTreeSet::new(),
-            refilter_all: false,
             rebuilt: 0,
         }
     }
@@ -142,29 +144,37 @@ impl World {
             None if unknown => Said::Unclear,
             None => Said::Nothing,
         };
+        let toggled = said.seals() != self.index.said(name).seals();
         self.dirty.extend(self.index.set_namespace(name, said));
+        if toggled {
+            let held: Vec<Arc<Object>> = self.index.holds(name).cloned().collect();
+            held.iter().for_each(|object| self.reseal(&object.key(), Some(object)));
+        }
     }
 
-    pub(crate) fn set_pod(&mut self, key: &ObjectKey, before: Option<&Object>, after: Option<Arc<Object>>) {
-        let name = index::pod_name(&key.namespace, &key.name);
-        for ip in before.into_iter().flat_map(sealed_addresses) {
-            if let Some(pods) = self.sealed_ips.get_mut(&ip) {
-                pods.remove(&name);
-                if pods.is_empty() {
-                    self.sealed_ips.remove(&ip);
-                }
-            }
-            self.refilter_all = true;
-        }
-        for ip in after.as_deref().into_iter().flat_map(sealed_addresses) {
-            self.sealed_ips.entry(ip).or_default().insert(name.clone());
-            self.refilter_all = true;
-        }
+    pub(crate) fn set_pod(&mut self, key: &ObjectKey, after: Option<Arc<Object>>) {
+        self.reseal(key, after.as_deref());
         self.dirty.extend(self.index.set_pod(&key.namespace, &key.name, after));
     }
 
-    pub(crate) fn set_slice(&mut self, before: Option<&Arc<Object>>, after: Option<Arc<Object>>) {
+    pub(crate) fn set_slice(&mut self, key: &ObjectKey, before: Option<&Arc<Object>>, after: Option<Arc<Object>>) {
+        self.reseal(key, after.as_deref());
         self.dirty.extend(self.index.set_slice(before, after));
+    }
+
+    /// Brings what a pod or slice seals up to date.
+    fn reseal(&mut self, key: &ObjectKey, object: Option<&Object>) {
+        let new = object.map(|object| covers::of_object(object, self.index.said(&key.namespace))).unwrap_or_default();
+        let old = if new.is_empty() { self.sealing.remove(key) } else { self.sealing.insert(key.clone(), new.clone()) };
+        let old = old.unwrap_or_default();
+        if old == new {
+            return;
+        }
+        old.iter().for_each(|address| self.sealed.remove(*address, key));
+        new.iter().for_each(|address| self.sealed.add(*address, key));
+        for address in old.into_iter().chain(new) {
+            self.refilter.extend(self.at.touched_by(address).cloned());
+        }
     }
 
     pub(crate) fn set_service(&mut self, key: &ObjectKey, before: Option<&Arc<Object>>, after: Option<Arc<Object>>, version: u64) {
@@ -266,7 +276,7 @@ impl World {
         let name = |map: &VipMap, at: &SocketAddr| map.get(at).map(|port| port.name.clone());
         let only_in = |a: &VipMap, b: &VipMap| a.keys().filter(|at| name(a, at) != name(b, at)).copied().collect::<Vec<_>>();
         for address in only_in(&map, &self.vips).into_iter().chain(only_in(&self.vips, &map)) {
-            self.dirty.extend(self.at.get(&address).into_iter().flatten().cloned());
+            self.dirty.extend(self.at.having(address).cloned());
         }
         self.vips = Arc::new(map);
     }
@@ -283,16 +293,12 @@ impl World {
         let references = self.references(key);
         self.index.set_references(key, &entry.references, &references);
         entry.references = references;
-        let mut covered = BTreeSet::new();
+        let reading = members::read(key, entry.service(), &self.index);
         let mut refused = Vec::new();
-        let mut ports = std::mem::take(&mut entry.ports);
-        for port in &mut ports {
-            let named = members::named(key, entry.service(), &port.spec, &self.index);
-            covered.extend(named.covered);
-            self.seat(key, port, named.members, &mut refused, version);
+        for (port, members) in entry.ports.iter_mut().zip(reading.members) {
+            self.seat(key, port, members, &mut refused, version);
         }
-        entry.ports = ports;
-        let old = std::mem::replace(&mut entry.covered, covered);
+        let old = std::mem::replace(&mut entry.covered, reading.covered);
         self.cover(key, &old, &entry.covered, sealed.0, sealed.1);
         let mut problems = notes::of_service(&entry, refused);
         problems.extend(self.index.slices(key).flat_map(|slice| notes::strange_ports(entry.service(), slice)));
@@ -309,7 +315,7 @@ impl World {
             let said = exposure::said(Kind::EndpointSlice, &slice.meta);
             said.seals().then(|| Seal::Slice(index::pod_name(&slice.meta.namespace, &slice.meta.name), said))
         };
-        self.index.slices(key).find_map(sealing).or(seal)
+        self.index.all_slices(key).find_map(sealing).or(seal)
     }
 
     fn references(&self, key: &ServiceKey) -> Vec<Name> {
@@ -321,29 +327,14 @@ impl World {
     /// Notes which addresses a service names, and whose external endpoints that may change.
     fn cover(&mut self, key: &ServiceKey, old: &BTreeSet<SocketAddr>, new: &BTreeSet<SocketAddr>, was_sealed: bool, is_sealed: bool) {
         let toggled = was_sealed != is_sealed;
-        for address in new.difference(old) {
-            self.at.entry(*address).or_default().push(key.clone());
-        }
-        let reach = |world: &mut World, address: &SocketAddr| {
-            let services = world.at.get(address).into_iter().flatten().cloned();
-            world.refilter.extend(services);
-        };
+        new.difference(old).for_each(|address| self.at.add(*address, key));
         for address in old.union(new) {
             let kept = old.contains(address) && new.contains(address);
             if toggled || (is_sealed && !kept) {
-                reach(self, address);
+                self.refilter.extend(self.at.touched_by(*address).cloned());
             }
         }
-        for address in old.difference(new) {
-            if let Some(services) = self.at.get_mut(address) {
-                if let Some(at) = services.iter().position(|other| other == key) {
-                    services.swap_remove(at);
-                }
-                if services.is_empty() {
-                    self.at.remove(address);
-                }
-            }
-        }
+        old.difference(new).for_each(|address| self.at.remove(*address, key));
         self.refilter.insert(key.clone());
     }
 
@@ -383,10 +374,4 @@ fn route_facts(object: &Object) -> Option<RouteFacts<'_>> {
     let Object::Service(service) = object else { return None };
     let ports = service.ports.iter().map(|port| (&port.name, port.port, port.protocol));
     Some(RouteFacts { type_name: notes::type_name(&service.service_type), ports: ports.collect() })
-}
-
-/// Addresses of a pod that its own labels seal.
-fn sealed_addresses(object: &Object) -> Vec<IpAddr> {
-    let Object::Pod(Pod { meta, ips, finished: false, .. }) = object else { return Vec::new() };
-    if exposure::said(Kind::Pod, meta).seals() { ips.iter().map(IpAddr::to_canonical).collect() } else { Vec::new() }
 }

@@ -22,7 +22,11 @@ use crate::state::{Saved, SavedVip};
 use crate::store::{Changed, Store};
 use crate::vip::Vips;
 
+mod lifted;
 mod views;
+
+pub use lifted::Lifted;
+use lifted::Seals;
 
 /// What a restart must find again.
 #[derive(Debug, Default)]
@@ -63,6 +67,8 @@ pub struct Registry {
     /// Labels under our prefix that cannot be understood, by object.
     labels: BTreeMap<ObjectKey, Vec<Problem>>,
     listeners: BTreeMap<Arc<str>, ListenerState>,
+    seals: Seals,
+    lifted: Vec<Lifted>,
     strict: bool,
     routes_dirty: bool,
     published: Option<Arc<Snapshot>>,
@@ -82,6 +88,8 @@ impl Registry {
             outside: Outside::default(),
             labels: BTreeMap::new(),
             listeners: BTreeMap::new(),
+            seals: Seals::default(),
+            lifted: Vec::new(),
             strict,
             routes_dirty: false,
             published: None,
@@ -126,7 +134,10 @@ impl Registry {
     }
 
     fn take(&mut self, changed: Changed) {
-        let Changed { key, before, after, unknown } = changed;
+        let Changed { key, before, after, file, unknown } = changed;
+        let sealed_unread = unknown && matches!(key.kind, Kind::Namespace | Kind::IngressClass);
+        let seals = sealed_unread || after.as_deref().is_some_and(|object| exposure::said(key.kind, object.meta()).seals());
+        self.seals.note(&key, seals, file);
         let problems = after.as_deref().map(exposure::label_problems).unwrap_or_default();
         if problems.is_empty() {
             self.labels.remove(&key);
@@ -144,12 +155,12 @@ impl Registry {
         }
         match key.kind {
             Kind::Namespace | Kind::IngressClass => {}
-            Kind::Pod => self.world.set_pod(&key, before.as_deref(), after),
+            Kind::Pod => self.world.set_pod(&key, after),
             Kind::Service => {
                 let version = self.version();
                 self.world.set_service(&key, before.as_ref(), after, version);
             }
-            Kind::EndpointSlice | Kind::Endpoints => self.world.set_slice(before.as_ref(), after),
+            Kind::EndpointSlice | Kind::Endpoints => self.world.set_slice(&key, before.as_ref(), after),
             Kind::Ingress => self.take_ingress(before, after),
         }
     }
@@ -185,6 +196,7 @@ impl Registry {
         let old = self.published.as_deref();
         let vips_changed = old.is_none_or(|old| !Arc::ptr_eq(&old.vips, &self.world.vips));
         if old.is_some() && !routes_changed && inside.is_none() && outside.is_none() && !vips_changed {
+            self.seals.forget();
             return None;
         }
         let plane = |exposure, services: Option<Arc<_>>| {
@@ -199,8 +211,17 @@ impl Registry {
             internal: plane(Exposure::Internal, inside),
             vips: self.world.vips.clone(),
         });
+        match old {
+            Some(old) => self.lifted.extend(self.seals.lifted(&old.external, &snapshot.external)),
+            None => self.seals.forget(),
+        }
         self.published = Some(snapshot.clone());
         Some(snapshot)
+    }
+
+    /// Seals whose end opened a way from outside, since the last call.
+    pub fn lifted(&mut self) -> Vec<Lifted> {
+        std::mem::take(&mut self.lifted)
     }
 
     /// Brings all that is derived up to date. True when a route table is another one now.
@@ -210,7 +231,6 @@ impl Registry {
         let facts = std::mem::take(&mut self.world.route_facts);
         let compile = std::mem::take(&mut self.routes_dirty) || facts.iter().any(|key| self.routes.named.contains(key));
         let refilter = std::mem::take(&mut self.world.refilter);
-        let all = std::mem::take(&mut self.world.refilter_all);
         if compile {
             let ingresses = self.ingresses.values().filter_map(|object| match &**object {
                 Object::Ingress(ingress) => Some(ingress),
@@ -218,8 +238,6 @@ impl Registry {
             });
             self.routes = routes::compile(ingresses, &self.classes, &self.world);
             self.outside.renew(self.routes.outside.clone(), &self.world);
-        } else if all {
-            self.outside.refilter_all(&self.world);
         } else {
             self.outside.refilter(&refilter, &self.world);
         }

@@ -9,7 +9,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use config::exposure::{EXPOSURE_LABEL, Exposure, OUR_PREFIX};
-use config::object::{Ingress, IngressClass, Kind, Labels, Meta, Name, Object, Service, ServiceKey};
+use config::object::{CLASS_ANNOTATION, Ingress, IngressClass, Kind, Labels, Meta, Name, Object, Service, ServiceKey};
 use config::problem::{Problem, Reason};
 
 /// `spec.controller` of an IngressClass that is ours.
@@ -46,6 +46,9 @@ pub(crate) fn ours(labels: &Labels) -> impl Iterator<Item = (&str, &str)> {
 
 /// What the labels of `meta` say. Annotations under our prefix mean something on an Ingress only.
 pub(crate) fn said(kind: Kind, meta: &Meta) -> Said {
+    if meta.unclear {
+        return Said::Unclear;
+    }
     let word = |labels: &Labels| labels.get(EXPOSURE_LABEL).map(|word| word.parse::<Exposure>());
     let mut words = vec![word(&meta.labels)];
     if kind == Kind::Ingress {
@@ -170,14 +173,19 @@ pub(crate) enum Side {
     Ours(Exposure),
     /// Another controller's; holds how it was decided.
     Foreign(String),
+    /// It says that it has no class.
+    Nobodys,
     /// Its class cannot be understood; holds why.
     Sealed(String),
+    /// Its field and its annotation name classes on different sides; holds both.
+    Torn(String),
 }
 
 impl Classes {
     /// Where `ingress` stands. Without a class, the default class decides; without one of those, it is ours and outside.
     pub(crate) fn side(&self, ingress: &Ingress) -> Side {
-        match (&ingress.class, self.default_class()) {
+        let side = match (&ingress.class, self.default_class()) {
+            (Some(name), _) if name.is_empty() => Side::Nobodys,
             (Some(name), _) => self.side_of(name),
             (None, Some(default)) => self.side_of(&default.meta.name),
             // It may be the default, and not ours or for the inside.
@@ -185,6 +193,14 @@ impl Classes {
                 Side::Sealed("it names no class, and an IngressClass that may be the default cannot be read".to_owned())
             }
             (None, None) => Side::Ours(Exposure::External),
+        };
+        let Some((field, annotation)) = two_classes(ingress) else { return side };
+        match (&side, self.side_of(annotation)) {
+            (Side::Ours(one), Side::Ours(other)) if *one == other => side,
+            (Side::Ours(_), Side::Ours(_) | Side::Sealed(_)) => Side::Torn(format!(
+                "spec.ingressClassName is `{field}` and the annotation {CLASS_ANNOTATION} is `{annotation}`, which is on another side"
+            )),
+            _ => side,
         }
     }
 
@@ -220,6 +236,13 @@ impl Classes {
         let classes = self.objects.values().filter_map(|object| as_class(object.as_deref()?)).filter(|class| class.default);
         classes.max_by(|a, b| a.meta.created.cmp(&b.meta.created).then_with(|| b.meta.name.cmp(&a.meta.name)))
     }
+}
+
+/// The classes that an Ingress's field and annotation name, when they are not the same.
+pub(crate) fn two_classes(ingress: &Ingress) -> Option<(&str, &str)> {
+    let annotation = ingress.meta.annotations.get(CLASS_ANNOTATION).filter(|text| !text.is_empty())?;
+    let field = ingress.class.as_deref()?;
+    (*field != **annotation).then_some((field, annotation))
 }
 
 fn as_class(object: &Object) -> Option<&IngressClass> {

@@ -18,9 +18,11 @@ use crate::exposure;
 mod folders;
 mod report;
 mod source;
+mod unknown;
 
 use folders::Named;
 use source::{Document, SourceState};
+use unknown::{Lost, Unknown};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -40,6 +42,8 @@ pub(crate) struct Changed {
     pub(crate) key: ObjectKey,
     pub(crate) before: Option<Arc<Object>>,
     pub(crate) after: Option<Arc<Object>>,
+    /// The file of `after`.
+    pub(crate) file: Option<Origin>,
     /// It is named but cannot be read, and no good version is known.
     pub(crate) unknown: bool,
 }
@@ -54,7 +58,7 @@ pub(crate) struct Store {
     sources: BTreeMap<SourceName, SourceState>,
     claims: Map<ObjectKey, Vec<Claim>>,
     duplicated: BTreeSet<ObjectKey>,
-    unknown: BTreeMap<ObjectKey, usize>,
+    unknown: BTreeMap<ObjectKey, Unknown>,
     untrusted: BTreeSet<Origin>,
     step: u64,
     unsaved: HashSet<(Origin, SourceName), foldhash::fast::RandomState>,
@@ -146,7 +150,7 @@ impl Store {
     }
 
     fn replace(&mut self, name: &SourceName, origin: Origin, manifest: Manifest, cold: bool) {
-        let Manifest { objects, mut refused, mut problems, skipped, unnamed, sealing, broken: _ } = manifest;
+        let Manifest { objects, mut refused, sealed, lost_seals, mut problems, skipped, unnamed, broken: _ } = manifest;
         let saved = self.saved.remove(&origin);
         let old = self.take(name, &origin);
         let first = old.is_none();
@@ -159,51 +163,53 @@ impl Store {
         }
         let good = saved.as_ref().is_some_and(|saved| !self.damaged && *saved == objects);
         let mut objects = self.unique(&origin, objects, &mut problems);
-        let unknown = if refused.is_empty() {
-            Vec::new()
-        } else {
-            let (kept, unknown) = self.last_good(name, &origin, refused, remembered, &objects);
-            problems.extend(kept.iter().map(|object| report::kept(&object.key())));
-            objects.extend(kept);
-            unknown
-        };
+        let lost = self.last_good(name, &origin, refused, &sealed, remembered, &objects);
+        problems.extend(lost.kept.iter().map(|object| report::kept(object, sealed.contains(&object.key()))));
         self.untrusted.remove(&origin);
-        if sealing && (!unknown.is_empty() || (unnamed && first && saved.is_none())) {
+        if lost.hides_a_seal(&lost_seals) {
             problems.push(report::lost_seal());
             self.untrusted.insert(origin.clone());
         }
+        objects.extend(lost.kept);
         let keys: Vec<ObjectKey> = objects.iter().map(|object| object.key()).collect();
         let changed = self.set(name, &origin, &old.keys, &keys, objects, cold);
-        self.set_unknown(old.unknown, &unknown);
+        self.set_unknown(old.unknown, &lost.unknown);
         if (if first { !good } else { changed }) || (self.damaged && saved.is_some()) {
             self.unsaved.insert((origin.clone(), name.clone()));
         }
-        self.put(name, origin, Document { keys, unknown, skipped }, problems);
+        self.put(name, origin, Document { keys, unknown: lost.unknown, skipped }, problems);
     }
 
-    /// The last good versions of objects that cannot be used as they are now, and the keys of those that have none.
+    /// What is left of objects that cannot be used as they are now.
     fn last_good(
         &self,
         name: &SourceName,
         origin: &Origin,
         refused: Vec<ObjectKey>,
+        seals: &BTreeSet<ObjectKey>,
         remembered: &[Object],
         good: &[Arc<Object>],
-    ) -> (Vec<Arc<Object>>, Vec<ObjectKey>) {
+    ) -> Lost {
+        if refused.is_empty() {
+            return Lost::default();
+        }
         let mut seen: BTreeSet<ObjectKey> = good.iter().map(|object| object.key()).collect();
+        // The file holds a good copy too, which an unreadable one seals.
+        let mut lost = Lost { unknown: seals.intersection(&seen).map(|key| (key.clone(), true)).collect(), ..Lost::default() };
         let remembered: BTreeMap<ObjectKey, &Object> = remembered.iter().map(|object| (object.key(), object)).collect();
-        let (mut kept, mut unknown) = (Vec::new(), Vec::new());
         for key in refused {
             if !seen.insert(key.clone()) {
                 continue;
             }
+            let seals = seals.contains(&key);
             let serving = self.claim(name, origin, &key).map(|claim| claim.object.clone());
             match serving.or_else(|| remembered.get(&key).map(|object| Arc::new(Object::clone(object)))) {
-                Some(object) => kept.push(object),
-                None => unknown.push(key),
+                Some(object) if seals => lost.kept.push(unknown::sealed(&object)),
+                Some(object) => lost.kept.push(object),
+                None => lost.unknown.push((key, seals)),
             }
         }
-        (kept, unknown)
+        lost
     }
 
     /// Keeps the last good objects of an origin that cannot be read now.
@@ -243,16 +249,24 @@ impl Store {
         self.set_unknown(old.unknown, &[]);
     }
 
-    /// The objects as claims; of one key twice in one file, the first.
+    /// The objects as claims; of one key twice in one file, one that seals, else the first.
     fn unique(&self, origin: &Origin, objects: Vec<Object>, problems: &mut Vec<Problem>) -> Vec<Arc<Object>> {
-        let mut seen = BTreeSet::new();
-        let mut unique = Vec::with_capacity(objects.len());
+        let seals = |object: &Object| exposure::said(object.kind(), object.meta()).seals();
+        let mut places: BTreeMap<ObjectKey, usize> = BTreeMap::new();
+        let mut unique: Vec<Arc<Object>> = Vec::with_capacity(objects.len());
         for object in objects {
             let key = object.key();
-            if seen.insert(key.clone()) {
-                unique.push(Arc::new(object));
-            } else {
-                problems.push(report::twice(&key, origin, origin));
+            match places.get(&key) {
+                None => {
+                    places.insert(key, unique.len());
+                    unique.push(Arc::new(object));
+                }
+                Some(&first) => {
+                    problems.push(report::twice(&key, origin, origin));
+                    if seals(&object) && !seals(&unique[first]) {
+                        unique[first] = Arc::new(object);
+                    }
+                }
             }
         }
         unique
@@ -283,10 +297,12 @@ impl Store {
 
     fn set_claim(&mut self, name: &SourceName, origin: &Origin, key: &ObjectKey, object: Arc<Object>, cold: bool) -> bool {
         let since = if cold { 0 } else { self.step };
+        if self.claim(name, origin, key).is_some_and(|claim| *claim.object == *object) {
+            return false;
+        }
+        self.touch(key);
         let claims = self.claims.entry(key.clone()).or_default();
-        let before = claims.first().map(|claim| claim.object.clone());
         match claims.iter_mut().find(|claim| claim.origin == *origin && claim.source == *name) {
-            Some(claim) if *claim.object == *object => return false,
             Some(claim) => claim.object = object,
             None => {
                 let claim = Claim { source: name.clone(), origin: origin.clone(), since, object };
@@ -302,13 +318,12 @@ impl Store {
             });
             self.duplicated.insert(key.clone());
         }
-        self.touched.entry(key.clone()).or_insert(before);
         true
     }
 
     fn drop_claim(&mut self, name: &SourceName, origin: &Origin, key: &ObjectKey) {
+        self.touch(key);
         let Some(claims) = self.claims.get_mut(key) else { return };
-        let before = claims.first().map(|claim| claim.object.clone());
         claims.retain(|claim| claim.origin != *origin || claim.source != *name);
         if claims.len() < 2 {
             self.duplicated.remove(key);
@@ -316,24 +331,12 @@ impl Store {
         if claims.is_empty() {
             self.claims.remove(key);
         }
-        self.touched.entry(key.clone()).or_insert(before);
     }
 
-    fn set_unknown(&mut self, old: Vec<ObjectKey>, new: &[ObjectKey]) {
-        for key in &old {
-            if let Some(count) = self.unknown.get_mut(key) {
-                *count -= 1;
-                if *count == 0 {
-                    self.unknown.remove(key);
-                }
-            }
-        }
-        for key in new {
-            *self.unknown.entry(key.clone()).or_default() += 1;
-        }
-        for key in old.into_iter().chain(new.iter().cloned()) {
-            let serving = self.serving(&key).cloned();
-            self.touched.entry(key).or_insert(serving);
+    /// Notes what serves under `key` before that changes.
+    fn touch(&mut self, key: &ObjectKey) {
+        if !self.touched.contains_key(key) {
+            self.touched.insert(key.clone(), self.serving(key));
         }
     }
 
@@ -357,9 +360,11 @@ impl Store {
         self.claims.get(key)?.iter().find(|claim| claim.origin == *origin && claim.source == *name)
     }
 
-    /// The object that serves under `key`.
-    pub(crate) fn serving(&self, key: &ObjectKey) -> Option<&Arc<Object>> {
-        Some(&self.claims.get(key)?.first()?.object)
+    /// The object that serves under `key`: sealed when another version of it, which cannot be used, says so.
+    fn serving(&self, key: &ObjectKey) -> Option<Arc<Object>> {
+        let object = &self.claims.get(key)?.first()?.object;
+        let seals = self.unknown.get(key).is_some_and(Unknown::seals);
+        Some(if seals { unknown::sealed(object) } else { object.clone() })
     }
 
     /// The file that the serving object is in.
@@ -371,9 +376,9 @@ impl Store {
     pub(crate) fn changes(&mut self) -> Vec<Changed> {
         let touched = std::mem::take(&mut self.touched);
         let changed = touched.into_iter().map(|(key, before)| {
-            let after = self.serving(&key).cloned();
+            let (after, file) = (self.serving(&key), self.file_of(&key).cloned());
             let unknown = after.is_none() && self.unknown.contains_key(&key);
-            Changed { key, before, after, unknown }
+            Changed { key, before, after, file, unknown }
         });
         changed.collect()
     }

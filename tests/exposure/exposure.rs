@@ -7,6 +7,7 @@ use tidegate_tests::{Behaviour, Client, Net, Replica, Setup, Tidegate, await_unt
 
 mod listeners;
 mod seals;
+mod spellings;
 mod tricks;
 
 const SECRET: &str = "s3cret-of-the-inside";

@@ -14,6 +14,8 @@ pub(super) struct Findings {
     problems: Vec<Problem>,
     /// Paths of fields that the API does not have.
     pub(super) unknown_fields: Vec<String>,
+    /// Errors that seal the object instead of refusing it: it can be read, but not what it says about its exposure.
+    unclear: Vec<Problem>,
 }
 
 impl Findings {
@@ -37,12 +39,24 @@ impl Findings {
         self.push(Problem::warning(Reason::NotServed, found).at(at.to_string()).fix(instead));
     }
 
+    /// A field that the API does not have and that was meant to decide about exposure.
+    pub(super) fn unclear(&mut self, field: &str, found: &str, expected: &str) {
+        self.problems.retain(|problem| problem.reason != Reason::UnknownField || problem.place.field.as_deref() != Some(field));
+        let problem = Problem::error(Reason::UnknownField, found).at(field).expected(expected);
+        self.unclear.push(problem.fix("correct its spelling or its indentation; until then the object is sealed"));
+    }
+
+    pub(super) fn is_unclear(&self) -> bool {
+        !self.unclear.is_empty()
+    }
+
+    /// Whether the object is refused.
     pub(super) fn has_errors(&self) -> bool {
         self.problems.iter().any(|problem| problem.severity == Severity::Error)
     }
 
     pub(super) fn into_problems(self) -> impl Iterator<Item = Problem> {
-        self.problems.into_iter()
+        self.problems.into_iter().chain(self.unclear)
     }
 }
 

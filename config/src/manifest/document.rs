@@ -9,6 +9,7 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess
 use serde_json::{Map, Number, Value};
 use serde_saphyr::{DuplicateKeyPolicy, NonFiniteFloatPolicy, Options, Spanned};
 
+use super::seal;
 use crate::problem::{Problem, Reason};
 
 /// One document of a file. Empty ones (comments, `null`) are not documents.
@@ -20,8 +21,17 @@ pub(crate) struct Document {
     pub(crate) line: Option<u64>,
     /// Counted from 1.
     pub(crate) ordinal: usize,
-    /// Paths of keys given twice; `value` has the last.
-    pub(crate) repeated: Vec<String>,
+    /// Keys given twice; `value` has the last.
+    pub(crate) repeated: Vec<Repeated>,
+}
+
+/// A key that was given twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Repeated {
+    /// Its path.
+    pub(crate) path: String,
+    /// Whether a key of ours is in what the document's `value` lost by it.
+    pub(crate) ours: bool,
 }
 
 /// All documents of a file.
@@ -110,7 +120,7 @@ fn what(error: &serde_saphyr::Error, text: &str) -> String {
 /// A value and the paths of its repeated keys.
 struct Tree {
     value: Value,
-    repeated: Vec<String>,
+    repeated: Vec<Repeated>,
 }
 
 impl<'de> Deserialize<'de> for Tree {
@@ -149,7 +159,7 @@ impl fmt::Display for Step<'_> {
 
 struct Node<'a> {
     above: Option<&'a Step<'a>>,
-    repeated: &'a mut Vec<String>,
+    repeated: &'a mut Vec<Repeated>,
 }
 
 impl<'de> DeserializeSeed<'de> for Node<'_> {
@@ -234,8 +244,8 @@ impl<'de> Visitor<'de> for Node<'_> {
         while let Some(key) = map.next_key::<String>()? {
             let step = Step { above, here: Here::Key(&key) };
             let value = map.next_value_seed(Node { above: Some(&step), repeated: &mut *repeated })?;
-            if fields.contains_key(&key) {
-                repeated.push(step.to_string());
+            if let Some(lost) = fields.get(&key) {
+                repeated.push(Repeated { path: step.to_string(), ours: seal::mentions(&key, lost) });
             }
             fields.insert(key, value);
         }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use super::check::Findings;
+use super::seal;
 use crate::problem::{Problem, Reason};
 
 /// More wrong types than this in one object are not listed one by one.
@@ -48,19 +49,52 @@ pub(super) fn read<T: DeserializeOwned>(value: &Value, out: &mut Findings) -> Op
 
 type Attempt<T> = Result<T, serde_path_to_error::Error<serde_json::Error>>;
 
-fn attempt<T: DeserializeOwned>(value: &Value) -> (Attempt<T>, Vec<String>) {
+/// A field that the API does not have.
+struct Unknown {
+    path: String,
+    /// A key of ours is in it.
+    ours: bool,
+}
+
+fn attempt<T: DeserializeOwned>(value: &Value) -> (Attempt<T>, Vec<Unknown>) {
     let mut unknown = Vec::new();
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
-    let read = serde_ignored::deserialize(tracked, |path| unknown.push(render(&path)));
+    let read = serde_ignored::deserialize(tracked, |path| {
+        unknown.push(Unknown { path: render(&path), ours: is_ours(value, &path) });
+    });
     (read.map_err(|error| serde_path_to_error::Error::new(track.path(), error)), unknown)
 }
 
-fn report_unknown(unknown: Vec<String>, out: &mut Findings) {
-    for field in unknown {
-        let problem = Problem::warning(Reason::UnknownField, "a field that the API does not have").at(field.clone());
-        out.push(problem.fix("correct its spelling or its indentation, or remove it"));
-        out.unknown_fields.push(field);
+fn report_unknown(unknown: Vec<Unknown>, out: &mut Findings) {
+    for Unknown { path, ours } in unknown {
+        if ours {
+            out.unclear(
+                &path,
+                "a field that the API does not have, with a key under `tidegate.dev/`",
+                "such a key under `metadata.labels`",
+            );
+        } else {
+            let problem = Problem::warning(Reason::UnknownField, "a field that the API does not have").at(path.clone());
+            out.push(problem.fix("correct its spelling or its indentation, or remove it"));
+        }
+        out.unknown_fields.push(path);
+    }
+}
+
+fn is_ours(root: &Value, path: &serde_ignored::Path<'_>) -> bool {
+    let key = if let serde_ignored::Path::Map { key, .. } = path { key } else { "" };
+    ignored(root, path).is_some_and(|value| seal::mentions(key, value))
+}
+
+/// The value that was ignored.
+fn ignored<'v>(root: &'v Value, path: &serde_ignored::Path<'_>) -> Option<&'v Value> {
+    use serde_ignored::Path;
+    match path {
+        Path::Root => Some(root),
+        Path::Seq { parent, index } => ignored(root, parent)?.get(*index),
+        Path::Map { parent, key } => ignored(root, parent)?.get(key.as_str()),
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => ignored(root, parent),
     }
 }
 

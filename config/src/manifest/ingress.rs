@@ -8,20 +8,38 @@ use super::check::{self, Findings};
 use super::meta::{self, NameRule};
 use super::shared;
 use crate::host::HostPattern;
-use crate::object::{Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, Meta, Name, PathType, PortRef};
+use crate::object::{CLASS_ANNOTATION, Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, Meta, Name, PathType, PortRef};
 use crate::problem::{Problem, Reason};
 
-const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 const DEFAULT_CLASS_ANNOTATION: &str = "ingressclass.kubernetes.io/is-default-class";
+
+/// In lower case, what a field that decides on which side an Ingress stands may be taken for, and what is meant.
+const DECIDING: [(&str, &str); 14] = [
+    ("spec", "`spec`"),
+    ("metadata", "`metadata`"),
+    ("spec.defaultbackend", "`spec.defaultBackend`"),
+    ("spec.ingressclassname", "`spec.ingressClassName`"),
+    ("spec.ingressclass", "`spec.ingressClassName`"),
+    ("spec.rules", "`spec.rules`"),
+    ("spec.tls", "`spec.tls`"),
+    ("ingressclassname", "`spec.ingressClassName`"),
+    ("metadata.ingressclassname", "`spec.ingressClassName`"),
+    ("metadata.annotation", "`metadata.annotations`"),
+    ("metadata.annotations", "`metadata.annotations`"),
+    ("spec.annotations", "`metadata.annotations`"),
+    ("annotations", "`metadata.annotations`"),
+    ("annotation", "`metadata.annotations`"),
+];
 
 pub(super) fn convert(raw: networking::Ingress, out: &mut Findings) -> Ingress {
     let meta = meta::namespaced(raw.metadata, NameRule::Subdomain, out);
     let spec = raw.spec.unwrap_or_default();
+    deciding_fields(out);
     if spec.default_backend.is_none() && spec.rules.as_ref().is_none_or(Vec::is_empty) {
         out.missing::<()>("spec", "`rules` or `defaultBackend`");
     }
     Ingress {
-        class: class_name(shared(spec.ingress_class_name), &meta, out),
+        class: class_name(spec.ingress_class_name, &meta, out),
         default_backend: spec.default_backend.and_then(|raw| backend(raw, "spec.defaultBackend", out)),
         rules: spec.rules.unwrap_or_default().into_iter().enumerate().filter_map(|(index, raw)| rule(raw, index, out)).collect(),
         has_tls: spec.tls.is_some_and(|tls| !tls.is_empty()),
@@ -29,20 +47,27 @@ pub(super) fn convert(raw: networking::Ingress, out: &mut Findings) -> Ingress {
     }
 }
 
-fn class_name(field: Option<Name>, meta: &Meta, out: &mut Findings) -> Option<Name> {
-    if let Some(name) = field.as_deref().filter(|name| !check::is_subdomain(name)) {
-        out.invalid::<()>("spec.ingressClassName", format!("`{name}`"), "the name of an IngressClass");
-    }
-    let annotation = meta.annotations.get(CLASS_ANNOTATION).filter(|text| !text.is_empty());
-    match (field, annotation) {
-        (Some(field), Some(annotation)) if *field != **annotation => {
-            let found = format!("`{field}` beside the annotation {CLASS_ANNOTATION} `{annotation}`");
-            let problem = Problem::warning(Reason::Conflict, found).at("spec.ingressClassName");
-            out.push(problem.expected("one class").fix("remove the annotation; the field counts"));
-            Some(field)
+/// An Ingress whose class was misspelt must not be served as if it had none.
+fn deciding_fields(out: &mut Findings) {
+    for field in out.unknown_fields.clone() {
+        let lower = field.to_ascii_lowercase();
+        if let Some((_, meant)) = DECIDING.iter().find(|(spelling, _)| *spelling == lower) {
+            out.unclear(&field, "a field that the API does not have; it may hold the Ingress's class", meant);
         }
-        (Some(field), _) => Some(field),
-        (None, annotation) => annotation.map(|text| Name::from(&**text)),
+    }
+}
+
+fn class_name(field: Option<String>, meta: &Meta, out: &mut Findings) -> Option<Name> {
+    let annotation = meta.annotations.get(CLASS_ANNOTATION).filter(|text| !text.is_empty()).map(|text| Name::from(&**text));
+    match field {
+        None => annotation,
+        Some(name) if name.is_empty() => annotation.or(Some(Name::from(""))),
+        Some(name) => {
+            if !check::is_subdomain(&name) {
+                out.invalid::<()>("spec.ingressClassName", format!("`{name}`"), "the name of an IngressClass");
+            }
+            Some(name.into())
+        }
     }
 }
 

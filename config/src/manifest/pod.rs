@@ -14,6 +14,7 @@ pub(super) fn convert(raw: core::Pod, out: &mut Findings) -> Pod {
         finished: finished(status.phase.as_deref(), out),
         ready: ready(status.conditions.as_deref().unwrap_or_default()).unwrap_or(!ips.is_empty()),
         ips,
+        host_network: raw.spec.as_ref().and_then(|spec| spec.host_network).unwrap_or_default(),
         ports: raw.spec.map(|spec| ports(&spec, out)).unwrap_or_default(),
     }
 }
@@ -53,7 +54,7 @@ fn ready(conditions: &[core::PodCondition]) -> Option<bool> {
     (!conditions.is_empty()).then(|| conditions.iter().any(says))
 }
 
-/// Named ports of the containers, then of sidecars (init containers that keep running), in the order that Kubernetes searches.
+/// Ports of the containers, then of sidecars (init containers that keep running), in the order that Kubernetes searches.
 fn ports(spec: &core::PodSpec, out: &mut Findings) -> Vec<PodPort> {
     let containers = spec.containers.iter().map(|container| ("containers", container));
     let init = spec.init_containers.iter().flatten().map(|container| ("initContainers", container));
@@ -64,18 +65,18 @@ fn ports(spec: &core::PodSpec, out: &mut Findings) -> Vec<PodPort> {
         let serves = field == "containers" || container.restart_policy.as_deref() == Some("Always");
         for (at, raw) in container.ports.iter().flatten().enumerate() {
             let place = format_args!("spec.{field}[{}].ports[{at}]", index_in.1).to_string();
-            let port = named_port(raw, &place, out);
+            let port = container_port(raw, &place, out);
             ports.extend(port.filter(|_| serves));
         }
     }
     ports
 }
 
-fn named_port(raw: &core::ContainerPort, place: &str, out: &mut Findings) -> Option<PodPort> {
+fn container_port(raw: &core::ContainerPort, place: &str, out: &mut Findings) -> Option<PodPort> {
     let port = check::port(raw.container_port, format_args!("{place}.containerPort"), out);
     let protocol = check::protocol(raw.protocol.as_deref(), format_args!("{place}.protocol"), out);
-    let name = raw.name.as_deref().filter(|name| !name.is_empty())?;
-    if !check::is_port_name(name) {
+    let name = raw.name.as_deref().unwrap_or_default();
+    if !name.is_empty() && !check::is_port_name(name) {
         let expected = "up to 15 lower-case letters, digits and `-`, with a letter among them";
         return out.invalid(format_args!("{place}.name"), format!("`{name}`"), expected);
     }

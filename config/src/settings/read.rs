@@ -30,7 +30,7 @@ pub(super) fn settings(documents: Vec<Document>) -> Result<Settings, Vec<Problem
             break;
         }
         for key in &document.repeated {
-            out.add(key, "the key is given twice", &Unfit::new("each key once", "remove one of the two"));
+            out.add(&key.path, "the key is given twice", &Unfit::new("each key once", "remove one of the two"));
         }
         match document.value {
             Value::Object(keys) => top(keys, &mut settings, &mut out),

@@ -18,6 +18,9 @@ type Set<K> = HashSet<K, foldhash::fast::RandomState>;
 /// A hash of one label. Two labels may share one: whoever finds something by it must compare the labels themselves.
 type Pair = u64;
 
+/// Whether it is of the older kind, and its name.
+type SliceId = (bool, Name);
+
 /// A pod and who it is.
 #[derive(Debug)]
 pub(super) struct Known {
@@ -59,6 +62,7 @@ struct Namespace {
     /// Services by the first pair of their selector.
     selectors: Map<Pair, Vec<(Name, Arc<Object>)>>,
     services: BTreeSet<Name>,
+    slices: Map<SliceId, Arc<Object>>,
     /// Services whose slices refer to a pod by name.
     referring: Map<Name, BTreeSet<Name>>,
 }
@@ -67,7 +71,7 @@ struct Namespace {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     namespaces: Map<Name, Namespace>,
-    slices: Map<ServiceKey, BTreeMap<(bool, Name), Arc<Object>>>,
+    slices: Map<ServiceKey, BTreeMap<SliceId, Arc<Object>>>,
     hasher: foldhash::fast::RandomState,
     met: u64,
 }
@@ -92,6 +96,12 @@ impl Index {
         namespace.said = said;
         let key = |service: &Name| ServiceKey { namespace: name.clone(), name: service.clone() };
         namespace.services.iter().map(key).collect()
+    }
+
+    /// The pods and slices of a namespace.
+    pub(super) fn holds(&self, namespace: &str) -> impl Iterator<Item = &Arc<Object>> {
+        let namespace = self.namespaces.get(namespace).into_iter();
+        namespace.flat_map(|namespace| namespace.pods.values().map(|known| &known.object).chain(namespace.slices.values()))
     }
 
     pub(super) fn said(&self, namespace: &str) -> Said {
@@ -190,6 +200,9 @@ impl Index {
     /// Puts a slice, or takes it away; the services that it belonged to and belongs to are in the answer.
     pub(super) fn set_slice(&mut self, before: Option<&Arc<Object>>, after: Option<Arc<Object>>) -> BTreeSet<ServiceKey> {
         let mut touched = BTreeSet::new();
+        if let Some((namespace, id)) = before.and_then(|object| slice_id(object)) {
+            self.namespace(namespace).slices.remove(&id);
+        }
         if let Some((service, id)) = before.and_then(|object| slice_of(object)) {
             if let Some(slices) = self.slices.get_mut(&service) {
                 slices.remove(&id);
@@ -199,7 +212,11 @@ impl Index {
             }
             touched.insert(service);
         }
-        if let Some((object, (service, id))) = after.and_then(|object| slice_of(&object).map(|of| (object, of))) {
+        let Some(object) = after else { return touched };
+        if let Some((namespace, id)) = slice_id(&object) {
+            self.namespace(namespace).slices.insert(id, object.clone());
+        }
+        if let Some((service, id)) = slice_of(&object) {
             self.slices.entry(service.clone()).or_default().insert(id, object);
             touched.insert(service);
         }
@@ -224,10 +241,14 @@ impl Index {
 
     /// The slices that count for a service: EndpointSlices, else the older Endpoints.
     pub(super) fn slices(&self, service: &ServiceKey) -> impl Iterator<Item = &EndpointSlice> {
-        let slices = self.slices.get(service);
-        let legacy = slices.and_then(|slices| slices.keys().next()).is_some_and(|(legacy, _)| *legacy);
-        let counts = slices.into_iter().flatten().filter(move |((old, _), _)| *old == legacy);
-        counts.filter_map(|(_, object)| if let Object::EndpointSlice(slice) = &**object { Some(slice) } else { None })
+        let legacy = self.all_slices(service).next().is_some_and(|slice| slice.legacy);
+        self.all_slices(service).filter(move |slice| slice.legacy == legacy)
+    }
+
+    /// All that name a service, the newer kind first.
+    pub(super) fn all_slices(&self, service: &ServiceKey) -> impl Iterator<Item = &EndpointSlice> {
+        let all = self.slices.get(service).into_iter().flat_map(BTreeMap::values);
+        all.filter_map(|object| if let Object::EndpointSlice(slice) = &**object { Some(slice) } else { None })
     }
 
     /// Services that slices name.
@@ -261,7 +282,12 @@ fn selects(selector: &Labels, labels: &Labels) -> bool {
     selector.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
 
-fn slice_of(object: &Object) -> Option<(ServiceKey, (bool, Name))> {
+fn slice_id(object: &Object) -> Option<(&Name, SliceId)> {
+    let Object::EndpointSlice(slice) = object else { return None };
+    Some((&slice.meta.namespace, (slice.legacy, slice.meta.name.clone())))
+}
+
+fn slice_of(object: &Object) -> Option<(ServiceKey, SliceId)> {
     let Object::EndpointSlice(slice) = object else { return None };
     let service = ServiceKey { namespace: slice.meta.namespace.clone(), name: slice.service.clone()? };
     Some((service, (slice.legacy, slice.meta.name.clone())))

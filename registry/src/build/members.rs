@@ -1,13 +1,13 @@
 //! The members of one service port: who is an endpoint, and in what condition.
 //!
-//! EndpointSlices win over the older Endpoints, and those over the selector. Invariant: sorted by address, each address once. The
-//! addresses that a seal covers are all that the service names, whatever their condition.
+//! EndpointSlices win over the older Endpoints, and those over the selector. Invariant: sorted by address, each address once.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use config::object::{EndpointSlice, Name, Pod, PortRef, Service, ServiceKey, ServicePort, SliceEndpoint};
 
+use super::covers;
 use super::index::{Index, Known, pod_name};
 use crate::lifecycle::Identity;
 
@@ -25,37 +25,38 @@ pub(super) struct Member {
     met: u64,
 }
 
-/// What a service port names.
-#[derive(Debug, Default)]
-pub(super) struct Named {
-    pub(super) members: Vec<Member>,
-    /// Every address that it names, further addresses of its pods included.
+/// What the objects say of a service.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// Who is a member of each port.
+    pub(super) members: Vec<Vec<Member>>,
+    /// Every address that a seal of it covers.
     pub(super) covered: BTreeSet<SocketAddr>,
 }
 
-/// Whether hand-written slices, not the selector, say who is a member.
-pub(super) fn by_slices(key: &ServiceKey, index: &Index) -> bool {
-    index.slices(key).next().is_some()
+/// Reads a service's slices and pods.
+pub(super) fn read(key: &ServiceKey, service: &Service, index: &Index) -> Reading {
+    let pods: Vec<&Known> = service.selector.iter().flat_map(|selector| index.select(&key.namespace, selector)).collect();
+    let covered = covers::of_service(service, index.all_slices(key), pods.iter().map(|known| known.pod()));
+    let by_slices = index.slices(key).next().is_some();
+    let members = service.ports.iter().map(|port| {
+        let mut named = Named::default();
+        if by_slices {
+            index.slices(key).for_each(|slice| named.add_slice(slice, port, index));
+        } else {
+            pods.iter().for_each(|known| named.add_pod(known, port));
+        }
+        if service.publish_not_ready {
+            named.0.iter_mut().for_each(|member| member.ready = true);
+        }
+        named.settled()
+    });
+    Reading { members: members.collect(), covered }
 }
 
-/// Who is a member of `port` of `service`.
-pub(super) fn named(key: &ServiceKey, service: &Service, port: &ServicePort, index: &Index) -> Named {
-    let mut named = Named::default();
-    if by_slices(key, index) {
-        for slice in index.slices(key) {
-            named.add_slice(slice, port, index);
-        }
-    } else if let Some(selector) = &service.selector {
-        for known in index.select(&key.namespace, selector) {
-            named.add_pod(known, port);
-        }
-    }
-    if service.publish_not_ready {
-        named.members.iter_mut().for_each(|member| member.ready = true);
-    }
-    named.settle();
-    named
-}
+/// Members of one service port.
+#[derive(Debug, Default)]
+struct Named(Vec<Member>);
 
 impl Named {
     fn add_slice(&mut self, slice: &EndpointSlice, port: &ServicePort, index: &Index) {
@@ -64,8 +65,7 @@ impl Named {
                 let address = SocketAddr::new(endpoint.ip.to_canonical(), at.port);
                 let (identity, pod, met) = who(endpoint, &slice.meta.namespace, index);
                 let SliceEndpoint { ready, serving, terminating, .. } = *endpoint;
-                self.covered.insert(address);
-                self.members.push(Member { address, identity, pod, ready, serving, terminating, met });
+                self.0.push(Member { address, identity, pod, ready, serving, terminating, met });
             }
         }
     }
@@ -74,8 +74,7 @@ impl Named {
         let pod = known.pod();
         let number = container_port(pod, port);
         let (false, Some(number), Some(ip)) = (pod.finished, number, pod.ips.first()) else { return };
-        self.covered.extend(pod.ips.iter().map(|ip| SocketAddr::new(ip.to_canonical(), number)));
-        self.members.push(Member {
+        self.0.push(Member {
             address: SocketAddr::new(ip.to_canonical(), number),
             identity: known.identity(),
             pod: Some(pod_name(&pod.meta.namespace, &pod.meta.name)),
@@ -87,18 +86,19 @@ impl Named {
     }
 
     /// Sorted, each address once: of several the most able, then the one that is known best and met last.
-    fn settle(&mut self) {
+    fn settled(mut self) -> Vec<Member> {
         let rank = |member: &Member| (member.ready && !member.terminating, member.ready, !member.terminating, member.serving);
-        self.members.sort_by(|a, b| {
+        self.0.sort_by(|a, b| {
             let by_address = a.address.cmp(&b.address);
             by_address.then_with(|| rank(b).cmp(&rank(a))).then_with(|| (b.met, &b.identity).cmp(&(a.met, &a.identity)))
         });
-        self.members.dedup_by(|later, first| later.address == first.address);
+        self.0.dedup_by(|later, first| later.address == first.address);
+        self.0
     }
 }
 
 /// What the service's `targetPort` is for this pod.
-fn container_port(pod: &Pod, port: &ServicePort) -> Option<u16> {
+pub(super) fn container_port(pod: &Pod, port: &ServicePort) -> Option<u16> {
     match &port.target_port {
         PortRef::Number(number) => Some(*number),
         PortRef::Name(name) => pod.ports.iter().find(|at| at.name == *name && at.protocol == port.protocol).map(|at| at.port),

@@ -48,11 +48,6 @@ impl Outside {
         touched.into_iter().for_each(|at| self.again(at, world));
     }
 
-    /// Filters all of them again.
-    pub(crate) fn refilter_all(&mut self, world: &World) {
-        (0..self.names.len()).for_each(|at| self.again(at, world));
-    }
-
     fn again(&mut self, at: usize, world: &World) {
         let (name, old) = (self.names[at].clone(), self.services[at].clone());
         let service = self.filtered(&name, world, Some(&old));
@@ -111,10 +106,8 @@ fn ids(endpoints: &[Endpoint]) -> impl Iterator<Item = crate::snapshot::Endpoint
 impl World {
     /// The seal that covers an address, if one does.
     fn covered_by(&self, address: SocketAddr) -> Option<String> {
-        if let Some(pod) = self.sealed_ips.get(&address.ip()).and_then(BTreeSet::first) {
-            return Some(format!("Pod {pod}"));
-        }
         let sealed = |key: &&ServiceKey| self.services.get(*key).is_some_and(|entry| entry.seal.is_some());
-        self.at.get(&address)?.iter().filter(sealed).min().map(|key| format!("Service {key}"))
+        let service = self.at.having(address).filter(sealed).min().map(|key| format!("Service {key}"));
+        service.or_else(|| self.sealed.having(address).min().map(ToString::to_string))
     }
 }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use config::exposure::Exposure;
 use config::host::HostPattern;
-use config::object::{Ingress, IngressBackend, Kind, Name, Object, ObjectKey, PathType, PortRef, Protocol, ServiceKey, ServiceType};
+use config::object::{
+    CLASS_ANNOTATION, Ingress, IngressBackend, Kind, Name, Object, ObjectKey, PathType, PortRef, Protocol, ServiceKey, ServiceType,
+};
 use config::problem::{Problem, Reason};
 
 use super::World;
@@ -133,18 +135,12 @@ type Wrong = (&'static str, Problem);
 impl Compiler<'_> {
     fn ingress(&mut self, ingress: &Ingress, classes: &Classes) {
         let key = ObjectKey { kind: Kind::Ingress, namespace: ingress.meta.namespace.clone(), name: ingress.meta.name.clone() };
-        let (exposure, refused) = match classes.side(ingress) {
-            Side::Foreign(why) => {
-                let note = Problem::note(Reason::NotServed, format!("another controller's: {why}"));
-                return self.problem(&key, note.at("spec.ingressClassName"));
-            }
-            Side::Ours(exposure) => (exposure, self.refusal(&key, ingress, exposure)),
-            Side::Sealed(why) => {
-                let problem = Problem::error(Reason::NotExposed, format!("its rules are refused: {why}")).at("spec.ingressClassName");
-                self.problem(&key, problem.fix("correct the IngressClass"));
-                (Exposure::External, Some(why))
-            }
-        };
+        let Some((exposure, refused)) = self.stand(&key, ingress, classes.side(ingress)) else { return };
+        if let (Some((field, annotation)), None) = (exposure::two_classes(ingress), &refused) {
+            let found = format!("`{field}` beside the annotation {CLASS_ANNOTATION} `{annotation}`");
+            let problem = Problem::warning(Reason::Conflict, found).at("spec.ingressClassName").expected("one class");
+            self.problem(&key, problem.fix("remove the annotation; the field counts"));
+        }
         if ingress.has_tls {
             let found = "TLS is not served yet: its hosts answer on plain HTTP";
             self.problem(&key, Problem::warning(Reason::NotServed, found).at("spec.tls"));
@@ -154,18 +150,49 @@ impl Compiler<'_> {
         self.rules(&owner);
     }
 
+    /// The plane of an Ingress, and why none of its rules may serve there; `None` when it is not ours.
+    fn stand(&mut self, key: &ObjectKey, ingress: &Ingress, side: Side) -> Option<(Exposure, Option<String>)> {
+        let at = "spec.ingressClassName";
+        let refused = |why: &str| Problem::error(Reason::NotExposed, format!("its rules are refused: {why}")).at(at);
+        match side {
+            Side::Ours(exposure) => Some((exposure, self.refusal(key, ingress, exposure))),
+            Side::Foreign(why) => {
+                self.problem(key, Problem::note(Reason::NotServed, format!("another controller's: {why}")).at(at));
+                None
+            }
+            Side::Nobodys => {
+                let problem = Problem::warning(Reason::NotServed, "`` is a class that nobody has: the Ingress is not served").at(at);
+                self.problem(
+                    key,
+                    problem.expected("the name of an IngressClass").fix("name one, or remove the field for the default class"),
+                );
+                None
+            }
+            Side::Sealed(why) => {
+                self.problem(key, refused(&why).fix("correct the IngressClass"));
+                Some((Exposure::External, Some(why)))
+            }
+            Side::Torn(why) => {
+                self.problem(key, refused(&why).expected("one class").fix("remove the annotation, or correct the field"));
+                Some((Exposure::External, Some(why)))
+            }
+        }
+    }
+
     /// What the Ingress's own labels forbid.
     fn refusal(&mut self, key: &ObjectKey, ingress: &Ingress, exposure: Exposure) -> Option<String> {
         let why = match exposure::said(Kind::Ingress, &ingress.meta) {
             Said::Clearly(Exposure::Internal) => "it is labelled `tidegate.dev/exposure: internal`",
-            Said::Unclear => "what it says under `tidegate.dev/` cannot be understood",
+            Said::Unclear => "what it says about its exposure cannot be understood",
             Said::Nothing | Said::Clearly(Exposure::External) => return None,
         };
         if exposure == Exposure::Internal {
             return None;
         }
-        let problem = Problem::error(Reason::NotExposed, format!("its rules are refused outside: {why}")).at("metadata.labels");
-        self.problem(key, problem.fix("give it the class `tidegate-internal` if it is for the inside, or correct the label"));
+        let problem = Problem::error(Reason::NotExposed, format!("its rules are refused outside: {why}"));
+        // What is unclear has a problem of its own, which names its field.
+        let problem = if ingress.meta.unclear { problem } else { problem.at("metadata.labels") };
+        self.problem(key, problem.fix("give it the class `tidegate-internal` if it is for the inside, or correct what it says"));
         Some(why.to_owned())
     }
 

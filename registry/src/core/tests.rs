@@ -16,6 +16,7 @@ mod churn;
 mod exposed;
 mod life;
 mod plainly;
+mod sealed;
 mod sources;
 
 const T: Duration = Duration::ZERO;
@@ -60,7 +61,14 @@ fn service(name: &str, pairs: &[(&str, &str)]) -> Service {
 }
 
 fn pod(name: &str, app: &str, ip: &str) -> Pod {
-    Pod { meta: meta(name, &[("app", app)]), ips: vec![ip.parse().unwrap()], finished: false, ready: true, ports: Vec::new() }
+    Pod {
+        meta: meta(name, &[("app", app)]),
+        ips: vec![ip.parse().unwrap()],
+        finished: false,
+        ready: true,
+        ports: Vec::new(),
+        host_network: false,
+    }
 }
 
 fn slice(name: &str, service: &str, addresses: &[&str]) -> EndpointSlice {

@@ -110,6 +110,25 @@ fn a_class_is_ours_by_name_or_controller() {
 }
 
 #[test]
+fn an_empty_class_is_nobodys_and_two_classes_must_be_on_one_side() {
+    let classes = Classes { also: vec!["nginx".into()], objects: [("unread".into(), None)].into() };
+    assert_eq!(classes.side(&ingress(Some(""))), Side::Nobodys);
+    let both = |field: &str, annotation: &str| {
+        let mut both = ingress(Some(field));
+        both.meta.annotations = labels(&[("kubernetes.io/ingress.class", annotation)]);
+        classes.side(&both)
+    };
+    for (field, annotation) in [("tidegate", "tidegate-internal"), ("tidegate-internal", "tidegate"), ("tidegate", "unread")] {
+        let Side::Torn(why) = both(field, annotation) else { panic!("{field} {annotation}") };
+        assert!(why.contains(&format!("`{field}`")) && why.contains(&format!("`{annotation}`")), "{why}");
+    }
+    assert_eq!(both("tidegate", "nginx"), OUTSIDE);
+    assert_eq!(both("tidegate", "somebody-elses"), OUTSIDE);
+    assert_eq!(both("tidegate-internal", "tidegate-internal"), INSIDE);
+    assert!(matches!(both("somebody-elses", "tidegate"), Side::Foreign(_)));
+}
+
+#[test]
 fn the_default_class_decides_for_an_ingress_without_one() {
     let foreign = Classes { also: Vec::new(), objects: [class("nginx", "k8s.io/ingress-nginx", true, &[])].into() };
     assert!(matches!(foreign.side(&ingress(None)), Side::Foreign(_)));

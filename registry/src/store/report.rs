@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use config::object::ObjectKey;
+use config::object::{Object, ObjectKey};
 use config::problem::{Problem, Reason};
 
 use super::Store;
@@ -24,7 +24,14 @@ pub(super) fn twice(key: &ObjectKey, first: &Path, second: &Path) -> Problem {
         .fix("remove one of the two; until then one that is sealed serves, else the one that was there first")
 }
 
-pub(super) fn kept(key: &ObjectKey) -> Problem {
+/// `sealed`: by what cannot be read of it now.
+pub(super) fn kept(object: &Object, sealed: bool) -> Problem {
+    let key = object.key();
+    if sealed {
+        return Problem::error(Reason::NotExposed, "its last good version stays in force, and is sealed: what it says now cannot be read")
+            .of(key)
+            .fix("correct the object, which carries a key under `tidegate.dev/`");
+    }
     Problem::note(Reason::Invalid, "its last good version stays in force until it is mended").of(key)
 }
 

@@ -14,8 +14,8 @@ use crate::event::Origin;
 pub(super) struct Document {
     /// What it says, in file order.
     pub(super) keys: Vec<ObjectKey>,
-    /// Objects that it names, that cannot be read, and of which no good version is known.
-    pub(super) unknown: Vec<ObjectKey>,
+    /// Objects that it names, that cannot be read, and of which no good version is known; whether they seal.
+    pub(super) unknown: Vec<(ObjectKey, bool)>,
     /// Kinds that are not read.
     pub(super) skipped: BTreeMap<String, usize>,
 }

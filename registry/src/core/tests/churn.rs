@@ -37,6 +37,11 @@ fn said() -> impl Strategy<Value = Labels> {
     prop_oneof![5 => Just(Labels::new()), 2 => words.prop_map(|pair| labels(&[pair]))]
 }
 
+/// What pods are and services select; one more often, so that services share pods.
+fn apps() -> impl Strategy<Value = &'static str> {
+    select(vec![APPS[0], APPS[0], APPS[0], APPS[1], APPS[2]])
+}
+
 fn namespaces() -> impl Strategy<Value = Object> {
     let read = |(name, labels)| Object::Namespace(Namespace { meta: Meta { labels, ..meta(name, &[]) } });
     (select(&SPACES[..]), said()).prop_map(read)
@@ -45,34 +50,32 @@ fn namespaces() -> impl Strategy<Value = Object> {
 fn services() -> impl Strategy<Value = Object> {
     let plain = ServiceType::ClusterIp;
     let kinds = select(vec![plain.clone(), plain.clone(), plain, ServiceType::NodePort, ServiceType::ExternalName("x.example".into())]);
-    (name("s", 3), said(), kinds, any::<[bool; 4]>(), select(&APPS[..]), 0..3i64).prop_map(
-        |(name, said, service_type, flags, app, created)| {
-            let [asked, by_name, selecting, two] = flags;
-            let mut service = Service { service_type, ..service(&name, &[]) };
-            service.meta.labels = said;
-            service.meta.created = (created > 0).then_some(created);
-            if two {
-                let admin = ServicePort { name: "admin".into(), port: 81, target_port: PortRef::Number(9090), ..service.ports[0].clone() };
-                service.ports.push(admin);
-            }
-            service.selector = selecting.then(|| labels(&[("app", app)]));
-            // A service keeps an address that it once asked for; so that history plays no part, one asks always or never.
-            service.cluster_ip = match (name.ends_with("s0"), asked) {
-                (true, _) => ClusterIp::Allocate,
-                (false, true) => ClusterIp::Asked(IpAddr::from([127, 96, 9, 9])),
-                (false, false) => ClusterIp::Headless,
-            };
-            if by_name {
-                service.ports[0].target_port = PortRef::Name("http".into());
-            }
-            Object::Service(service)
-        },
-    )
+    (name("s", 3), said(), kinds, any::<[bool; 4]>(), apps(), 0..3i64).prop_map(|(name, said, service_type, flags, app, created)| {
+        let [asked, by_name, selecting, two] = flags;
+        let mut service = Service { service_type, ..service(&name, &[]) };
+        service.meta.labels = said;
+        service.meta.created = (created > 0).then_some(created);
+        if two {
+            let admin = ServicePort { name: "admin".into(), port: 81, target_port: PortRef::Number(9090), ..service.ports[0].clone() };
+            service.ports.push(admin);
+        }
+        service.selector = selecting.then(|| labels(&[("app", app)]));
+        // A service keeps an address that it once asked for; so that history plays no part, one asks always or never.
+        service.cluster_ip = match (name.ends_with("s0"), asked) {
+            (true, _) => ClusterIp::Allocate,
+            (false, true) => ClusterIp::Asked(IpAddr::from([127, 96, 9, 9])),
+            (false, false) => ClusterIp::Headless,
+        };
+        if by_name {
+            service.ports[0].target_port = PortRef::Name("http".into());
+        }
+        Object::Service(service)
+    })
 }
 
 fn pods() -> impl Strategy<Value = Object> {
     let ips = proptest::collection::vec(ips(), 0..3);
-    (name("p", 4), select(&APPS[..]), ips, said(), any::<[bool; 4]>(), 0..3u8).prop_map(|(name, app, ips, said, flags, uid)| {
+    (name("p", 4), apps(), ips, said(), any::<[bool; 4]>(), 0..3u8).prop_map(|(name, app, ips, said, flags, uid)| {
         let mut pod = pod(&name, app, "10.0.0.1");
         pod.ips = ips;
         pod.meta.labels.extend(said);
@@ -80,18 +83,28 @@ fn pods() -> impl Strategy<Value = Object> {
         pod.finished = flags[1] && flags[2] && flags[3];
         pod.meta.deleting = flags[2] && !flags[3];
         pod.meta.uid = (uid > 0).then(|| format!("{name}-{uid}").into());
-        pod.ports = vec![PodPort { name: "http".into(), port: if flags[3] { 8080 } else { 80 }, protocol: Protocol::Tcp }];
+        let name = if flags[1] { "other" } else { "http" };
+        pod.ports = vec![PodPort { name: name.into(), port: if flags[3] { 8080 } else { 80 }, protocol: Protocol::Tcp }];
+        pod.host_network = flags[0] && flags[2];
         Object::Pod(pod)
     })
 }
 
 fn slices() -> impl Strategy<Value = Object> {
     let endpoints = proptest::collection::vec((ips(), any::<[bool; 3]>(), 0..6u8), 0..4);
-    (name("s", 3), endpoints, 0..3u8, any::<bool>()).prop_map(|(service, endpoints, n, odd)| {
+    let odd = (any::<bool>(), 0..8u8, 0..8u8);
+    (name("s", 3), endpoints, 0..3u8, odd, said()).prop_map(|(service, endpoints, n, (odd, port, named), said)| {
         let (namespace, of) = service.split_once('/').unwrap();
         let mut slice = slice(&format!("{namespace}/slice{n}"), of, &[]);
         slice.legacy = n == 2;
+        slice.meta.labels = said;
         slice.ports[0].port = if odd { 80 } else { 8080 };
+        match port {
+            0 => slice.ports[0].name = "strange".into(),
+            1 => slice.ports.clear(),
+            _ => {}
+        }
+        slice.service = slice.service.filter(|_| named > 0);
         let read = |(ip, flags, pod): (IpAddr, [bool; 3], u8)| SliceEndpoint {
             ip,
             ready: flags[0],

@@ -27,6 +27,27 @@ fn seals(meta: &Meta) -> bool {
     all.filter(|(key, _)| key.starts_with("tidegate.dev/")).any(|pair| pair != OPEN)
 }
 
+/// The number of a service's port at this pod.
+fn number(port: &ServicePort, pod: &Pod) -> Option<u16> {
+    match &port.target_port {
+        PortRef::Number(number) => Some(*number),
+        PortRef::Name(name) => pod.ports.iter().find(|at| at.name == *name).map(|at| at.port),
+    }
+}
+
+/// Whether a pod may be behind an address: it has its IPs alone, unless they are its node's.
+fn holds(pod: &Pod, address: SocketAddr) -> bool {
+    pod.ips.contains(&address.ip()) && (!pod.host_network || pod.ports.iter().any(|at| at.port == address.port()))
+}
+
+fn lists(slice: &EndpointSlice, address: SocketAddr, any_port: bool) -> bool {
+    slice.endpoints.iter().any(|at| at.ip == address.ip()) && (any_port || slice.ports.iter().any(|at| at.port == address.port()))
+}
+
+fn find_port<'s>(snapshot: &'s Snapshot, name: &crate::snapshot::PortName) -> Option<&'s Arc<Served>> {
+    snapshot.internal.services.iter().find(|service| service.name == *name)
+}
+
 pub(super) struct Plainly<'w>(pub(super) &'w World);
 
 impl Plainly<'_> {
@@ -42,35 +63,70 @@ impl Plainly<'_> {
         self.0.values().filter_map(|object| if let Object::Pod(pod) = object { Some(pod) } else { None })
     }
 
+    fn all_slices(&self) -> impl Iterator<Item = &EndpointSlice> {
+        self.0.values().filter_map(|object| if let Object::EndpointSlice(slice) = object { Some(slice) } else { None })
+    }
+
     fn slices<'s>(&'s self, service: &'s Service) -> impl Iterator<Item = &'s EndpointSlice> {
-        let all = self.0.values().filter_map(|object| if let Object::EndpointSlice(slice) = object { Some(slice) } else { None });
-        all.filter(|slice| slice.meta.namespace == service.meta.namespace && slice.service.as_ref() == Some(&service.meta.name))
+        let of =
+            |slice: &&EndpointSlice| slice.meta.namespace == service.meta.namespace && slice.service.as_ref() == Some(&service.meta.name);
+        self.all_slices().filter(of)
+    }
+
+    /// By itself, or by its Namespace.
+    fn seals(&self, meta: &Meta) -> bool {
+        seals(meta) || self.get(Kind::Namespace, "", &meta.namespace).is_some_and(|namespace| seals(namespace.meta()))
     }
 
     fn sealed(&self, service: &Service) -> bool {
-        let namespace = self.get(Kind::Namespace, "", &service.meta.namespace);
-        seals(&service.meta) || namespace.is_some_and(|namespace| seals(namespace.meta()))
+        self.seals(&service.meta) || self.slices(service).any(|slice| seals(&slice.meta))
     }
 
-    /// All members, in any order and repeated.
+    /// The pods that the selector finds.
+    fn selected<'s>(&'s self, service: &'s Service) -> impl Iterator<Item = &'s Pod> {
+        self.pods().filter(|pod| pod.meta.namespace == service.meta.namespace && !pod.finished).filter(|pod| {
+            let mut pairs = service.selector.iter().flatten();
+            service.selector.is_some() && pairs.all(|(key, value)| pod.meta.labels.get(key) == Some(value))
+        })
+    }
+
+    /// All members of the first port, in any order and repeated.
     fn members(&self, service: &Service) -> Vec<Member> {
         if self.slices(service).next().is_some() {
             let any_new = self.slices(service).any(|slice| !slice.legacy);
             let counted = self.slices(service).filter(|slice| slice.legacy != any_new);
-            let all = counted.flat_map(|slice| slice.endpoints.iter().map(|at| (SocketAddr::new(at.ip, slice.ports[0].port), at)));
+            let ports =
+                counted.flat_map(|slice| slice.ports.iter().filter(|port| &*port.name == "http").map(move |port| (slice, port.port)));
+            let all = ports.flat_map(|(slice, port)| slice.endpoints.iter().map(move |at| (SocketAddr::new(at.ip, port), at)));
             return all.map(|(address, at)| Member { address, ready: at.ready, leaving: at.serving && at.terminating }).collect();
         }
-        let Some(selector) = &service.selector else { return Vec::new() };
         let mut found = Vec::new();
-        for pod in self.pods().filter(|pod| pod.meta.namespace == service.meta.namespace && !pod.finished) {
-            let chosen = selector.iter().all(|(key, value)| pod.meta.labels.get(key) == Some(value));
-            let port = if let PortRef::Number(number) = service.ports[0].target_port { number } else { pod.ports[0].port };
-            if let (true, Some(ip)) = (chosen, pod.ips.first()) {
+        for pod in self.selected(service) {
+            if let (Some(port), Some(ip)) = (number(&service.ports[0], pod), pod.ips.first()) {
                 let address = SocketAddr::new(*ip, port);
                 found.push(Member { address, ready: pod.ready && !pod.meta.deleting, leaving: pod.ready && pod.meta.deleting });
             }
         }
         found
+    }
+
+    /// Whether some seal covers an address.
+    fn covered(&self, address: SocketAddr) -> bool {
+        let pods = self.pods().any(|pod| !pod.finished && self.seals(&pod.meta) && holds(pod, address));
+        let slices = self.all_slices().any(|slice| self.seals(&slice.meta) && lists(slice, address, slice.ports.is_empty()));
+        pods || slices || self.services().any(|service| self.sealed(service) && self.names(service, address))
+    }
+
+    /// Whether a service is behind an address, as far as anybody can tell.
+    fn names(&self, service: &Service, address: SocketAddr) -> bool {
+        let strange = |slice: &EndpointSlice| !slice.ports.iter().any(|at| service.ports.iter().any(|port| port.name == at.name));
+        let by_pod = |pod: &Pod| {
+            service.ports.iter().any(|port| match number(port, pod) {
+                Some(number) => number == address.port() && pod.ips.contains(&address.ip()),
+                None => holds(pod, address),
+            })
+        };
+        self.slices(service).any(|slice| lists(slice, address, strange(slice))) || self.selected(service).any(by_pod)
     }
 
     /// Services that an external Ingress names, sealed or not.
@@ -103,23 +159,15 @@ impl Plainly<'_> {
     /// What may never be: a way out that no external rule names, or that a seal covers.
     pub(super) fn judge(&self, snapshot: &Snapshot) -> Result<(), TestCaseError> {
         let named = self.named_outside();
-        let sealed: BTreeSet<SocketAddr> = self
-            .services()
-            .filter(|service| self.sealed(service))
-            .flat_map(|service| self.members(service))
-            .map(|member| member.address)
-            .collect();
-        let sealed_pods = self.pods().filter(|pod| !pod.finished && seals(&pod.meta));
-        let sealed_ips: BTreeSet<IpAddr> = sealed_pods.flat_map(|pod| pod.ips.clone()).collect();
         for served in snapshot.external.services.iter() {
             let name = served.name.service.to_string();
             prop_assert!(named.contains(&name), "{} is outside and no external rule names it", name);
             let service = self.services().find(|service| format!("{}/{}", service.meta.namespace, service.meta.name) == name);
             prop_assert!(service.is_some_and(|service| !self.sealed(service)), "{} is sealed or gone", name);
-            for address in served.endpoints.iter().map(|endpoint| endpoint.replica.address) {
-                prop_assert!(!sealed.contains(&address), "{} carries {}, which is sealed", name, address);
-                prop_assert!(!sealed_ips.contains(&address.ip()), "{} carries {}, a sealed pod", name, address);
-            }
+            let Some(inside) = find_port(snapshot, &served.name) else { return Err(TestCaseError::fail(format!("{name} is not inside"))) };
+            let all = |served: &Served| served.endpoints.iter().map(|endpoint| endpoint.replica.address).collect::<BTreeSet<_>>();
+            let expected: BTreeSet<SocketAddr> = all(inside).into_iter().filter(|address| !self.covered(*address)).collect();
+            prop_assert_eq!(all(served), expected, "{} carries all that no seal covers, and nothing else", name);
         }
         for route in snapshot.external.routes.routes() {
             prop_assert!(!matches!(route.action, Action::Refused(_)));

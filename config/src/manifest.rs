@@ -56,15 +56,7 @@ pub struct Manifest {
 
 /// Reads one file's bytes.
 pub fn parse(bytes: &[u8]) -> Manifest {
-    let mut manifest = Manifest::default();
-    match document::read(bytes) {
-        Ok(documents) => documents.iter().for_each(|document| manifest.document(document)),
-        Err(problem) => {
-            manifest.problems.push(problem);
-            manifest.broken = true;
-        }
-    }
-    manifest
+    document::read(bytes).unwrap_or_else(|problem| Manifest { problems: vec![problem], broken: true, ..Manifest::default() })
 }
 
 /// A value that should be an object, and how to speak of it when it has no name.
@@ -97,6 +89,12 @@ impl fmt::Display for Spot<'_> {
             Spot::Ordinal(ordinal) => write!(f, "document {ordinal}"),
             Spot::Item(index, list) => write!(f, "items[{index}] of {list}"),
         }
+    }
+}
+
+impl Extend<Document> for Manifest {
+    fn extend<I: IntoIterator<Item = Document>>(&mut self, documents: I) {
+        documents.into_iter().for_each(|document| self.document(&document));
     }
 }
 

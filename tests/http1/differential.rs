@@ -16,6 +16,7 @@ const CORPUS: &[&str] = &[
     "GET http://b/x?y HTTP/1.1\r\nHost: a\r\n\r\n",
     "GET HTTPS://b:8080?y HTTP/1.1\r\nHost: a\r\n\r\n",
     "GET http://b HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET http://b:+2/ HTTP/1.0\r\n\r\n",
     "DELETE //b/x HTTP/1.1\r\nHost: a\r\nConnection: Transfer-Encoding, Content-Length\r\n\r\n",
     "HEAD / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: upgrade\r\nContent-Length: 1\r\n\r\nx",
     // Framing that has two meanings.

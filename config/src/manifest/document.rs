@@ -34,11 +34,11 @@ pub(crate) struct Repeated {
     pub(crate) ours: bool,
 }
 
-/// All documents of a file.
+/// All documents of a file, given on one by one: of a large file, only one is here at a time.
 ///
 /// # Errors
-/// The text is not UTF-8, or neither YAML nor JSON.
-pub(crate) fn read(bytes: &[u8]) -> Result<Vec<Document>, Problem> {
+/// The text is not UTF-8, or neither YAML nor JSON; what was given on is lost with it.
+pub(crate) fn read<C: Default + Extend<Document>>(bytes: &[u8]) -> Result<C, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count() + 1;
         Problem::error(Reason::Invalid, format!("bytes at line {line} that are not UTF-8"))
@@ -54,24 +54,41 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Vec<Document>, Problem> {
     yaml(text).map_err(|error| yaml_problem(&error, text))
 }
 
-fn json(text: &str) -> Result<Vec<Document>, serde_json::Error> {
-    let mut documents = Vec::new();
-    for (index, tree) in serde_json::Deserializer::from_str(text).into_iter::<Tree>().enumerate() {
-        let Tree { value, repeated } = tree?;
-        if !value.is_null() {
-            documents.push(Document { value, line: None, ordinal: index + 1, repeated });
-        }
+fn json<C: Default + Extend<Document>>(text: &str) -> Result<C, serde_json::Error> {
+    let mut documents = Counted::<C>::default();
+    for tree in serde_json::Deserializer::from_str(text).into_iter::<Tree>() {
+        documents.add(tree?, None);
     }
-    Ok(documents)
+    Ok(documents.into)
 }
 
-fn yaml(text: &str) -> Result<Vec<Document>, serde_saphyr::Error> {
-    let trees: Vec<Spanned<Tree>> = serde_saphyr::from_multiple_with_options(text, options())?;
-    let document = |(index, tree): (usize, Spanned<Tree>)| {
-        let line = Some(tree.referenced.line()).filter(|&line| line > 0);
-        Document { value: tree.value.value, line, ordinal: index + 1, repeated: tree.value.repeated }
-    };
-    Ok(trees.into_iter().enumerate().map(document).filter(|document| !document.value.is_null()).collect())
+fn yaml<C: Default + Extend<Document>>(text: &str) -> Result<C, serde_saphyr::Error> {
+    let documents: Counted<C> = serde_saphyr::from_str_multiple_with_options(text, options())?;
+    Ok(documents.into)
+}
+
+/// Counts documents on their way.
+#[derive(Default)]
+struct Counted<C> {
+    seen: usize,
+    into: C,
+}
+
+impl<C: Extend<Document>> Counted<C> {
+    fn add(&mut self, tree: Tree, line: Option<u64>) {
+        self.seen += 1;
+        let Tree { value, repeated } = tree;
+        self.into.extend((!value.is_null()).then_some(Document { value, line, ordinal: self.seen, repeated }));
+    }
+}
+
+impl<C: Extend<Document>> Extend<Spanned<Tree>> for Counted<C> {
+    fn extend<I: IntoIterator<Item = Spanned<Tree>>>(&mut self, trees: I) {
+        for tree in trees {
+            let line = Some(tree.referenced.line()).filter(|&line| line > 0);
+            self.add(tree.value, line);
+        }
+    }
 }
 
 /// Room for a large cluster in one file; depth and alias replay stay bounded, since they are what an attack grows.

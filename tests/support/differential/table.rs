@@ -216,12 +216,15 @@ fn certainly_good(host: &[u8]) -> bool {
         Some(at) => (&host[..at], &host[at + 1..]),
         None => (host, &[][..]),
     };
-    let port = std::str::from_utf8(port).unwrap_or("x");
     let name_good = name.len() < 250
         && name
             .split(|&byte| byte == b'.')
             .all(|label| !label.is_empty() && label.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte)));
-    name_good && (port.is_empty() || port.len() < 6 && port.parse::<u16>().is_ok())
+    // Digits alone: the number parser of the standard library would take a sign.
+    let port_good = port.len() < 6
+        && port.iter().all(u8::is_ascii_digit)
+        && std::str::from_utf8(port).is_ok_and(|port| port.is_empty() || port.parse::<u16>().is_ok());
+    name_good && port_good
 }
 
 /// One of the two numbers that hyper does not take for a length.

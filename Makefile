@@ -11,10 +11,10 @@ QUICK := $(CARGO_TARGET_DIR)/quick/tidegate
 CARGO := cargo
 SECONDS ?= 20
 
-.PHONY: help demo test check bench bench-compare compare build quick packages tools fmt-check clippy docs dependencies deny machete
+.PHONY: help demo test check bench bench-compare bench-instructions compare build quick packages tools fmt-check clippy docs dependencies deny machete
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: quick ## Watch the main job at work for SECONDS (20), then a verdict
 	@$(QUICK) demo --seconds $(SECONDS)
@@ -32,6 +32,10 @@ bench-compare: build ## Compare with nginx, HAProxy, Envoy and Caddy; ARGS="--on
 	@TIDEGATE=$(CARGO_TARGET_DIR)/release/tidegate ENVOY=$(CACHE)/compare/venv/bin/envoy python3 -B benches/compare/compare.py $(ARGS)
 
 compare: bench-compare
+
+bench-instructions: build ## Count instructions for each request with valgrind; ARGS="--top 40 get" says whose (benches/README.md)
+	@$(MAKE) --no-print-directory packages PACKAGES=valgrind
+	@TIDEGATE=$(CARGO_TARGET_DIR)/release/tidegate python3 -B benches/instructions/instructions.py --baseline benches/instructions.json $(ARGS)
 
 build: ## Build the release binary
 	$(CARGO) build --locked --release -p tidegate
@@ -77,7 +81,7 @@ $(DENY):
 $(MACHETE):
 	CARGO_TARGET_DIR=$(CACHE)/tools-target $(CARGO) install --locked --quiet --root $(TOOLS) cargo-machete@$(MACHETE_VERSION)
 
-# What the end-to-end tests call. Without root the list is said, and whoever has root installs it.
+# What the end-to-end tests call; bench-instructions asks for its own. Without root the list is said, and whoever has root installs it.
 PACKAGES := curl
 packages:
 	@missing=""; for word in $(PACKAGES); do command -v $$word >/dev/null || missing="$$missing $$word"; done; \

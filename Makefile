@@ -76,10 +76,10 @@ machete: $(MACHETE)
 tools: $(DENY) $(MACHETE)
 
 $(DENY):
-	CARGO_TARGET_DIR=$(CACHE)/tools-target $(CARGO) install --locked --quiet --root $(TOOLS) cargo-deny@$(DENY_VERSION)
+	CARGO_TARGET_DIR=$(CACHE)/tools-target $(CARGO) install --locked --quiet --debug --root $(TOOLS) cargo-deny@$(DENY_VERSION)
 
 $(MACHETE):
-	CARGO_TARGET_DIR=$(CACHE)/tools-target $(CARGO) install --locked --quiet --root $(TOOLS) cargo-machete@$(MACHETE_VERSION)
+	CARGO_TARGET_DIR=$(CACHE)/tools-target $(CARGO) install --locked --quiet --debug --root $(TOOLS) cargo-machete@$(MACHETE_VERSION)
 
 # What the end-to-end tests call; bench-instructions asks for its own. Without root the list is said, and whoever has root installs it.
 PACKAGES := curl

@@ -111,8 +111,7 @@ impl LocalAccessLog {
             self.dropped.fetch_add(1, Relaxed); // shared by workers, but touched only when lines are lost
             return;
         }
-        let time = self.clock.borrow_mut().now();
-        line::write(line, &time, self.format, &mut buffer);
+        line::write(line, self.clock.borrow_mut().now(), self.format, &mut buffer);
         self.lines.set(self.lines.get() + 1);
         let full = buffer.len() >= BLOCK;
         drop(buffer);
@@ -127,7 +126,8 @@ impl LocalAccessLog {
         if buffer.is_empty() {
             return;
         }
-        match self.blocks.try_send(Message::Block(std::mem::take(&mut buffer))) {
+        let block = std::mem::replace(&mut *buffer, Vec::with_capacity(BLOCK + BLOCK / 8));
+        match self.blocks.try_send(Message::Block(block)) {
             Ok(()) => self.lines.set(0),
             Err(TrySendError::Full(Message::Block(block))) => *buffer = block,
             Err(_) => self.lines.set(0), // the writer has ended: the process is past its deadline

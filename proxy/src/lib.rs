@@ -12,6 +12,7 @@ pub mod cli;
 pub mod clock;
 pub mod deadline;
 pub mod demo;
+mod digits;
 pub mod explain;
 pub mod http;
 pub mod listener;

@@ -4,13 +4,14 @@
 //! scripts and are the same in both forms; what is unknown is `-` in text and `null` in JSON.
 
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use config::exposure::Exposure;
 use config::settings::LogFormat;
 use registry::snapshot::PortName;
 
+use crate::digits;
 use crate::reason::Reason;
 
 /// What the log says of one request. Empty bytes mean that it is not known.
@@ -18,8 +19,8 @@ use crate::reason::Reason;
 pub struct AccessLine<'a> {
     /// Plane of the listener.
     pub exposure: Exposure,
-    /// The connection's other end.
-    pub client: IpAddr,
+    /// Address of the connection's other end, as text.
+    pub client: &'a [u8],
     /// Method, as sent.
     pub method: &'a [u8],
     /// Host, normalised.
@@ -50,18 +51,23 @@ pub struct AccessLine<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     second: u64,
-    text: String,
+    text: Vec<u8>,
 }
 
 impl Clock {
     /// Now, as RFC 3339 in UTC with milliseconds.
-    pub(super) fn now(&mut self) -> String {
+    pub(super) fn now(&mut self) -> &[u8] {
+        const SECOND: usize = "2026-01-31T23:59:58".len();
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(); // a clock before 1970 reads as 1970
         if self.second != since.as_secs() || self.text.is_empty() {
             self.second = since.as_secs();
-            self.text = date_time(self.second);
+            self.text = date_time(self.second).into_bytes();
         }
-        format!("{}.{:03}Z", self.text, since.subsec_millis())
+        self.text.truncate(SECOND);
+        self.text.push(b'.');
+        digits::padded(&mut self.text, u64::from(since.subsec_millis()), 3);
+        self.text.push(b'Z');
+        &self.text
     }
 }
 
@@ -80,24 +86,27 @@ pub(super) fn date_time(seconds: u64) -> String {
 }
 
 /// Appends `line`, with its line feed.
-pub(super) fn write(line: &AccessLine<'_>, time: &str, format: LogFormat, out: &mut Vec<u8>) {
+pub(super) fn write(line: &AccessLine<'_>, time: &[u8], format: LogFormat, out: &mut Vec<u8>) {
     let mut fields = Fields { json: format == LogFormat::Json, out };
     fields.begin();
-    fields.text("time", time.as_bytes());
+    fields.text("time", time);
     fields.text("exposure", line.exposure.as_str().as_bytes());
-    fields.plain("client", Some(line.client.to_canonical()), true);
+    fields.text("client", line.client);
     fields.text("method", line.method);
     fields.text("host", line.host);
     fields.text("path", line.path);
-    fields.plain("status", (line.status != 0).then_some(line.status), false);
-    fields.plain("bytes", Some(line.bytes), false);
-    let milliseconds = format_args!("{}.{:03}", line.duration_us / 1000, line.duration_us % 1000);
-    fields.plain("duration_ms", Some(milliseconds), false);
-    fields.plain("service", line.service, true);
-    fields.plain("endpoint", line.endpoint, true);
-    fields.plain("attempts", Some(line.attempts), false);
+    fields.number("status", (line.status != 0).then_some(u64::from(line.status)));
+    fields.number("bytes", Some(line.bytes));
+    fields.value("duration_ms", Some(line.duration_us), |out, us| {
+        digits::number(out, us / 1000);
+        out.push(b'.');
+        digits::padded(out, us % 1000, 3);
+    });
+    fields.quoted("service", line.service, |out, name| drop(write!(out, "{name}"))); // a Vec takes everything
+    fields.quoted("endpoint", line.endpoint, digits::address);
+    fields.number("attempts", Some(u64::from(line.attempts)));
     fields.text("request_id", line.request_id);
-    fields.plain("reason", line.reason.map(Reason::as_str), true);
+    fields.quoted("reason", line.reason, |out, reason| out.extend_from_slice(reason.as_str().as_bytes()));
     fields.text("note", line.note.unwrap_or_default().as_bytes());
     fields.end();
 }
@@ -123,15 +132,27 @@ impl Fields<'_> {
         self.out.extend_from_slice(after.as_bytes());
     }
 
-    /// A value that needs no escapes; `quoted` in JSON.
-    fn plain(&mut self, key: &str, value: Option<impl std::fmt::Display>, quoted: bool) {
+    fn number(&mut self, key: &str, value: Option<u64>) {
+        self.value(key, value, digits::number);
+    }
+
+    /// A value that is no text in JSON either.
+    fn value<T>(&mut self, key: &str, value: Option<T>, write: impl FnOnce(&mut Vec<u8>, T)) {
         self.key(key);
-        // Writing into a Vec cannot fail.
-        let _ = match value {
-            Some(value) if quoted && self.json => write!(self.out, "\"{value}\""),
-            Some(value) => write!(self.out, "{value}"),
-            None => self.out.write_all(self.nothing()),
-        };
+        match value {
+            Some(value) => write(self.out, value),
+            None => self.out.extend_from_slice(self.nothing()),
+        }
+    }
+
+    /// A text that needs no escapes.
+    fn quoted<T>(&mut self, key: &str, value: Option<T>, write: impl FnOnce(&mut Vec<u8>, T)) {
+        let quote: &[u8] = if self.json { b"\"" } else { b"" };
+        self.value(key, value, |out, value| {
+            out.extend_from_slice(quote);
+            write(out, value);
+            out.extend_from_slice(quote);
+        });
     }
 
     /// A value that a client may have sent.

@@ -1,5 +1,3 @@
-use std::net::IpAddr;
-
 use config::exposure::Exposure;
 use config::object::ServiceKey;
 use proptest::prelude::*;
@@ -15,7 +13,7 @@ fn service() -> PortName {
 fn line<'a>(path: &'a [u8], service: Option<&'a PortName>) -> AccessLine<'a> {
     AccessLine {
         exposure: Exposure::External,
-        client: IpAddr::from([192, 0, 2, 7]),
+        client: b"192.0.2.7",
         method: b"GET",
         host: b"shop.localhost",
         path,
@@ -33,7 +31,7 @@ fn line<'a>(path: &'a [u8], service: Option<&'a PortName>) -> AccessLine<'a> {
 
 fn formatted(line: &AccessLine<'_>, format: LogFormat) -> String {
     let mut out = Vec::new();
-    line::write(line, "2026-01-31T23:59:58.001Z", format, &mut out);
+    line::write(line, b"2026-01-31T23:59:58.001Z", format, &mut out);
     String::from_utf8(out).unwrap()
 }
 

@@ -133,7 +133,7 @@ impl Exchange {
         let Message { input, head, out } = request;
         let (bytes, rest) = input.filled().split_at(self.head_length);
         let forward = Forward {
-            client: connection.peer.ip().to_canonical(),
+            client: &connection.peer,
             https: false,
             host: head.authority().map_or(&[][..], |span| span.of(bytes)),
             trusted: connection.trusted,
@@ -202,7 +202,8 @@ impl Exchange {
             Some(stream) => stream,
             None => {
                 let timeout = Duration::from_millis(worker.limits.connect_timeout_ms);
-                upstream::connect(endpoint.replica.address, timeout).await.map_err(|error| {
+                // Rare, and large: in a box, so that the state of every request is smaller.
+                Box::pin(upstream::connect(endpoint.replica.address, timeout)).await.map_err(|error| {
                     tracing::debug!(service = %service.name, address = %endpoint.replica.address, %error, "connect failed");
                     balance::failed(&endpoint.replica.load, now_us());
                     Unsent::NoConnection(endpoint.id)
@@ -332,11 +333,16 @@ async fn write_within(upstream: &mut TcpStream, bytes: &[u8], patience: Duration
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => 0,
         Err(_) => return false,
     };
-    matches!(tokio::time::timeout(patience, upstream.write_all(&bytes[written..])).await, Ok(Ok(())))
+    let rest = Box::pin(tokio::time::timeout(patience, upstream.write_all(&bytes[written..])));
+    matches!(rest.await, Ok(Ok(())))
 }
 
 /// 32 hexadecimal digits.
 fn hex(id: u128) -> [u8; 32] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    std::array::from_fn(|at| DIGITS[((id >> (124 - 4 * at)) & 15) as usize])
+    let bytes = id.to_be_bytes();
+    std::array::from_fn(|at| {
+        let byte = bytes[at / 2];
+        DIGITS[usize::from(if at % 2 == 0 { byte >> 4 } else { byte & 15 })]
+    })
 }

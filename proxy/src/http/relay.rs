@@ -116,7 +116,7 @@ pub(super) async fn relay(
     let mut rest = uploads.then(|| worker.buffers.take());
     let client = async {
         if let Some(rest) = &mut rest {
-            match upload(&worker, &mut client_read, upstream_write, &mut exchange.body, rest, reading).await {
+            match Box::pin(upload(&worker, &mut client_read, upstream_write, &mut exchange.body, rest, reading)).await {
                 Upload::Done => down.uploading.set(false),
                 // What was not written stays unwritten: neither connection can go on after the answer.
                 Upload::UpstreamClosed => {}
@@ -126,25 +126,27 @@ pub(super) async fn relay(
         gone(&mut client_read, reading, &down.written).await;
         Failure::ClientGone
     };
-    let relayed = until_gone(client, down.run(&mut desk.answer, upstream_read, client_write)).await;
+    let relayed = {
+        // Pinned where they are: moving them costs more than the rest of this function.
+        let (mut client, mut answer) = (pin!(client), pin!(down.run(&mut desk.answer, upstream_read, client_write)));
+        let both = poll_fn(|context| {
+            // The way up goes first as long as there is one, so that an answer knows whether all of the request was sent.
+            let first = down.uploading.get();
+            if first && let Poll::Ready(failure) = client.as_mut().poll(context) {
+                return Poll::Ready(Err(failure));
+            }
+            match answer.as_mut().poll(context) {
+                Poll::Pending if !first => client.as_mut().poll(context).map(Err),
+                polled => polled,
+            }
+        });
+        both.await
+    };
     connection.reading.clear();
     match relayed {
         Err(Failure::BadBody | Failure::SlowBody) if connection.begun.get() => Err(Failure::ClientGone),
         relayed => relayed.map(|relayed| Relayed { rest, ..relayed }),
     }
-}
-
-/// Runs both ways at once, until the answer is whole or one of them fails.
-async fn until_gone(
-    client: impl Future<Output = Failure>,
-    answer: impl Future<Output = Result<Relayed, Failure>>,
-) -> Result<Relayed, Failure> {
-    let (mut client, mut answer) = (pin!(client), pin!(answer));
-    poll_fn(|context| match client.as_mut().poll(context) {
-        Poll::Ready(failure) => Poll::Ready(Err(failure)),
-        Poll::Pending => answer.as_mut().poll(context),
-    })
-    .await
 }
 
 /// Ends when the client has: at once when it resets; when it closed its side, once it took nothing for [`HALF_CLOSED_MS`], since it may
@@ -315,7 +317,7 @@ impl Down<'_> {
                 return Ok(());
             }
             if !decode && let Some((pipe, left)) = pipe_for(self.worker, body) {
-                return self.splice(from.as_ref(), to.as_ref(), pipe, left).await;
+                return Box::pin(self.splice(from.as_ref(), to.as_ref(), pipe, left)).await;
             }
             if full {
                 buffer.grow((buffer.size() * 4).min(LARGEST));

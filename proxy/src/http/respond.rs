@@ -29,7 +29,7 @@ pub(super) async fn refuse_head(connection: &mut Connection, out: &mut Vec<u8>, 
         let why = why.map(|why| why.to_string()); // the log is on, and a bad head is no hot path
         log.write(&AccessLine {
             exposure: connection.listener.exposure,
-            client: connection.peer.ip(),
+            client: &connection.peer,
             method: b"",
             host: b"",
             path: b"",
@@ -104,7 +104,7 @@ fn log(connection: &Connection, desk: &Desk, exchange: &Exchange, status: u16, b
     let head = &desk.request.head;
     log.write(&AccessLine {
         exposure: connection.listener.exposure,
-        client: connection.peer.ip(),
+        client: &connection.peer,
         method: head.method_span().of(input),
         host: head.host().as_bytes(),
         path: head.path().of(input),

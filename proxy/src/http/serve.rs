@@ -19,6 +19,7 @@ use super::exchange::{self, Turn};
 use super::head::{HeadError, RequestHead};
 use super::respond;
 use crate::deadline::Deadline;
+use crate::digits;
 use crate::listener::{Listener, contains};
 use crate::reason::Reason;
 use crate::worker::Worker;
@@ -28,11 +29,15 @@ const LINGER_MS: u64 = 1_000;
 /// And this much of it at most, in bytes.
 const LINGER_BYTES: usize = 256 * 1024;
 
+/// The longest address as text.
+const MAX_IP: usize = 45;
+
 /// A client's connection.
 pub(crate) struct Connection {
     pub(crate) worker: Rc<Worker>,
     pub(crate) listener: Arc<Listener>,
-    pub(crate) peer: SocketAddr,
+    /// The client's address, as text: every request tells it.
+    pub(crate) peer: Box<[u8]>,
     /// The peer's forwarding headers are believed.
     pub(crate) trusted: bool,
     pub(crate) stream: TcpStream,
@@ -68,15 +73,17 @@ enum Next {
 
 /// Serves one client to the end of its connection.
 pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>) {
+    let mut text = Vec::with_capacity(MAX_IP);
+    digits::ip(&mut text, peer.ip().to_canonical());
     let mut connection = Connection {
         trusted: contains(&worker.shared.trusted, peer.ip()),
+        peer: text.into(),
         reading: worker.deadlines.register(),
         writing: worker.deadlines.register(),
         served: Cell::new(false),
         begun: Cell::new(false),
         worker,
         listener,
-        peer,
         stream,
     };
     // In a box, against the law: what a request needs is several times what an idle connection does, and most are idle.
@@ -106,7 +113,7 @@ impl Connection {
                     Turn::Next => self.served.set(true),
                     Turn::End => break false,
                     Turn::Linger => {
-                        self.linger().await;
+                        Box::pin(self.linger()).await;
                         break false;
                     }
                     Turn::Cut => {
@@ -118,7 +125,7 @@ impl Connection {
                 Next::End => break false,
                 Next::Refuse(reason, why) => {
                     respond::refuse_head(self, &mut desk.answer.out, reason, why).await;
-                    self.linger().await;
+                    Box::pin(self.linger()).await;
                     break false;
                 }
             }

@@ -4,10 +4,8 @@
 //! on goes further; who the client is is told by us, or by a trusted proxy and then by us. Fields that stay are copied as they lie in
 //! the buffer, whole runs at once.
 
-use std::io::Write;
-use std::net::IpAddr;
-
 use super::head::{Field, FieldKind, Framing, RequestHead, ResponseHead};
+use crate::digits;
 
 /// The field that tells internal clients why Tidegate answered by itself.
 pub const REASON_FIELD: &str = "X-Tidegate-Reason";
@@ -19,8 +17,8 @@ const ADDED: usize = 384;
 /// What a replica is told about where a request comes from.
 #[derive(Clone, Copy, Debug)]
 pub struct Forward<'a> {
-    /// The other end of the client's connection.
-    pub client: IpAddr,
+    /// The address of the client's connection, as text.
+    pub client: &'a [u8],
     /// The client's connection is TLS.
     pub https: bool,
     /// Host and port that were asked for, as received; empty when none was.
@@ -129,7 +127,7 @@ fn write_forwarding(head: &RequestHead, bytes: &[u8], forward: &Forward<'_>, out
     let told = |kind| forward.trusted && head.value(kind).is_some();
     out.extend_from_slice(b"X-Forwarded-For: ");
     before(head, bytes, forward, FieldKind::XForwardedFor, out);
-    write_ip(out, forward.client);
+    out.extend_from_slice(forward.client);
     out.extend_from_slice(b"\r\n");
     if !told(FieldKind::XForwardedProto) {
         line(out, b"X-Forwarded-Proto", scheme);
@@ -137,11 +135,12 @@ fn write_forwarding(head: &RequestHead, bytes: &[u8], forward: &Forward<'_>, out
     if !told(FieldKind::XForwardedHost) && !forward.host.is_empty() {
         line(out, b"X-Forwarded-Host", forward.host);
     }
+    let ipv6 = forward.client.contains(&b':');
     out.extend_from_slice(b"Forwarded: ");
     before(head, bytes, forward, FieldKind::Forwarded, out);
-    out.extend_from_slice(if forward.client.is_ipv6() { b"for=\"[" } else { b"for=" });
-    write_ip(out, forward.client);
-    out.extend_from_slice(if forward.client.is_ipv6() { b"]\"" } else { b"" });
+    out.extend_from_slice(if ipv6 { b"for=\"[" } else { b"for=" });
+    out.extend_from_slice(forward.client);
+    out.extend_from_slice(if ipv6 { b"]\"" } else { b"" });
     if !forward.host.is_empty() {
         // Of the bytes that a host and port may hold, these are no token (RFC 7239 section 4).
         let quote: &[u8] = if forward.host.iter().any(|byte| matches!(byte, b':' | b'[')) { b"\"" } else { b"" };
@@ -169,7 +168,7 @@ fn before(head: &RequestHead, bytes: &[u8], forward: &Forward<'_>, kind: FieldKi
 pub fn write_response(head: &ResponseHead, bytes: &[u8], how: ResponseForm<'_>, out: &mut Vec<u8>) {
     out.reserve(head.length() + ADDED);
     out.extend_from_slice(b"HTTP/1.1 ");
-    write_number(out, u64::from(head.status()));
+    digits::number(out, u64::from(head.status()));
     out.push(b' ');
     out.extend_from_slice(head.reason().of(bytes));
     out.extend_from_slice(b"\r\n");
@@ -200,7 +199,7 @@ pub fn write_own(status: u16, phrase: &str, header: Option<&str>, close: bool, h
     out.reserve(ADDED);
     out.extend_from_slice(b"HTTP/1.1 ");
     let text = out.len();
-    write_number(out, u64::from(status));
+    digits::number(out, u64::from(status));
     out.push(b' ');
     out.extend_from_slice(phrase.as_bytes());
     let text = text..out.len();
@@ -243,38 +242,8 @@ fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 
 fn length_line(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(b"Content-Length: ");
-    write_number(out, length);
+    digits::number(out, length);
     out.extend_from_slice(b"\r\n");
-}
-
-/// Decimal digits, without the machinery of formatting: this runs for each message.
-fn write_number(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
-}
-
-fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {
-    match ip {
-        IpAddr::V4(ip) => {
-            for (at, octet) in ip.octets().into_iter().enumerate() {
-                if at > 0 {
-                    out.push(b'.');
-                }
-                write_number(out, u64::from(octet));
-            }
-        }
-        // Formatting on the hot path, against the law: RFC 5952 is long, and IPv6 clients pay for it.
-        IpAddr::V6(ip) => drop(write!(out, "{ip}")), // a Vec takes everything
-    }
 }
 
 #[cfg(test)]

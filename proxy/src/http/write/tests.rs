@@ -1,7 +1,5 @@
 //! What is written: nothing of the connection leaks, nobody lies about who they are, and it reads back as what was meant.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use proptest::prelude::*;
 
 use super::super::head::{HeadLimits, Method};
@@ -16,17 +14,17 @@ fn request(text: &str) -> RequestHead {
     head
 }
 
-fn forward_from(text: &str, client: IpAddr, trusted: bool) -> String {
+fn forward_from(text: &str, client: &str, trusted: bool) -> String {
     let head = request(text);
     let host = head.authority().map_or(&[][..], |span| span.of(text.as_bytes()));
-    let forward = Forward { client, https: false, host, trusted, request_id: MADE };
+    let forward = Forward { client: client.as_bytes(), https: false, host, trusted, request_id: MADE };
     let mut out = Vec::new();
     write_request(&head, text.as_bytes(), &forward, &mut out);
     String::from_utf8(out).unwrap()
 }
 
 fn forwarded(text: &str, trusted: bool) -> String {
-    forward_from(text, Ipv4Addr::new(192, 0, 2, 17).into(), trusted)
+    forward_from(text, "192.0.2.17", trusted)
 }
 
 const OURS: &str = "X-Forwarded-For: 192.0.2.17\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: A.b:8\r\n\
@@ -63,7 +61,7 @@ fn a_trusted_proxy_is_believed_and_added_to() {
 
 #[test]
 fn an_ipv6_client_and_a_plain_host_are_told_as_rfc_7239_says() {
-    let out = forward_from("GET / HTTP/1.1\r\nHost: a.b\r\n\r\n", Ipv6Addr::LOCALHOST.into(), false);
+    let out = forward_from("GET / HTTP/1.1\r\nHost: a.b\r\n\r\n", "::1", false);
     assert!(out.contains("X-Forwarded-For: ::1\r\n"), "{out}");
     assert!(out.contains("Forwarded: for=\"[::1]\";host=a.b;proto=http\r\n"), "{out}");
     let none = forwarded("GET / HTTP/1.0\r\n\r\n", false);
@@ -164,15 +162,6 @@ fn our_own_answers_are_whole() {
     let mut read = ResponseHead::new(LIMITS);
     let length = read.read(text.as_bytes(), Method::Get).unwrap().unwrap();
     assert_eq!(read.framing(), Framing::Length((text.len() - length) as u64));
-}
-
-#[test]
-fn numbers_are_decimal() {
-    for number in [0, 9, 10, 255, u64::MAX] {
-        let mut out = Vec::new();
-        write_number(&mut out, number);
-        assert_eq!(out, number.to_string().as_bytes());
-    }
 }
 
 fn head_text() -> impl Strategy<Value = String> {

@@ -140,7 +140,8 @@ pub fn memory() -> (f64, f64) {
     (mib("VmRSS:"), mib("VmHWM:"))
 }
 
-fn machine() -> String {
+/// Processor, cores and kernel, and a warning when the build is not optimised.
+pub fn machine() -> String {
     let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus
         .lines()

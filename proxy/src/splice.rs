@@ -130,14 +130,8 @@ impl Drop for Pipe<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::tests::pair;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
-
-    async fn pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (near, listener.accept().await.unwrap().0)
-    }
 
     #[tokio::test]
     async fn bytes_arrive_in_order_up_to_the_limit_and_the_end_is_seen() {

@@ -5,13 +5,16 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 TOOLS := $(CACHE)/tools
 DENY_VERSION := 0.20.2
 MACHETE_VERSION := 0.9.2
+WEBSOCKETS_VERSION := 15.0.1
 DENY := $(TOOLS)/bin/cargo-deny
 MACHETE := $(TOOLS)/bin/cargo-machete
+PEERS := $(CACHE)/peers-websockets-$(WEBSOCKETS_VERSION)
+PYTHON := $(PEERS)/bin/python
 QUICK := $(CARGO_TARGET_DIR)/quick/tidegate
 CARGO := cargo
 SECONDS ?= 20
 
-.PHONY: help demo test check bench bench-compare bench-instructions compare build quick packages tools fmt-check clippy docs dependencies deny machete
+.PHONY: help demo python test check bench bench-compare bench-instructions compare build quick packages tools fmt-check clippy docs dependencies deny machete
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -19,8 +22,8 @@ help: ## Say what can be made
 demo: quick ## Watch the main job at work for SECONDS (20), then a verdict
 	@$(QUICK) demo --seconds $(SECONDS)
 
-test: packages quick ## Run all tests, end to end ones over the real binary included
-	TIDEGATE_BIN=$(QUICK) $(CARGO) test --locked --workspace --profile quick
+test: packages python quick ## Run all tests, end to end ones over the real binary included
+	TIDEGATE_BIN=$(QUICK) TIDEGATE_PYTHON=$(PYTHON) $(CARGO) test --locked --workspace --profile quick
 
 check: fmt-check clippy docs dependencies deny machete ## Formatting, lints, docs and dependencies, as CI wants them
 
@@ -81,10 +84,21 @@ $(DENY):
 $(MACHETE):
 	CARGO_TARGET_DIR=$(CACHE)/tools-target $(CARGO) install --locked --quiet --debug --root $(TOOLS) cargo-machete@$(MACHETE_VERSION)
 
+# Clients and servers that are not ours, for the end-to-end tests. Made whole or not at all.
+python: packages
+	@$(MAKE) --no-print-directory $(PYTHON)
+
+$(PYTHON):
+	@rm -rf $(PEERS)
+	@python3 -m venv $(PEERS) && $(PEERS)/bin/pip install --quiet --disable-pip-version-check websockets==$(WEBSOCKETS_VERSION) \
+	  || { rm -rf $(PEERS); echo "python3 with venv and PyPI are needed for the tests' WebSocket peers" >&2; exit 1; }
+
 # What the end-to-end tests call; bench-instructions asks for its own. Without root the list is said, and whoever has root installs it.
-PACKAGES := curl
+PACKAGES := curl python3-venv
 packages:
-	@missing=""; for word in $(PACKAGES); do command -v $$word >/dev/null || missing="$$missing $$word"; done; \
+	@missing=""; for word in $(PACKAGES); do \
+	  case $$word in python3-venv) python3 -m ensurepip --version;; *) command -v $$word;; esac >/dev/null 2>&1 || missing="$$missing $$word"; \
+	done; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null; \

@@ -1,7 +1,8 @@
 //! HTTP/1: heads and bodies read strictly, routed, and written anew.
 //!
 //! [`head`], [`body`] and [`mod@write`] touch bytes only; no socket, no clock. `serve` holds one client's connection, `desk` what it works
-//! with, `exchange` one request, `relay` the way back of its answer, `respond` what we answer by ourselves.
+//! with, `exchange` one request, `relay` the way back of its answer, `tunnel` what a connection is after it has switched protocols, `respond`
+//! what we answer by ourselves.
 
 pub mod body;
 pub mod decide;
@@ -11,4 +12,5 @@ pub mod head;
 mod relay;
 mod respond;
 pub(crate) mod serve;
+mod tunnel;
 pub mod write;

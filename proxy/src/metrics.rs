@@ -17,7 +17,7 @@ use registry::snapshot::{PortName, Snapshot};
 use registry::view::SourceView;
 
 use crate::reason::Reason;
-use crate::stats::{Entry, LATENCY_BOUNDS_US, ServiceCounts, WorkerCounts, plane};
+use crate::stats::{Entry, Flow, LATENCY_BOUNDS_US, ServiceCounts, WorkerCounts, plane};
 
 /// What a scrape looks at.
 pub struct Scene<'a> {
@@ -45,6 +45,7 @@ pub fn render(scene: &Scene<'_>) -> prometheus::Result<String> {
     requests(&services, &mut families);
     in_flight(&services, scene.snapshot, &mut families);
     vips(&services, scene.snapshot, &mut families);
+    upgraded(&services, &mut families);
     of_workers(scene.workers, &mut families);
     of_picture(scene, &mut families);
     of_registry(scene, &mut families);
@@ -60,10 +61,17 @@ struct Sum {
     latency: [u64; LATENCY_BOUNDS_US.len() + 1],
     latency_sum_us: u64,
     retries: u64,
+    vip: FlowSum,
+    upgraded: FlowSum,
+}
+
+/// As [`Flow`], over all workers.
+#[derive(Default)]
+struct FlowSum {
     connections: u64,
-    connections_open: u64,
-    bytes_up: u64,
-    bytes_down: u64,
+    open: u64,
+    up: u64,
+    down: u64,
 }
 
 type Sums = BTreeMap<(PortName, Exposure), Sum>;
@@ -82,11 +90,8 @@ impl Sum {
         self.latency.iter_mut().zip(&counts.latency).for_each(|(sum, count)| *sum += count.get());
         self.latency_sum_us += counts.latency_sum_us.get();
         self.retries += counts.retries.get();
-        self.connections += counts.connections.get();
-        // Each worker adds and takes its own, so that no term is below zero.
-        self.connections_open += counts.connections_open.get();
-        self.bytes_up += counts.bytes_up.get();
-        self.bytes_down += counts.bytes_down.get();
+        self.vip.add(&counts.vip);
+        self.upgraded.add(&counts.upgraded);
     }
 
     fn histogram(&self) -> Histogram {
@@ -103,6 +108,16 @@ impl Sum {
         histogram.set_sample_count(self.latency.iter().sum());
         histogram.set_sample_sum(self.latency_sum_us as f64 / 1e6);
         histogram
+    }
+}
+
+impl FlowSum {
+    fn add(&mut self, flow: &Flow) {
+        self.connections += flow.connections.get();
+        // Each worker adds and takes its own, so that no term is below zero.
+        self.open += flow.open.get();
+        self.up += flow.up.get();
+        self.down += flow.down.get();
     }
 }
 
@@ -145,21 +160,35 @@ fn in_flight(services: &Sums, snapshot: &Snapshot, families: &mut Families) {
 
 /// Every virtual IP of the picture, and those that are gone but carried something.
 fn vips(services: &Sums, snapshot: &Snapshot, families: &mut Families) {
-    let carried = services.iter().filter(|(_, sum)| sum.connections > 0).map(|((name, _), sum)| (name, sum));
-    let idle = Sum::default();
-    let mut rows: BTreeMap<&PortName, &Sum> = snapshot.vips.values().map(|vip| (&vip.name, &idle)).collect();
+    let carried = services.iter().filter(|(_, sum)| sum.vip.connections > 0).map(|((name, _), sum)| (name, &sum.vip));
+    let idle = FlowSum::default();
+    let mut rows: BTreeMap<&PortName, &FlowSum> = snapshot.vips.values().map(|vip| (&vip.name, &idle)).collect();
     rows.extend(carried);
     let (mut total, mut open, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
     for (name, sum) in rows {
         let name = name.to_string();
         total.push((labels([("service", &name)]), sum.connections as f64));
-        open.push((labels([("service", &name)]), sum.connections_open as f64));
-        bytes.push((labels([("service", &name), ("direction", "up")]), sum.bytes_up as f64));
-        bytes.push((labels([("service", &name), ("direction", "down")]), sum.bytes_down as f64));
+        open.push((labels([("service", &name)]), sum.open as f64));
+        bytes.push((labels([("service", &name), ("direction", "up")]), sum.up as f64));
+        bytes.push((labels([("service", &name), ("direction", "down")]), sum.down as f64));
     }
     families.counters("tidegate_vip_connections_total", "Connections carried through a virtual IP.", total);
     families.gauges("tidegate_vip_connections_open", "Connections through a virtual IP that are open.", open);
     families.counters("tidegate_vip_bytes_total", "Bytes through a virtual IP: up from clients, down to them.", bytes);
+}
+
+/// Services whose connections have ever switched to another protocol.
+fn upgraded(services: &Sums, families: &mut Families) {
+    let (mut open, mut bytes) = (Vec::new(), Vec::new());
+    for ((name, exposure), sum) in services.iter().filter(|(_, sum)| sum.upgraded.connections > 0) {
+        let (name, exposure) = (name.to_string(), exposure.as_str());
+        open.push((labels([("exposure", exposure), ("service", &name)]), sum.upgraded.open as f64));
+        for (direction, count) in [("up", sum.upgraded.up), ("down", sum.upgraded.down)] {
+            bytes.push((labels([("exposure", exposure), ("service", &name), ("direction", direction)]), count as f64));
+        }
+    }
+    families.gauges("tidegate_upgraded_connections_open", "Connections that switched protocols (WebSocket) and are open.", open);
+    families.counters("tidegate_upgraded_bytes_total", "Bytes after a switch of protocols: up from clients, down to them.", bytes);
 }
 
 fn of_workers(workers: &[Arc<WorkerCounts>], families: &mut Families) {

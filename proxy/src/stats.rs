@@ -50,14 +50,36 @@ pub struct ServiceCounts {
     pub latency_sum_us: Count,
     /// Tries after the first.
     pub retries: Count,
-    /// VIP connections accepted.
+    /// Connections through its VIP.
+    pub vip: Flow,
+    /// Connections that switched from HTTP to another protocol.
+    pub upgraded: Flow,
+}
+
+/// Connections that are carried without being read.
+#[derive(Debug, Default)]
+pub struct Flow {
+    /// All there were.
     pub connections: Count,
-    /// VIP connections open now.
-    pub connections_open: Count,
-    /// Bytes from clients over VIP connections.
-    pub bytes_up: Count,
-    /// Bytes to clients over VIP connections.
-    pub bytes_down: Count,
+    /// Open now.
+    pub open: Count,
+    /// Bytes from clients.
+    pub up: Count,
+    /// Bytes to clients.
+    pub down: Count,
+}
+
+impl Flow {
+    /// One more is open.
+    pub fn begun(&self) {
+        self.connections.add(1);
+        self.open.add(1);
+    }
+
+    /// One less is open.
+    pub fn ended(&self) {
+        self.open.sub(1);
+    }
 }
 
 impl ServiceCounts {

@@ -21,7 +21,7 @@ use crate::balance::{self, By, InFlight};
 use crate::buffer::{Buffers, FIRST};
 use crate::clock::now_us;
 use crate::splice::Pipe;
-use crate::stats::{Count, ServiceCounts};
+use crate::stats::{Count, Flow};
 use crate::upstream;
 use crate::worker::Worker;
 
@@ -35,10 +35,9 @@ pub(crate) async fn carry(worker: Rc<Worker>, mut stream: TcpStream, address: So
         return;
     };
     let counts = worker.counts.of(Exposure::Internal, &service);
-    counts.connections.add(1);
-    counts.connections_open.add(1);
-    let broken = copy_both(&worker, &mut stream, &mut upstream, &counts).await.is_err();
-    counts.connections_open.sub(1);
+    counts.vip.begun();
+    let broken = copy_both(&worker, &mut stream, &mut upstream, &counts.vip).await.is_err();
+    counts.vip.ended();
     if broken {
         reset(&stream);
         reset(&upstream);
@@ -74,11 +73,12 @@ pub(crate) fn reset(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
-async fn copy_both(worker: &Worker, client: &mut TcpStream, upstream: &mut TcpStream, counts: &ServiceCounts) -> io::Result<()> {
+/// Copies both ways until both have ended. Errs when one side is reset, or gone.
+pub(crate) async fn copy_both(worker: &Worker, client: &mut TcpStream, upstream: &mut TcpStream, flow: &Flow) -> io::Result<()> {
     let (client_read, client_write) = client.split();
     let (upstream_read, upstream_write) = upstream.split();
-    let up = copy(worker, client_read, upstream_write, &counts.bytes_up);
-    let down = copy(worker, upstream_read, client_write, &counts.bytes_down);
+    let up = copy(worker, client_read, upstream_write, &flow.up);
+    let down = copy(worker, upstream_read, client_write, &flow.down);
     tokio::try_join!(up, down).map(|_| ())
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
-/// A replica's machine that acknowledges nothing for so long is taken for gone.
+/// A machine that acknowledges nothing for so long is taken for gone.
 const VANISHED: Duration = Duration::from_secs(30);
 
 /// Connects within `timeout`, without Nagle's delay.
@@ -23,11 +23,18 @@ pub async fn connect(address: SocketAddr, timeout: Duration) -> io::Result<TcpSt
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
     stream.set_nodelay(true)?;
-    // A machine that vanished says nothing: what was sent must be acknowledged, and silence is asked about.
-    let socket = SockRef::from(&stream);
-    socket.set_tcp_user_timeout(Some(VANISHED))?;
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(VANISHED).with_interval(VANISHED / 3).with_retries(3))?;
+    watch(&stream)?;
     Ok(stream)
+}
+
+/// A machine that vanished says nothing: what is sent must be acknowledged from now on, and silence is asked about.
+///
+/// # Errors
+/// What the system says.
+pub fn watch(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_tcp_user_timeout(Some(VANISHED))?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(VANISHED).with_interval(VANISHED / 3).with_retries(3))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod connections;
 mod curl;
 mod fields;
 mod refusals;
+mod upgrades;
 
 /// A gate with one replica behind `shop.example`.
 struct Scene {

@@ -48,6 +48,8 @@ pub enum Behaviour {
     ResetOnAccept,
     /// Sends back each byte; after the other side's end says `bye` and ends.
     TcpEcho,
+    /// Answers the first request with these bytes, then does as [`Behaviour::TcpEcho`].
+    Switch(Vec<u8>),
     /// Says these bytes first, then reads until the end.
     TcpGreet(Vec<u8>),
 }

@@ -20,6 +20,7 @@ use super::head::RequestHead;
 use super::relay::{self, Failure, Relayed};
 use super::respond;
 use super::serve::Connection;
+use super::tunnel::Tunnel;
 use super::write::{Forward, write_request};
 use crate::balance::{self, By, InFlight};
 use crate::clock::now_us;
@@ -35,6 +36,8 @@ const TRIES: usize = 3;
 pub(super) enum Turn {
     /// The next request may come.
     Next,
+    /// It is no longer one of HTTP.
+    Switch(Box<Tunnel>),
     /// It ends in good order.
     End,
     /// It ends, but the client may still be sending.
@@ -63,6 +66,8 @@ pub(super) struct Exchange {
     pub(super) upstream: Option<SocketAddr>,
     /// The service it was sent to.
     pub(super) service: Option<Rc<Met>>,
+    /// What the answer has made of the two connections.
+    tunnel: Option<Box<Tunnel>>,
 }
 
 /// A connection to the picked replica with the request sent on it.
@@ -117,6 +122,7 @@ pub(super) async fn run(connection: &mut Connection, desk: &mut Desk, head_lengt
         attempts: 0,
         upstream: None,
         service: None,
+        tunnel: None,
     };
     match exchange.compose(connection, &mut desk.request) {
         Ok(()) => exchange.go(connection, desk).await,
@@ -263,7 +269,10 @@ impl Exchange {
         }
         if let Ok(done) = &relayed {
             counts.answered(done.status, now.saturating_sub(self.began_us));
-            if done.reusable && !connection.worker.draining.get() {
+            if done.switched {
+                let early = desk.request.input.filled().get(self.head_length + self.body_in_out..).unwrap_or_default();
+                self.tunnel = Some(Box::new(Tunnel::new(upstream, flight, counts, early, desk.answer.input.filled())));
+            } else if done.reusable && !connection.worker.draining.get() {
                 let mut pool = connection.worker.pool.borrow_mut();
                 pool.checkin(flight.replica().id, upstream, now / 1000);
             }
@@ -281,6 +290,9 @@ impl Exchange {
             None => desk.request.input.consume(self.head_length + self.body_in_out),
         }
         connection.begun.set(false);
+        if let Some(tunnel) = self.tunnel.take() {
+            return Turn::Switch(tunnel);
+        }
         match relayed.keep {
             true => Turn::Next,
             // It said that nothing more comes, and nothing more is due.

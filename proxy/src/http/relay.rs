@@ -39,6 +39,8 @@ pub(super) struct Relayed {
     pub(super) reusable: bool,
     /// The client's connection can.
     pub(super) keep: bool,
+    /// Another protocol is spoken from here on: what is left in the answer's input belongs to it.
+    pub(super) switched: bool,
     /// All of the request was sent up.
     pub(super) uploaded: bool,
     /// What was read after a streamed request body, instead of the connection's input.
@@ -77,6 +79,8 @@ struct Down<'c> {
     method: Method,
     client_11: bool,
     may_go_on: bool,
+    /// The protocol that the client asked to go on with.
+    upgrade: Option<&'c [u8]>,
     /// A part of the request's body has yet to be written to the replica.
     uploading: Cell<bool>,
     /// The replica has said something, be it a 1xx.
@@ -94,7 +98,8 @@ pub(super) async fn relay(
     exchange: &mut Exchange,
     upstream: &mut TcpStream,
 ) -> Result<Relayed, Failure> {
-    let asked = &desk.request.head;
+    let Desk { request, answer } = desk;
+    let asked = &request.head;
     let uploads = exchange.uploads();
     // A request that is still coming up can end well, so it does not keep the connection from going on by itself.
     let may_go_on = asked.keep_alive() && !connection.worker.draining.get();
@@ -105,6 +110,7 @@ pub(super) async fn relay(
         method: asked.method(),
         client_11: asked.version_11(),
         may_go_on,
+        upgrade: asked.upgrade(request.input.filled()).map(|protocol| protocol.of(request.input.filled())),
         uploading: Cell::new(uploads),
         heard: Cell::new(false),
         written: Cell::new(0),
@@ -128,7 +134,7 @@ pub(super) async fn relay(
     };
     let relayed = {
         // Pinned where they are: moving them costs more than the rest of this function.
-        let (mut client, mut answer) = (pin!(client), pin!(down.run(&mut desk.answer, upstream_read, client_write)));
+        let (mut client, mut answer) = (pin!(client), pin!(down.run(answer, upstream_read, client_write)));
         let both = poll_fn(|context| {
             // The way up goes first as long as there is one, so that an answer knows whether all of the request was sent.
             let first = down.uploading.get();
@@ -222,7 +228,8 @@ impl Down<'_> {
             let length = self.read_head(&mut from, head, buffer).await?;
             self.heard.set(true);
             match head.status() {
-                101 => return Err(self.bad()), // no upgrade was asked for
+                101 if self.switches(head, buffer.filled()) => break length,
+                101 => return Err(self.bad()),
                 100..=199 => self.interim(head, &mut to, buffer, length, out).await?,
                 _ => break length,
             }
@@ -231,15 +238,22 @@ impl Down<'_> {
         let framing = head.framing();
         // An HTTP/1.0 client knows no chunks: it gets the plain bytes, and the end of the connection ends them.
         let decode = framing == Framing::Chunked && !self.client_11;
-        let keep = self.may_go_on && framing != Framing::UntilClose && !decode && !self.uploading.get();
+        let switched = head.status() == 101;
+        let keep = self.may_go_on && framing != Framing::UntilClose && !decode && !self.uploading.get() && !switched;
         self.write_head(head, &buffer.filled()[..length], keep, decode, out);
         buffer.consume(length);
         let mut body = BodyReader::new(framing);
         self.begun.set(true);
         self.body(&mut from, &mut to, &mut body, decode, buffer, out).await?;
         let uploaded = !self.uploading.get();
-        let reusable = head.keep_alive() && framing != Framing::UntilClose && buffer.is_empty() && uploaded;
-        Ok(Relayed { status: head.status(), head_us, bytes: self.written.get(), reusable, keep, uploaded, rest: None })
+        let reusable = head.keep_alive() && framing != Framing::UntilClose && buffer.is_empty() && uploaded && !switched;
+        Ok(Relayed { status: head.status(), head_us, bytes: self.written.get(), reusable, keep, switched, uploaded, rest: None })
+    }
+
+    /// Whether this 101 is the answer to what was asked.
+    fn switches(&self, head: &ResponseHead, bytes: &[u8]) -> bool {
+        let protocol = head.upgrade(bytes).map(|protocol| protocol.of(bytes));
+        self.upgrade.zip(protocol).is_some_and(|(asked, protocol)| asked.eq_ignore_ascii_case(protocol))
     }
 
     fn write_head(&self, head: &ResponseHead, bytes: &[u8], keep_alive: bool, decoded: bool, out: &mut Vec<u8>) {

@@ -18,6 +18,7 @@ use super::desk::Message;
 use super::exchange::{self, Turn};
 use super::head::{HeadError, RequestHead};
 use super::respond;
+use super::tunnel::Tunnel;
 use crate::deadline::Deadline;
 use crate::digits;
 use crate::listener::{Listener, contains};
@@ -71,6 +72,16 @@ enum Next {
     Refuse(Reason, Option<HeadError>),
 }
 
+/// What comes after the requests that were here.
+enum Worked {
+    /// The next one.
+    Waits,
+    /// The connection's end.
+    Ends,
+    /// Another protocol.
+    Switches(Box<Tunnel>),
+}
+
 /// Serves one client to the end of its connection.
 pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>) {
     let mut text = Vec::with_capacity(MAX_IP);
@@ -87,7 +98,17 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
         stream,
     };
     // In a box, against the law: what a request needs is several times what an idle connection does, and most are idle.
-    while connection.wait().await && Box::pin(connection.work()).await {}
+    while connection.wait().await {
+        match Box::pin(connection.work()).await {
+            Worked::Waits => {}
+            Worked::Ends => break,
+            Worked::Switches(tunnel) => {
+                let Connection { worker, stream, .. } = &mut connection;
+                tunnel.carry(worker, stream).await;
+                break;
+            }
+        }
+    }
 }
 
 impl Connection {
@@ -104,37 +125,38 @@ impl Connection {
         matches!(readable, Ok(Ok(())))
     }
 
-    /// Serves what has come. True when the connection waits for more.
-    async fn work(&mut self) -> bool {
+    /// Serves what has come.
+    async fn work(&mut self) -> Worked {
         let mut desk = self.worker.desks.take();
-        let goes_on = loop {
+        let worked = loop {
             match self.next(&mut desk.request).await {
                 Next::Head(length) => match exchange::run(self, &mut desk, length).await {
                     Turn::Next => self.served.set(true),
-                    Turn::End => break false,
+                    Turn::Switch(tunnel) => break Worked::Switches(tunnel),
+                    Turn::End => break Worked::Ends,
                     Turn::Linger => {
                         Box::pin(self.linger()).await;
-                        break false;
+                        break Worked::Ends;
                     }
                     Turn::Cut => {
                         self.begun.set(true);
-                        break false;
+                        break Worked::Ends;
                     }
                 },
-                Next::Nothing => break true,
-                Next::End => break false,
+                Next::Nothing => break Worked::Waits,
+                Next::End => break Worked::Ends,
                 Next::Refuse(reason, why) => {
                     respond::refuse_head(self, &mut desk.answer.out, reason, why).await;
                     Box::pin(self.linger()).await;
-                    break false;
+                    break Worked::Ends;
                 }
             }
             if desk.request.input.is_empty() {
-                break true;
+                break Worked::Waits;
             }
         };
         self.worker.desks.give(desk);
-        goes_on
+        worked
     }
 
     /// Reads until a head is whole.

@@ -58,6 +58,7 @@ pub fn write_request(head: &RequestHead, bytes: &[u8], forward: &Forward<'_>, ou
     if head.takes_trailers() {
         line(out, b"TE", b"trailers");
     }
+    upgrade_lines(out, head.upgrade(bytes).map(|span| span.of(bytes)));
     write_forwarding(head, bytes, forward, out);
     line(out, b"X-Request-Id", request_id(head, bytes, forward.request_id));
     match head.framing() {
@@ -184,6 +185,7 @@ pub fn write_response(head: &ResponseHead, bytes: &[u8], how: ResponseForm<'_>, 
         (Framing::None, Some(length)) if !interim && head.status() != 204 => length_line(out, length),
         _ => {}
     }
+    upgrade_lines(out, head.upgrade(bytes).map(|span| span.of(bytes)));
     let unframed = head.framing() == Framing::UntilClose || how.decoded;
     if !interim && (!how.keep_alive || unframed) {
         line(out, b"Connection", b"close");
@@ -238,6 +240,14 @@ fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
+}
+
+/// What asks for another protocol, or says that it is spoken from here on.
+fn upgrade_lines(out: &mut Vec<u8>, protocol: Option<&[u8]>) {
+    if let Some(protocol) = protocol {
+        line(out, b"Connection", b"upgrade");
+        line(out, b"Upgrade", protocol);
+    }
 }
 
 fn length_line(out: &mut Vec<u8>, length: u64) {

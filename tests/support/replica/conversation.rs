@@ -47,7 +47,7 @@ async fn talk(stream: &mut TcpStream, shared: &Shared, alive: &mut watch::Receiv
     let behaviour = lock(&shared.behaviour).clone();
     match behaviour {
         Behaviour::ResetOnAccept => return Ok(End::Reset),
-        Behaviour::TcpEcho => return echo(stream).await,
+        Behaviour::TcpEcho => return echo(stream, Vec::new()).await,
         Behaviour::TcpGreet(greeting) => {
             stream.write_all(&greeting).await?;
             while stream.read(&mut [0; 4096]).await? > 0 {}
@@ -75,7 +75,9 @@ async fn talk(stream: &mut TcpStream, shared: &Shared, alive: &mut watch::Receiv
     }
 }
 
-async fn echo(stream: &mut TcpStream) -> io::Result<End> {
+/// Sends back `early`, then each byte.
+async fn echo(stream: &mut TcpStream, early: Vec<u8>) -> io::Result<End> {
+    stream.write_all(&early).await?;
     let mut bytes = vec![0; 65_536];
     loop {
         let read = stream.read(&mut bytes).await?;
@@ -123,6 +125,10 @@ async fn answer(stream: &mut TcpStream, shared: &Shared, head: Vec<u8>, read: &m
         Behaviour::Raw(bytes) => {
             stream.write_all(&bytes).await?;
             None
+        }
+        Behaviour::Switch(bytes) => {
+            stream.write_all(&bytes).await?;
+            Some(echo(stream, std::mem::take(read)).await?)
         }
         Behaviour::RawThenClose(bytes) => {
             stream.write_all(&bytes).await?;

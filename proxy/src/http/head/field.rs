@@ -4,6 +4,7 @@
 //! length and first byte, then compared once. A field that `Connection` names is marked as hop-by-hop, except those that frame, route
 //! or tell who sent the message: a client cannot make us drop these.
 
+use super::scan::is_token;
 use super::{Framing, HeadError, Span};
 
 /// Most options in all `Connection` fields of a head.
@@ -158,6 +159,8 @@ pub(super) struct Fields {
     options: usize,
     /// `Connection` names fields.
     nominates: bool,
+    /// `Connection` names `Upgrade`.
+    upgrades: bool,
 }
 
 impl Fields {
@@ -219,6 +222,8 @@ impl Fields {
                 self.keep_alive = true;
             } else if option.eq_ignore_ascii_case(b"close") {
                 self.close = true;
+            } else if option.eq_ignore_ascii_case(b"upgrade") {
+                self.upgrades = true;
             } else {
                 self.nominates = true;
             }
@@ -243,6 +248,20 @@ impl Fields {
     /// Whether another message may follow on the connection.
     pub(super) fn keep_alive(&self, version_11: bool) -> bool {
         !self.close && (version_11 || self.keep_alive)
+    }
+
+    /// The protocol that the connection is to go on with (RFC 9110 section 7.8), when it is one and no list of them, and none of HTTP:
+    /// that would lead past our routes.
+    pub(super) fn upgrade(&self, bytes: &[u8]) -> Option<Span> {
+        if !self.upgrades {
+            return None;
+        }
+        let mut offers = self.list.iter().filter(|field| field.kind == FieldKind::Upgrade);
+        let (Some(offer), None) = (offers.next(), offers.next()) else { return None };
+        let protocol = offer.value.of(bytes);
+        let ours = [b"http".as_slice(), b"h2", b"h3", b"tls"].iter().any(|ours| begins_like(protocol, ours));
+        let whole = !protocol.is_empty() && protocol.iter().all(|&byte| byte == b'/' || is_token(byte));
+        (whole && !ours).then_some(offer.value)
     }
 
     /// What length or coding say; `otherwise` when there is neither.

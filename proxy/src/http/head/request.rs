@@ -140,6 +140,13 @@ impl RequestHead {
         self.version_11 && self.fields.expect_continue && !matches!(self.framing(), Framing::None | Framing::Length(0))
     }
 
+    /// The protocol that the client wants to go on with after this request (RFC 9110 section 7.8). A request with a body is not one to
+    /// switch on: where its body ends, and the other protocol begins, is what smuggling is about.
+    pub fn upgrade(&self, bytes: &[u8]) -> Option<Span> {
+        let bodiless = matches!(self.framing(), Framing::None | Framing::Length(0));
+        self.fields.upgrade(bytes).filter(|_| self.version_11 && bodiless)
+    }
+
     /// The client takes trailers (`TE: trailers`).
     pub fn takes_trailers(&self) -> bool {
         self.version_11 && self.fields.trailers

@@ -88,6 +88,11 @@ impl ResponseHead {
         self.fields.length
     }
 
+    /// The protocol that a 101 switches to.
+    pub fn upgrade(&self, bytes: &[u8]) -> Option<Span> {
+        self.fields.upgrade(bytes).filter(|_| self.version_11 && self.status == 101)
+    }
+
     /// Whether the replica would take another request after this answer.
     pub fn keep_alive(&self) -> bool {
         self.framing != Framing::UntilClose && self.fields.keep_alive(self.version_11)

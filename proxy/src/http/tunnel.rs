@@ -1,0 +1,51 @@
+//! A connection that has switched to another protocol (RFC 9110 section 7.8), WebSocket for instance: bytes both ways, unread.
+//!
+//! Invariant: it leads to the one replica that agreed to switch, as long as both sides want; a change of the picture does not touch it.
+//! While nothing moves it holds no buffer, like every connection that waits.
+
+use std::rc::Rc;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::balance::InFlight;
+use crate::stats::Met;
+use crate::worker::Worker;
+use crate::{tcp, upstream};
+
+/// The replica's side of it, and what was read from both sides with the last heads.
+pub(super) struct Tunnel {
+    upstream: TcpStream,
+    /// It counts as a request in flight.
+    _flight: InFlight,
+    counts: Rc<Met>,
+    early_up: Box<[u8]>,
+    early_down: Box<[u8]>,
+}
+
+impl Tunnel {
+    pub(super) fn new(upstream: TcpStream, flight: InFlight, counts: Rc<Met>, early_up: &[u8], early_down: &[u8]) -> Tunnel {
+        Tunnel { upstream, _flight: flight, counts, early_up: early_up.into(), early_down: early_down.into() }
+    }
+
+    /// Carries bytes until both sides have ended, or one is reset: then so is the other.
+    pub(super) async fn carry(mut self: Box<Self>, worker: &Worker, client: &mut TcpStream) {
+        // A client that vanished would hold the replica for ever: no time-out ends what may rest for hours.
+        let watched = upstream::watch(client);
+        let flow = &self.counts.upgraded;
+        flow.begun();
+        let carried = async {
+            watched?;
+            flow.up.add(self.early_up.len() as u64);
+            flow.down.add(self.early_down.len() as u64);
+            tokio::try_join!(self.upstream.write_all(&self.early_up), client.write_all(&self.early_down))?;
+            tcp::copy_both(worker, client, &mut self.upstream, flow).await
+        };
+        let broken = carried.await.is_err();
+        flow.ended();
+        if broken {
+            tcp::reset(client);
+            tcp::reset(&self.upstream);
+        }
+    }
+}

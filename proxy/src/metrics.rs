@@ -66,7 +66,7 @@ struct Sum {
 }
 
 /// As [`Flow`], over all workers.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct FlowSum {
     connections: u64,
     open: u64,

@@ -34,7 +34,7 @@ pub struct Unsaved {
     /// All VIPs, when one changed.
     pub vips: Option<Vec<SavedVip>>,
     /// Origins whose last good objects changed; `None` when the origin is gone.
-    pub origins: Vec<(Origin, Option<Vec<Object>>)>,
+    pub origins: Vec<(Origin, Option<Vec<Arc<Object>>>)>,
 }
 
 /// Numbers for `/metrics`.

@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, BufWriter, Read, Seek, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use config::object::{Object, ServiceKey};
 use config::problem::{Problem, Reason};
@@ -110,28 +111,28 @@ impl StateDir {
     ///
     /// # Errors
     /// Something could not be written; what was not stays as it was before.
-    pub fn save(&self, vips: Option<&[SavedVip]>, origins: &[(Origin, Option<Vec<Object>>)]) -> Result<(), Problem> {
+    pub fn save(&self, vips: Option<&[SavedVip]>, origins: &[(Origin, Option<Vec<Arc<Object>>>)]) -> Result<(), Problem> {
         let mut replacing = Vec::new();
         if let Some(vips) = vips {
             self.make_way(None)?;
-            replacing.push((self.path.join(VIPS), record::vips(vips)));
+            replacing.push((self.path.join(VIPS), Content::Vips(vips)));
         }
         let mut removing = Vec::new();
         for (origin, objects) in origins {
             self.make_way(Some(origin))?;
             let file = self.file_of(origin);
             match objects {
-                Some(objects) => replacing.push((file, record::objects(origin, objects))),
+                Some(objects) => replacing.push((file, Content::Objects(origin, objects))),
                 None => removing.push(file),
             }
         }
         self.replace(&replacing, &removing).map_err(|(file, error)| unusable(&file, &error))
     }
 
-    fn replace(&self, replacing: &[(PathBuf, Vec<u8>)], removing: &[PathBuf]) -> Result<(), (PathBuf, io::Error)> {
+    fn replace(&self, replacing: &[(PathBuf, Content<'_>)], removing: &[PathBuf]) -> Result<(), (PathBuf, io::Error)> {
         let one_by_one = replacing.len() <= FEW;
-        for (file, bytes) in replacing {
-            write_beside(file, bytes, one_by_one).map_err(|error| (file.clone(), error))?;
+        for (file, content) in replacing {
+            write_beside(file, content, one_by_one).map_err(|error| (file.clone(), error))?;
         }
         let here = |error| (self.path.clone(), error);
         if !one_by_one {
@@ -152,6 +153,12 @@ impl StateDir {
         }
         Ok(())
     }
+}
+
+/// What a file is to hold.
+enum Content<'a> {
+    Vips(&'a [SavedVip]),
+    Objects(&'a Origin, &'a [Arc<Object>]),
 }
 
 /// Reads a state directory without its lock and without changing it, as `check` and `explain` do. A missing one is empty.
@@ -259,9 +266,13 @@ fn beside(file: &Path) -> PathBuf {
     file.with_extension("new")
 }
 
-fn write_beside(file: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
-    let mut new = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(beside(file))?;
-    new.write_all(bytes)?;
+fn write_beside(file: &Path, content: &Content<'_>, sync: bool) -> io::Result<()> {
+    let mut new = BufWriter::new(OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(beside(file))?);
+    match content {
+        Content::Vips(vips) => record::write_vips(vips, &mut new)?,
+        Content::Objects(origin, objects) => record::write_objects(origin, objects, &mut new)?,
+    }
+    let new = new.into_inner().map_err(io::IntoInnerError::into_error)?;
     if sync { new.sync_all() } else { Ok(()) }
 }
 

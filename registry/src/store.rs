@@ -384,14 +384,13 @@ impl Store {
     }
 
     /// Origins whose last good objects changed since the last call.
-    pub(crate) fn unsaved(&mut self) -> Vec<(Origin, Option<Vec<Object>>)> {
+    pub(crate) fn unsaved(&mut self) -> Vec<(Origin, Option<Vec<Arc<Object>>>)> {
         let mut unsaved: Vec<(Origin, SourceName)> = self.unsaved.drain().collect();
         unsaved.sort();
         let objects = |(origin, name): (Origin, SourceName)| {
             let document = self.sources.get(&name).and_then(|source| source.documents.get(&origin));
             let objects = document.map(|document| {
-                let claims = document.keys.iter().filter_map(|key| self.claim(&name, &origin, key));
-                claims.map(|claim| Object::clone(&claim.object)).collect()
+                document.keys.iter().filter_map(|key| self.claim(&name, &origin, key)).map(|claim| claim.object.clone()).collect()
             });
             (origin, objects)
         };

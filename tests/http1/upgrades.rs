@@ -142,7 +142,9 @@ fn a_change_of_the_routes_leaves_it_alone() {
     let scene = Scene::new(agree("websocket"));
     let mut client = switched(&scene);
     let manifest = std::fs::read_to_string(scene.gate.folder().join("shop.yaml")).expect("it was written");
-    scene.gate.change(|folder| std::fs::write(folder.join("shop.yaml"), manifest.replace("path: '/'", "path: '/other'")).expect("writable"));
+    scene
+        .gate
+        .change(|folder| std::fs::write(folder.join("shop.yaml"), manifest.replace("path: '/'", "path: '/other'")).expect("writable"));
     client.send("still here");
     assert_eq!(client.exactly(10).expect("an echo"), b"still here");
 }

@@ -17,15 +17,14 @@ const MOST_QUOTED: usize = 80;
 
 /// Reads `value` as `T`. Wrong types are errors in `out`, and the object that comes back then lacks those fields.
 pub(super) fn read<T: DeserializeOwned>(value: &Value, out: &mut Findings) -> Option<T> {
-    let (first, unknown) = attempt::<T>(value);
-    let mut error = match first {
-        Ok(object) => {
-            report_unknown(unknown, out);
-            return Some(object);
-        }
-        Err(error) => error,
-    };
-    let mut rest = value.clone(); // only what is wrong already pays for this
+    let mut unknown = Vec::new();
+    if let Ok(object) = serde_ignored::deserialize(value, |path| unknown.push(Unknown::at(&path, value))) {
+        report_unknown(unknown, out);
+        return Some(object);
+    }
+    // Only what is wrong pays for finding out where.
+    let (Err(mut error), _) = attempt::<T>(value) else { return None };
+    let mut rest = value.clone();
     let mut last = String::new();
     for _ in 0..MOST_ERRORS {
         let path = error.path().to_string();
@@ -56,13 +55,17 @@ struct Unknown {
     ours: bool,
 }
 
+impl Unknown {
+    fn at(path: &serde_ignored::Path<'_>, root: &Value) -> Unknown {
+        Unknown { path: render(path), ours: is_ours(root, path) }
+    }
+}
+
 fn attempt<T: DeserializeOwned>(value: &Value) -> (Attempt<T>, Vec<Unknown>) {
     let mut unknown = Vec::new();
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
-    let read = serde_ignored::deserialize(tracked, |path| {
-        unknown.push(Unknown { path: render(&path), ours: is_ours(value, &path) });
-    });
+    let read = serde_ignored::deserialize(tracked, |path| unknown.push(Unknown::at(&path, value)));
     (read.map_err(|error| serde_path_to_error::Error::new(track.path(), error)), unknown)
 }
 

@@ -27,7 +27,7 @@ pub(super) struct Keeper {
 #[derive(Debug, Default)]
 struct Waiting {
     vips: Option<Vec<SavedVip>>,
-    origins: BTreeMap<Origin, Option<Vec<Object>>>,
+    origins: BTreeMap<Origin, Option<Vec<Arc<Object>>>>,
 }
 
 impl Waiting {

@@ -1,11 +1,13 @@
 //! Lines of the state files: eight hex digits of CRC-32, a space, JSON.
 //!
 //! Invariant: any one byte changed anywhere costs at most the record that it is in, and is always noticed. A line end that was
-//! changed joins two lines; both are found again by their checks. Pure: bytes in, bytes out.
+//! changed joins two lines; both are found again by their checks. No file is opened here. What is written is never in memory as a whole.
 
 use std::ffi::OsStr;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use config::object::Object;
 use serde::de::DeserializeOwned;
@@ -81,32 +83,29 @@ pub(super) fn file_name(origin: &Path) -> String {
     format!("{hash:016x}")
 }
 
-/// The file of VIPs.
-pub(super) fn vips(vips: &[SavedVip]) -> Vec<u8> {
-    file(&Header { tidegate: FORMAT, records: vips.len(), origin: None }, vips)
+/// Writes the file of VIPs.
+pub(super) fn write_vips(vips: &[SavedVip], out: &mut impl Write) -> io::Result<()> {
+    write(&Header { tidegate: FORMAT, records: vips.len(), origin: None }, vips, out)
 }
 
-/// An origin's file of objects.
-pub(super) fn objects(origin: &Path, objects: &[Object]) -> Vec<u8> {
-    file(&Header { tidegate: FORMAT, records: objects.len(), origin: Some(SavedPath::of(origin)) }, objects)
+/// Writes an origin's file of objects.
+pub(super) fn write_objects(origin: &Path, objects: &[Arc<Object>], out: &mut impl Write) -> io::Result<()> {
+    write(&Header { tidegate: FORMAT, records: objects.len(), origin: Some(SavedPath::of(origin)) }, objects, out)
 }
 
-fn file<T: Serialize>(header: &Header, records: &[T]) -> Vec<u8> {
-    let mut out = Vec::new();
-    push(header, &mut out);
-    for record in records {
-        push(record, &mut out);
-    }
-    out
+fn write<T: Serialize>(header: &Header, records: &[T], out: &mut impl Write) -> io::Result<()> {
+    let mut line = Vec::new();
+    write_line(header, &mut line, out)?;
+    records.iter().try_for_each(|record| write_line(record, &mut line, out))
 }
 
-fn push<T: Serialize>(record: &T, out: &mut Vec<u8>) {
-    // Maps here have text keys only, so that nothing can fail; a record that did would be missed by the header's count.
-    if let Ok(json) = serde_json::to_vec(record) {
-        out.extend_from_slice(format!("{:08x} ", crc32fast::hash(&json)).as_bytes());
-        out.extend_from_slice(&json);
-        out.push(b'\n');
-    }
+fn write_line<T: Serialize>(record: &T, json: &mut Vec<u8>, out: &mut impl Write) -> io::Result<()> {
+    json.clear();
+    // Maps here have text keys only, so that this cannot fail.
+    serde_json::to_writer(&mut *json, record)?;
+    write!(out, "{:08x} ", crc32fast::hash(json))?;
+    json.push(b'\n');
+    out.write_all(json)
 }
 
 /// Reads the file of VIPs.

@@ -158,7 +158,7 @@ fn what_is_saved_is_what_a_restart_needs() {
     let mut first = cold(Saved::default(), vec![("m/web.yaml", manifest(web()))]);
     publish(&mut first);
     let unsaved = first.unsaved();
-    assert_eq!(unsaved.origins, [(Origin::from(Path::new("m/web.yaml")), Some(web()))]);
+    assert_eq!(unsaved.origins, [(Origin::from(Path::new("m/web.yaml")), Some(web().into_iter().map(Arc::new).collect()))]);
     assert_eq!(unsaved.vips.as_ref().map(Vec::len), Some(1));
     let again = first.unsaved();
     assert!(again.vips.is_none() && again.origins.is_empty());

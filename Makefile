@@ -13,8 +13,10 @@ PYTHON := $(PEERS)/bin/python
 QUICK := $(CARGO_TARGET_DIR)/quick/tidegate
 CARGO := cargo
 SECONDS ?= 20
+# What bench-compare measures: `release`, or `build` where the tools for a profile are not to be had.
+BENCHED ?= release
 
-.PHONY: help demo python test check bench bench-compare bench-instructions compare build quick packages tools fmt-check clippy docs dependencies deny machete
+.PHONY: help demo python test check bench bench-compare bench-instructions compare build release quick packages tools fmt-check clippy docs dependencies deny machete
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,9 +32,9 @@ check: fmt-check clippy docs dependencies deny machete ## Formatting, lints, doc
 bench: ## Run the micro benchmarks (benches/README.md says what they measure)
 	$(CARGO) bench --locked --no-fail-fast -p tidegate-benches
 
-bench-compare: build ## Compare with nginx, HAProxy, Envoy and Caddy; ARGS="--only l4-rr --rounds 9" (benches/README.md)
+bench-compare: $(BENCHED) ## Compare with nginx, HAProxy, Envoy and Caddy; ARGS="--only l4-rr --rounds 9" (benches/README.md)
 	@benches/compare/setup.sh $(CACHE)/compare
-	@TIDEGATE=$(CARGO_TARGET_DIR)/release/tidegate ENVOY=$(CACHE)/compare/venv/bin/envoy python3 -B benches/compare/compare.py $(ARGS)
+	@TIDEGATE=$(CARGO_TARGET_DIR)/$(if $(filter release,$(BENCHED)),profiled,release)/tidegate ENVOY=$(CACHE)/compare/venv/bin/envoy python3 -B benches/compare/compare.py $(ARGS)
 
 compare: bench-compare
 
@@ -40,9 +42,12 @@ bench-instructions: build ## Count instructions for each request with valgrind; 
 	@$(MAKE) --no-print-directory packages PACKAGES=valgrind
 	@TIDEGATE=$(CARGO_TARGET_DIR)/release/tidegate python3 -B benches/instructions/instructions.py --baseline benches/instructions.json $(ARGS)
 
-build: ## Build the release binary
+build: ## Build the release binary, optimised
 	$(CARGO) build --locked --release -p tidegate
 	@echo "built $(CARGO_TARGET_DIR)/release/tidegate"
+
+release: ## Build the release binary by a profile of its own traffic: faster, and takes four times as long (docs/performance.md)
+	@benches/profile/build.sh $(CARGO_TARGET_DIR)/profiled
 
 quick:
 	@$(CARGO) build --locked --quiet --profile quick -p tidegate

@@ -8,7 +8,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +15,17 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[1] / "compare"))
 
 from callgrind import Callgrind
-from contenders.contract import Route, Setup, first_line
-from contenders.tidegate import PROGRAM, command
+from contenders.contract import first_line
+from contenders.tidegate import PROGRAM
 from costs import OURS, Costs, read
-from machine import free_port
-from origin import address
 from process import Died
 from replica import Replica
-from rows import ROWS, Client, Row, Way, Wrong, host_name
+from rows import ROWS, Client, Row, Wrong
+from stage import staged
 
 KNOWN = {row.name: row for row in ROWS}
 NEEDED = ("valgrind", "vgdb", "taskset", "addr2line", PROGRAM)
 DEARER = 5.0
-READY = 120.0
 
 
 @dataclass(frozen=True)
@@ -82,32 +79,9 @@ def table(asked: argparse.Namespace, folder: Path) -> int:
 
 def count(row: Row, folder: Path) -> Count:
     """Starts the proxy afresh, warms it up, and counts a batch and one of twice its size."""
-    own = folder / row.name
-    own.mkdir()
-    with Replica() as replica:
-        port = free_port()
-        routes = tuple(Route(host_name(i), address(i), replica.port, "127.0.1.1") for i in range(row.hosts))
-        layer, way = ("tcp", ("127.0.1.1", port)) if row.tcp else ("http", ("127.0.0.1", port))
-        argv = command(Setup(own, port, 0, layer, routes, 1, row.connections, False, "", 0))
-        with Callgrind(argv, tuple(os.sched_getaffinity(0)), own) as proxy:
-            client = enter(proxy, row, way)
-            try:
-                return batches(proxy, replica, client, row)
-            finally:
-                client.close()
-
-
-def enter(proxy: Callgrind, row: Row, way: Way) -> Client:
-    """A client whose first requests, one to each host, were answered as they should be."""
-    while True:
-        try:
-            client = Client(row, way)
-            client.ask(row.hosts)
-            return client
-        except (OSError, Wrong) as problem:
-            if not proxy.running or proxy.age() > READY:
-                raise Died(f"not ready after {proxy.age():.0f} s, {problem}: {proxy.said()[-500:]}") from None
-            time.sleep(0.05)
+    cpus = tuple(os.sched_getaffinity(0))
+    with staged(row, folder, lambda argv, own: Callgrind(argv, cpus, own)) as (proxy, replica, client):
+        return batches(proxy, replica, client, row)
 
 
 def batches(proxy: Callgrind, replica: Replica, client: Client, row: Row) -> Count:

@@ -10,11 +10,13 @@ import threading
 from collections.abc import Callable
 from typing import Self
 
+from scenarios import BULK
+
 HEAD_END = b"\r\n\r\n"
 
 
 class Replica:
-    """Serves until the `with` block ends. Whoever asks for /browser gets 20 headers, everybody else three."""
+    """Serves until the `with` block ends. Whoever asks for /browser gets 20 headers and for /bulk 1 MiB, everybody else little of both."""
 
     def __init__(self) -> None:
         self.before: Callable[[], None] = lambda: None
@@ -55,13 +57,18 @@ class _Answers(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._got += data
         if _whole(self._got):
-            answer = LONG if self._got.startswith(b"GET /browser ") else SHORT
+            answer = answer_to(bytes(self._got))
             self._got.clear()
             self._replica.before()
             self._transport.write(answer)
 
     def eof_received(self) -> None:
         self._replica.before()
+
+
+def answer_to(request: bytes) -> bytes:
+    """By the path alone."""
+    return ANSWERS.get(request.split(b" ", 2)[1], SHORT)
 
 
 def _whole(request: bytearray) -> bool:
@@ -75,11 +82,13 @@ def _whole(request: bytearray) -> bool:
     return not named or body >= int(length.split(b"\r\n", 1)[0])
 
 
-def _answer(*more: str) -> bytes:
-    body = "x" * 128
-    named = ["Content-Type: text/plain", f"Content-Length: {len(body)}", "Date: Sun, 22 Nov 2026 12:00:00 GMT"]
-    return ("\r\n".join(["HTTP/1.1 200 OK", *named, *more]) + "\r\n\r\n" + body).encode()
+def _answer(*more: str, body: int = 128) -> bytes:
+    named = ["Content-Type: text/plain", f"Content-Length: {body}", "Date: Sun, 22 Nov 2026 12:00:00 GMT"]
+    return ("\r\n".join(["HTTP/1.1 200 OK", *named, *more]) + "\r\n\r\n").encode() + b"x" * body
 
 
 SHORT = _answer()
-LONG = _answer(*(f"X-Origin-{i}: a value of an everyday length {i:02}" for i in range(17)))
+ANSWERS = {
+    b"/browser": _answer(*(f"X-Origin-{i}: a value of an everyday length {i:02}" for i in range(17))),
+    b"/bulk": _answer(body=BULK),
+}

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from replica import LONG, SHORT
+from replica import answer_to
 from scenarios import HOST, browser, get, post
 
 PATIENCE = 60.0
@@ -47,7 +47,7 @@ class Client:
     def __init__(self, row: Row, way: Way):
         self.before: Callable[[], None] = lambda: None
         self._row, self._way, self._asked = row, way, 0
-        self._expected = LONG if b" /browser " in row.request else SHORT
+        self._expected = answer_to(row.request)
         self._connections = [_enter(way) for _ in range(row.connections)]
 
     def close(self) -> None:
@@ -89,11 +89,11 @@ class Client:
     def _take(self, connection: socket.socket) -> None:
         """A whole answer. The proxy may have added to its head, but not to the rest."""
         head, _, body = self._expected.partition(b"\r\n\r\n")
-        got = b""
+        got = bytearray()
         while len(got.partition(b"\r\n\r\n")[2]) < len(body) and (piece := connection.recv(65536)):
             got += piece
         if not got.startswith(head.partition(b"\r\n")[0]) or got.partition(b"\r\n\r\n")[2] != body:
-            raise Wrong(f"found {got[:80]!r}, expected the replica's answer")
+            raise Wrong(f"found {bytes(got[:80])!r}, expected the replica's answer")
 
 
 def host_name(i: int) -> str:

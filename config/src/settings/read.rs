@@ -15,9 +15,9 @@ use super::{AccessLog, ExposureMode, Limits, LogFormat, Settings};
 use crate::manifest::document::Document;
 use crate::problem::{Problem, Reason};
 
-const KEYS: &str = "manifests, http, https, internalHttp, admin, metrics, serviceCidr, internalCidrs, trustedProxies, stateDir, workers, \
+pub(super) const KEYS: &str = "manifests, http, https, internalHttp, admin, metrics, serviceCidr, internalCidrs, trustedProxies, stateDir, workers, \
                     log, accessLog, exposure, ingress, limits";
-const LIMITS: &str = "headBytes, headers, headTimeoutMs, idleTimeoutMs, connectTimeoutMs, drainDeadlineMs, idlePerReplica";
+pub(super) const LIMITS: &str = "headBytes, headers, headTimeoutMs, idleTimeoutMs, connectTimeoutMs, drainDeadlineMs, idlePerReplica";
 /// A day and an hour; longer is more likely a wrong unit than a wish.
 const MOST_MS: u64 = 25 * 3_600_000;
 

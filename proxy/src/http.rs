@@ -4,6 +4,7 @@
 //! with, `exchange` one request, `relay` the way back of its answer, `respond` what we answer by ourselves.
 
 pub mod body;
+mod client;
 pub mod decide;
 pub(crate) mod desk;
 mod exchange;

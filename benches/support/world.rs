@@ -48,6 +48,7 @@ pub fn service(index: usize) -> Object {
             node_port: None,
         }],
         publish_not_ready: false,
+        affinity_s: None,
         external_ips: Vec::new(),
         unknown_fields: Vec::new(),
     })

@@ -231,6 +231,10 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// `spec.publishNotReadyAddresses`
     pub publish_not_ready: bool,
+    /// `spec.sessionAffinity: ClientIP`: a client keeps its endpoint until this many seconds after its last use, 1 to 86400
+    /// (`spec.sessionAffinityConfig.clientIP.timeoutSeconds`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity_s: Option<u32>,
     /// `spec.externalIPs`, never served; named in `check`.
     pub external_ips: Vec<IpAddr>,
     /// Fields of the spec that are not in the API, found on a NodePort or LoadBalancer service: they refuse its exposure.

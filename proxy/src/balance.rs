@@ -3,7 +3,10 @@
 //! Sans-io: time and randomness are arguments. Invariant: a pick costs the same for 3 and for 1,000 endpoints, and allocates nothing.
 //! Latency is the time to the response head. Differences under a factor of two, and all below [`FLOOR_US`], are ties, which in-flight
 //! decides and then chance; a replica that was never measured ties with any other. A failure counts as slow, so that a replica that
-//! fails fast attracts nothing. Estimates fade while a replica is not picked, so that it is tried again.
+//! fails fast attracts nothing. Estimates fade while a replica is not picked, so that it is tried again. Where a Service has session
+//! affinity, [`affinity`] picks instead.
+
+pub mod affinity;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

@@ -18,7 +18,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use config::exposure::Exposure;
 use config::problem::Problem;
 use config::settings::value::{self, Unfit};
@@ -28,7 +29,7 @@ use registry::assertion::Assertion;
 
 /// Carries traffic to pods that come and go: an ingress for the outside, virtual IPs for the inside.
 #[derive(Debug, Parser)]
-#[command(name = "tidegate", version, max_term_width = 110)]
+#[command(name = "tidegate", version = env!("TIDEGATE_VERSION"), max_term_width = 110)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -48,6 +49,20 @@ pub enum Command {
     Get(GetArgs),
     /// Watch the main job at work: replicas die and return under load, strangers try every trick
     Demo(DemoArgs),
+    /// Print what makes a shell complete commands and flags
+    Completion {
+        /// Which shell
+        shell: ShellName,
+    },
+}
+
+/// A shell that can be taught.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum ShellName {
+    Bash,
+    Zsh,
+    Fish,
 }
 
 /// Flags of `run`.
@@ -247,7 +262,23 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Demo(args) => crate::demo::run(args),
+        Command::Completion { shell } => {
+            print(&completion(shell));
+            ExitCode::SUCCESS
+        }
     }
+}
+
+/// The script that the shell reads.
+fn completion(shell: ShellName) -> String {
+    let shell = match shell {
+        ShellName::Bash => Shell::Bash,
+        ShellName::Zsh => Shell::Zsh,
+        ShellName::Fish => Shell::Fish,
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "tidegate", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
 }
 
 /// Everything that kept a command from running, and its exit code.

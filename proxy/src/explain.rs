@@ -230,6 +230,9 @@ impl Explanation {
         self.service = Some(service.name.to_string());
         self.endpoints = service.endpoints.iter().map(|endpoint| endpoint.replica.address).collect();
         self.why = format!("a replica of {} answers", service.name);
+        if let Some(seconds) = service.affinity_s {
+            self.notes.push(format!("a client keeps its endpoint until {seconds} s after its last use (sessionAffinity: ClientIP)"));
+        }
     }
 
     fn refuse(&mut self, reason: Reason, why: String) {

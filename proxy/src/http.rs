@@ -5,6 +5,7 @@
 //! what we answer by ourselves.
 
 pub mod body;
+mod client;
 pub mod decide;
 pub(crate) mod desk;
 mod exchange;

@@ -123,6 +123,7 @@ fn launch(
         internal: settings.internal_cidrs.clone(),
         open: (0..count).map(|_| Default::default()).collect(),
         acknowledged,
+        clients: Default::default(),
         orders: order_senders.into(),
         reports: control_started.reports.clone(),
     });

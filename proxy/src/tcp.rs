@@ -5,7 +5,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,9 +28,9 @@ use crate::worker::Worker;
 /// Endpoints tried for one connection.
 const TRIES: usize = 4;
 
-/// Carries `stream`, accepted on the VIP `address`, to its end.
-pub(crate) async fn carry(worker: Rc<Worker>, mut stream: TcpStream, address: SocketAddr) {
-    let Some((service, mut upstream, _flight)) = open(&worker, address).await else {
+/// Carries `stream` of `client`, accepted on the VIP `address`, to its end.
+pub(crate) async fn carry(worker: Rc<Worker>, mut stream: TcpStream, client: IpAddr, address: SocketAddr) {
+    let Some((service, mut upstream, _flight)) = open(&worker, client, address).await else {
         reset(&stream);
         return;
     };
@@ -45,13 +45,13 @@ pub(crate) async fn carry(worker: Rc<Worker>, mut stream: TcpStream, address: So
 }
 
 /// Picks and connects until an endpoint takes the connection. The picture is held until then.
-async fn open(worker: &Worker, address: SocketAddr) -> Option<(Arc<Service>, TcpStream, InFlight)> {
+async fn open(worker: &Worker, client: IpAddr, address: SocketAddr) -> Option<(Arc<Service>, TcpStream, InFlight)> {
     let mut tried: Vec<EndpointId> = Vec::new();
     while tried.len() < TRIES {
         let held = worker.pictures.hold();
         let vip = held.snapshot().vips.get(&address)?;
         let service = held.snapshot().internal.service(vip.service).clone();
-        let endpoint = balance::pick(&service.endpoints, &tried, By::Connections, now_us(), &mut worker.rng.borrow_mut())?;
+        let endpoint = worker.pick(&service, client, &tried, By::Connections, now_us())?;
         let flight = InFlight::begin(&endpoint.replica);
         let timeout = Duration::from_millis(worker.limits.connect_timeout_ms);
         match upstream::connect(endpoint.replica.address, timeout).await {

@@ -1,11 +1,11 @@
 //! One worker: a thread with its own runtime, connections, pools and picture.
 //!
-//! Invariant: nothing of a worker's is shared with another but the loads of replicas and its own counters. A connection stays on the
-//! worker that it was given to. The hot path law (docs/ARCHITECTURE.md) holds in everything that is called from here.
+//! Invariant: nothing of a worker's is shared with another but the loads of replicas, where clients went, and its own counters. A
+//! connection stays on the worker that it was given to. The hot path law (docs/ARCHITECTURE.md) holds in everything that is called from here.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
-use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -15,12 +15,14 @@ use config::exposure::Exposure;
 use config::settings::Limits;
 use ipnet::IpNet;
 use registry::event::Report;
-use registry::snapshot::{Plane, ReplicaId, Snapshot};
+use registry::snapshot::{Endpoint, EndpointId, Plane, ReplicaId, Service, Snapshot};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::access_log::LocalAccessLog;
+use crate::balance::affinity::Clients;
+use crate::balance::{self, By};
 use crate::buffer::Buffers;
 use crate::clock::now_us;
 use crate::deadline::{Deadlines, TICK};
@@ -61,6 +63,8 @@ pub struct Shared {
     pub open: Box<[AtomicUsize]>,
     /// The version that each worker acknowledged.
     pub acknowledged: Arc<[AtomicU64]>,
+    /// Where clients of Services with session affinity went.
+    pub clients: Clients,
     /// Each worker's orders.
     pub orders: Box<[mpsc::UnboundedSender<Order>]>,
     /// To the registry.
@@ -271,10 +275,18 @@ impl Worker {
             }
             Speaks::Tcp => {
                 tokio::task::spawn_local(async move {
-                    tcp::carry(worker, stream, listener.address).await;
+                    tcp::carry(worker, stream, peer.ip(), listener.address).await;
                     drop(open);
                 });
             }
+        }
+    }
+
+    /// The client's own endpoint where the Service has session affinity, else the less busy one of two.
+    pub(crate) fn pick<'s>(&self, service: &'s Service, client: IpAddr, avoid: &[EndpointId], by: By, now_us: u64) -> Option<&'s Endpoint> {
+        match service.affinity_s {
+            Some(keep_s) => self.shared.clients.pick(service, keep_s, client, avoid, now_us),
+            None => balance::pick(&service.endpoints, avoid, by, now_us, &mut self.rng.borrow_mut()),
         }
     }
 

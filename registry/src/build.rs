@@ -294,9 +294,13 @@ impl World {
         self.index.set_references(key, &entry.references, &references);
         entry.references = references;
         let reading = members::read(key, entry.service(), &self.index);
+        let affinity_s = entry.service().affinity_s;
         let mut refused = Vec::new();
         for (port, members) in entry.ports.iter_mut().zip(reading.members) {
             self.seat(key, port, members, &mut refused, version);
+            if let Some(place) = port.place {
+                self.places.set_affinity(place, affinity_s);
+            }
         }
         let old = std::mem::replace(&mut entry.covered, reading.covered);
         self.cover(key, &old, &entry.covered, sealed.0, sealed.1);

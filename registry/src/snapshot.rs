@@ -71,6 +71,8 @@ pub struct Service {
     pub name: PortName,
     /// Small dense number of (service, port), the same in all snapshots and planes: where its metrics live.
     pub slot: u32,
+    /// A client keeps its endpoint until this many seconds after its last use (`sessionAffinity: ClientIP`).
+    pub affinity_s: Option<u32>,
     /// Ready endpoints, or serving ones that are terminating when none is ready (KEP-1669). In a stable order, without repeats.
     pub endpoints: Box<[Endpoint]>,
 }

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use tidegate_tests::objects::app;
 use tidegate_tests::{Behaviour, Client, Net, Replica, Setup, Tidegate};
 
+mod affinity;
+
 /// Distributions are measured one at a time: another test's load would be measured too.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());

@@ -48,10 +48,38 @@ fn get_says_when_nothing_listens() {
 }
 
 #[test]
-fn help_and_version_are_no_errors_and_nonsense_is() {
-    assert!(command(["--version"]).exited(0).contains("tidegate"));
+fn the_version_names_the_commit_of_a_checkout() {
+    let version = command(["--version"]);
+    let words: Vec<&str> = version.exited(0).split_whitespace().collect();
+    assert_eq!(words[0], "tidegate");
+    let git = std::process::Command::new("git").args(["rev-parse", "--show-prefix"]).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+    if git.is_ok_and(|git| git.status.success() && git.stdout == b"tests/\n") {
+        let digits = words[2].trim_matches(['(', ')']).trim_end_matches("-dirty");
+        assert!(digits.len() == 12 && u64::from_str_radix(digits, 16).is_ok(), "{words:?}");
+    }
+}
+
+#[test]
+fn bash_completes_commands_and_flags() {
+    let script = command(["completion", "bash"]);
+    let complete = |line: &str| {
+        let words = format!("COMP_WORDS=({line}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); cur=${{COMP_WORDS[-1]}}");
+        let asks =
+            format!("{}\n{words}; _tidegate tidegate \"$cur\" \"${{COMP_WORDS[-2]}}\"; echo \"${{COMPREPLY[@]}}\"", script.exited(0));
+        let bash = std::process::Command::new("bash").args(["--norc", "-c", &asks]).output().expect("bash can be started");
+        assert!(bash.status.success() && bash.stderr.is_empty(), "{}", String::from_utf8_lossy(&bash.stderr));
+        String::from_utf8_lossy(&bash.stdout).trim().to_owned()
+    };
+    assert_eq!(complete("tidegate ex"), "explain");
+    assert_eq!(complete("tidegate run --mani"), "--manifests");
+    assert_eq!(complete("tidegate completion z"), "zsh");
+    assert_eq!(command(["completion", "tcsh"]).code, 2);
+}
+
+#[test]
+fn help_is_no_error_and_nonsense_is() {
     let help = command(["--help"]);
-    for word in ["run", "check", "explain", "get", "demo"] {
+    for word in ["run", "check", "explain", "get", "demo", "completion"] {
         assert!(help.exited(0).contains(word), "{word} in {}", help.stdout);
     }
     for wrong in

@@ -1,8 +1,10 @@
 //! A client that sends exact bytes and reads exact answers; it repairs and retries nothing.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
+
+use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::wait::DEADLINE;
 
@@ -74,7 +76,24 @@ impl Client {
     /// # Errors
     /// As the system says.
     pub fn try_connect(address: SocketAddr) -> io::Result<Client> {
-        let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+        Client::over(TcpStream::connect_timeout(&address, Duration::from_secs(5))?)
+    }
+
+    /// Connects from an address of this machine.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub fn connect_from(from: IpAddr, address: SocketAddr) -> Client {
+        let connected = || {
+            let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+            socket.bind(&SocketAddr::new(from, 0).into())?;
+            socket.connect_timeout(&address.into(), Duration::from_secs(5))?;
+            Client::over(socket.into())
+        };
+        connected().unwrap_or_else(|error: io::Error| panic!("cannot connect from {from} to {address}: {error}"))
+    }
+
+    fn over(stream: TcpStream) -> io::Result<Client> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.set_write_timeout(Some(DEADLINE))?;
@@ -99,7 +118,7 @@ impl Client {
 
     /// Resets the connection.
     pub fn reset(self) {
-        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 
     /// The next answer to a request that is not a HEAD.

@@ -1,5 +1,6 @@
 //! Virtual service IPs: opaque TCP, on the inside only.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 
@@ -67,6 +68,47 @@ fn without_a_ready_endpoint_it_resets_at_once_and_serves_once_there_is_one() {
     client.send("ping");
     assert_eq!(client.exactly(4).expect("the echo"), b"ping");
     assert_eq!(replica.connections(), 1, "the connection that was reset reached nobody");
+}
+
+#[test]
+fn pods_that_are_not_ready_are_published_when_the_service_says_so() {
+    let net = Net::take();
+    let replica = Replica::start(&net, "db-0", Behaviour::TcpGreet(b"hello".to_vec()));
+    let with = |publish: bool| {
+        let service = service("db", net.port(), net.port());
+        let service = service.replace("spec: {", &format!("spec: {{publishNotReadyAddresses: {publish}, "));
+        file(&[service, unready_pod("db-0", "db", replica.ip())])
+    };
+    let gate = Setup::new(&net).manifest("db.yaml", with(true)).start();
+    let address = vip_of(&gate, "db");
+    bound(&gate, address);
+    assert_eq!(Client::connect(address).exactly(5).expect("the greeting"), b"hello");
+    gate.write("db.yaml", &with(false));
+    let met = Client::try_connect(address).and_then(|mut client| client.stream.read(&mut [0; 1]));
+    assert_eq!(met.expect_err("a reset: nobody is ready").kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn a_client_keeps_its_replica_when_the_service_has_affinity() {
+    let net = Net::take();
+    let replicas = ["db-0", "db-1", "db-2"].map(|name| Replica::start(&net, name, Behaviour::TcpGreet(name.into())));
+    let manifest = |affinity: &str| {
+        tcp(&net, "db", net.port(), &replicas.each_ref())
+            .replace("spec: {selector", &format!("spec: {{sessionAffinity: {affinity}, selector"))
+    };
+    let gate = Setup::new(&net).manifest("db.yaml", manifest("None")).flag("--workers", "4").start();
+    let address = vip_of(&gate, "db");
+    bound(&gate, address);
+    let greeted = |last: u8| -> BTreeSet<Vec<u8>> {
+        // All stay open, so that workers and replicas differ in how busy they are.
+        let mut open: Vec<Client> = (0..6).map(|_| Client::connect_from([127, 0, 8, last].into(), address)).collect();
+        open.iter_mut().map(|client| client.exactly(4).expect("the greeting")).collect()
+    };
+    assert!(greeted(1).len() > 1, "without affinity the least busy one is asked");
+    gate.write("db.yaml", &manifest("ClientIP"));
+    let all: Vec<_> = (1..=48).map(greeted).collect();
+    assert!(all.iter().all(|one| one.len() == 1), "{all:?}");
+    assert_eq!(all.iter().flatten().collect::<BTreeSet<_>>().len(), 3, "all three serve somebody");
 }
 
 #[test]

@@ -11,6 +11,11 @@ use super::meta::{self, NameRule};
 use super::shared;
 use crate::object::{ClusterIp, Name, PortRef, Service, ServicePort, ServiceType};
 
+/// `timeoutSeconds` when nothing is said: three hours.
+const AFFINITY_S: u32 = 10_800;
+/// The longest that the API takes: a day.
+const MAX_AFFINITY_S: u32 = 86_400;
+
 pub(super) fn convert(raw: core::Service, out: &mut Findings) -> Option<Service> {
     let meta = meta::namespaced(raw.metadata, NameRule::Label, out);
     let Some(mut spec) = raw.spec else { return out.missing("spec", "the service's ports and selector") };
@@ -18,6 +23,7 @@ pub(super) fn convert(raw: core::Service, out: &mut Findings) -> Option<Service>
     let cluster_ip = cluster_ip(&spec, out);
     check_address(&service_type, cluster_ip, out);
     check_words(&spec, out);
+    let affinity_s = affinity(&spec, out);
     let ports = ports(spec.ports.take().unwrap_or_default(), out);
     if ports.is_empty() && cluster_ip != ClusterIp::Headless && !matches!(service_type, ServiceType::ExternalName(_)) && !out.has_errors() {
         out.missing::<()>("spec.ports", "at least one port");
@@ -35,6 +41,7 @@ pub(super) fn convert(raw: core::Service, out: &mut Findings) -> Option<Service>
         selector: spec.selector.filter(|selector| !selector.is_empty()).map(meta::labels),
         ports,
         publish_not_ready: spec.publish_not_ready_addresses.unwrap_or_default(),
+        affinity_s,
         external_ips: external_ips(spec.external_ips.unwrap_or_default(), out),
         unknown_fields,
     })
@@ -112,9 +119,23 @@ fn check_words(spec: &core::ServiceSpec, out: &mut Findings) {
             out.invalid::<()>(format_args!("spec.{field}"), format!("`{text}`"), &format!("`{common}` or `{other}`"));
         }
     };
-    word("sessionAffinity", spec.session_affinity.as_deref(), "None", "ClientIP", Some("each connection goes to the least busy endpoint"));
+    word("sessionAffinity", spec.session_affinity.as_deref(), "None", "ClientIP", None);
     word("internalTrafficPolicy", spec.internal_traffic_policy.as_deref(), "Cluster", "Local", Some("all endpoints are used"));
     word("externalTrafficPolicy", spec.external_traffic_policy.as_deref(), "Cluster", "Local", None);
+}
+
+/// How long a client keeps its endpoint. Without `ClientIP` the API drops the configuration unread, and so do we.
+fn affinity(spec: &core::ServiceSpec, out: &mut Findings) -> Option<u32> {
+    spec.session_affinity.as_deref().filter(|word| *word == "ClientIP")?;
+    let config = spec.session_affinity_config.as_ref().and_then(|config| config.client_ip.as_ref());
+    let Some(seconds) = config.and_then(|client_ip| client_ip.timeout_seconds) else { return Some(AFFINITY_S) };
+    match u32::try_from(seconds) {
+        Ok(seconds @ 1..=MAX_AFFINITY_S) => Some(seconds),
+        _ => {
+            let expected = format!("seconds, 1 to {MAX_AFFINITY_S}");
+            out.invalid("spec.sessionAffinityConfig.clientIP.timeoutSeconds", seconds.to_string(), &expected)
+        }
+    }
 }
 
 fn ports(raw: Vec<core::ServicePort>, out: &mut Findings) -> Vec<ServicePort> {

@@ -140,6 +140,10 @@ fn what_the_api_refuses_in_a_service_names_its_field() {
         ("{type: ExternalName}", vec!["spec.externalName"]),
         ("{type: Loadbalancer, ports: [{port: 1}]}", vec!["spec.type"]),
         ("{sessionAffinity: Cookie, ports: [{port: 1}]}", vec!["spec.sessionAffinity"]),
+        (
+            "{sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 86401}}, ports: [{port: 1}]}",
+            vec!["spec.sessionAffinityConfig.clientIP.timeoutSeconds"],
+        ),
         ("{externalIPs: [x], ports: [{port: 1}]}", vec!["spec.externalIPs[0]"]),
         (
             "{clusterIP: x, type: y, ports: [{port: 0, protocol: z}]}",
@@ -155,10 +159,29 @@ fn what_the_api_refuses_in_a_service_names_its_field() {
 
 #[test]
 fn what_is_not_served_is_said_and_the_service_stays() {
-    let manifest = parse(service("{sessionAffinity: ClientIP, internalTrafficPolicy: Local, ports: [{port: 1}]}").as_bytes());
+    let manifest = parse(service("{clusterIPs: [10.0.0.1, 'fd00::1'], internalTrafficPolicy: Local, ports: [{port: 1}]}").as_bytes());
     assert_eq!(manifest.objects.len(), 1);
     assert!(manifest.problems.iter().all(|problem| problem.reason == Reason::NotServed && problem.severity == Severity::Warning));
     assert_eq!(manifest.problems.len(), 2);
+}
+
+#[test]
+fn a_client_keeps_its_endpoint_for_as_long_as_the_service_says() {
+    let of = |spec: &str| one_service(&format!("{{{spec}, ports: [{{port: 1}}]}}")).affinity_s;
+    let with = |seconds: u32| of(&format!("sessionAffinity: ClientIP, sessionAffinityConfig: {{clientIP: {{timeoutSeconds: {seconds}}}}}"));
+    assert_eq!((with(1), with(600), with(86_400)), (Some(1), Some(600), Some(86_400)));
+    for default in ["", ", sessionAffinityConfig: {}", ", sessionAffinityConfig: {clientIP: {}}"] {
+        assert_eq!(of(&format!("sessionAffinity: ClientIP{default}")), Some(10_800), "{default}");
+    }
+    assert_eq!((of("sessionAffinity: None"), of("sessionAffinity: ''"), of("clusterIP: ''")), (None, None, None));
+    assert_eq!(of("sessionAffinityConfig: {clientIP: {timeoutSeconds: 0}}"), None, "dropped unread, as the API does");
+    let wrong = |seconds: i32| {
+        let spec = format!(
+            "{{sessionAffinity: ClientIP, sessionAffinityConfig: {{clientIP: {{timeoutSeconds: {seconds}}}}}, ports: [{{port: 1}}]}}"
+        );
+        fields_wrong(&service(&spec))
+    };
+    assert!([0, -1, 86_401].into_iter().all(|seconds| wrong(seconds) == ["spec.sessionAffinityConfig.clientIP.timeoutSeconds"]));
 }
 
 #[test]

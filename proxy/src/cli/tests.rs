@@ -1,4 +1,3 @@
-use clap::CommandFactory;
 use config::settings::Settings;
 
 use super::*;
@@ -18,7 +17,29 @@ fn refused(words: &[&str]) -> String {
 #[test]
 fn the_command_line_is_consistent() {
     Cli::command().debug_assert();
-    assert!(refused(&["--version"]).contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn the_version_names_the_commit_where_there_is_one() {
+    let said = refused(&["--version"]);
+    let rest = said.trim_end().strip_prefix(concat!("tidegate ", env!("CARGO_PKG_VERSION"))).expect("the package's version");
+    let Some(commit) = rest.strip_prefix(" (").and_then(|rest| rest.strip_suffix(')')) else {
+        return assert_eq!(rest, "", "no commit is known");
+    };
+    let digits = commit.strip_suffix("-dirty").unwrap_or(commit);
+    assert!(digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()), "{said}");
+}
+
+#[test]
+fn every_shell_learns_every_command() {
+    for shell in [ShellName::Bash, ShellName::Zsh, ShellName::Fish] {
+        let script = completion(shell);
+        for command in Cli::command().get_subcommands() {
+            assert!(script.contains(command.get_name()), "{shell:?}: {}", command.get_name());
+        }
+        assert!(script.contains("internal-cidr"), "{shell:?}");
+    }
+    assert!(refused(&["completion", "tcsh"]).contains("bash"));
 }
 
 #[test]

@@ -76,6 +76,21 @@ fn a_vip_is_there_for_the_inside_alone() {
 }
 
 #[test]
+fn affinity_is_told() {
+    let mut world = worlds::shop();
+    let mut services = world.external.services.to_vec();
+    services[0] = std::sync::Arc::new(Service {
+        affinity_s: Some(600),
+        name: services[0].name.clone(),
+        slot: 0,
+        endpoints: services[0].endpoints.clone(),
+    });
+    world.external.services = services.into();
+    let said = explain(&world, &[], &Question::new("http://shop.example/cart", External, "GET", &[]).unwrap());
+    assert!(said.notes.iter().any(|note| note.contains("keeps its endpoint until 600 s")), "{:?}", said.notes);
+}
+
+#[test]
 fn only_plain_http_urls_are_explained() {
     let new = |url| Question::new(url, External, "GET", &[]);
     assert_eq!(new("https://a/").unwrap_err(), BadQuestion::NotServed("https://a/".to_owned()));

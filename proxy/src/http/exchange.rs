@@ -14,6 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::body::BodyReader;
+use super::client;
 use super::decide::{Decision, decide};
 use super::desk::{Desk, Message};
 use super::head::RequestHead;
@@ -96,6 +97,14 @@ impl Tried {
     /// Why nobody answered: one that died without an answer is what matters.
     fn reason(&self) -> Reason {
         if self.died { Reason::UpstreamReset } else { Reason::UpstreamConnect }
+    }
+
+    /// Endpoints to avoid. One that closed an idle connection may be well: a client that keeps its endpoint asks it again on a new one.
+    fn avoided(&self, keeps: bool) -> &[EndpointId] {
+        match self.endpoints.split_last() {
+            Some((_, others)) if keeps && self.reused => others,
+            _ => &self.endpoints,
+        }
     }
 }
 
@@ -242,10 +251,11 @@ impl Exchange {
         let path = std::str::from_utf8(path).unwrap_or("/");
         match decide(plane, host, path) {
             Decision::Forward { service, .. } => {
-                let mut rng = connection.worker.rng.borrow_mut();
-                let mut pick = |avoid: &[EndpointId]| balance::pick(&service.endpoints, avoid, By::Latency, now, &mut rng);
+                let client = if service.affinity_s.is_some() { client::of(connection, request) } else { connection.client };
+                let pick = |avoid: &[EndpointId]| connection.worker.pick(service, client, avoid, By::Latency, now);
                 // A replica that closed an idle connection may be well: if there is no other, it is asked again on a new one.
-                let endpoint = pick(&tried.endpoints).or_else(|| if tried.reused { pick(&[]) } else { None });
+                let endpoint = pick(tried.avoided(service.affinity_s.is_some()));
+                let endpoint = endpoint.or_else(|| if tried.reused { pick(&[]) } else { None });
                 endpoint.map(|endpoint| (service, endpoint)).ok_or(Unsent::NobodyLeft)
             }
             Decision::NoEndpoint { .. } => Err(Unsent::Refused(Reason::NoEndpoint, None)),

@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,7 +37,9 @@ const MAX_IP: usize = 45;
 pub(crate) struct Connection {
     pub(crate) worker: Rc<Worker>,
     pub(crate) listener: Arc<Listener>,
-    /// The client's address, as text: every request tells it.
+    /// The address of the connection's other end.
+    pub(crate) client: IpAddr,
+    /// The same as text: every request tells it.
     pub(crate) peer: Box<[u8]>,
     /// The peer's forwarding headers are believed.
     pub(crate) trusted: bool,
@@ -88,6 +90,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
     digits::ip(&mut text, peer.ip().to_canonical());
     let mut connection = Connection {
         trusted: contains(&worker.shared.trusted, peer.ip()),
+        client: peer.ip(),
         peer: text.into(),
         reading: worker.deadlines.register(),
         writing: worker.deadlines.register(),

@@ -30,6 +30,7 @@ impl Scene {
             internal: vec!["127.0.0.0/8".parse().unwrap()],
             open: [AtomicUsize::new(0)].into(),
             acknowledged: [AtomicU64::new(0)].into(),
+            clients: Clients::default(),
             orders: [orders].into(),
             reports: reports_to,
         });
@@ -58,7 +59,8 @@ fn snapshot(version: u64, replica: Option<SocketAddr>, vip: Option<SocketAddr>) 
         replica: Arc::new(Replica { id: ReplicaId(id), address, pod: None, load: Default::default() }),
     };
     let name = PortName { service: ServiceKey { namespace: "x".into(), name: "y".into() }, port: 80 };
-    let service = Arc::new(Service { name: name.clone(), slot: 0, endpoints: replica.map(endpoint).into_iter().collect() });
+    let service =
+        Arc::new(Service { name: name.clone(), slot: 0, affinity_s: None, endpoints: replica.map(endpoint).into_iter().collect() });
     let mut routes = RouteTableBuilder::default();
     let host = HostPattern::parse_ingress("a.test").unwrap();
     let action = Action::Forward(ServiceIndex(0));

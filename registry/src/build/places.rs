@@ -22,7 +22,7 @@ impl Places {
         let next = self.slots.len() as u32;
         let slot = *self.slots.entry(name.clone()).or_insert(next);
         let place = ServiceIndex(self.places.len() as u32);
-        self.places.push(Arc::new(Service { name, slot, endpoints: Box::default() }));
+        self.places.push(Arc::new(Service { name, slot, affinity_s: None, endpoints: Box::default() }));
         self.changed = true;
         place
     }
@@ -37,8 +37,17 @@ impl Places {
     /// Replaces a service's endpoints.
     pub(super) fn fill(&mut self, place: ServiceIndex, endpoints: Box<[Endpoint]>) {
         let old = &mut self.places[place.0 as usize];
-        *old = Arc::new(Service { name: old.name.clone(), slot: old.slot, endpoints });
+        *old = Arc::new(Service { name: old.name.clone(), slot: old.slot, affinity_s: old.affinity_s, endpoints });
         self.changed = true;
+    }
+
+    /// How long a client of the service keeps its endpoint.
+    pub(super) fn set_affinity(&mut self, place: ServiceIndex, affinity_s: Option<u32>) {
+        let old = &mut self.places[place.0 as usize];
+        if old.affinity_s != affinity_s {
+            *old = Arc::new(Service { name: old.name.clone(), slot: old.slot, affinity_s, endpoints: old.endpoints.clone() });
+            self.changed = true;
+        }
     }
 
     pub(super) fn get(&self, place: ServiceIndex) -> &Arc<Service> {

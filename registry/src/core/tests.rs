@@ -55,6 +55,7 @@ fn service(name: &str, pairs: &[(&str, &str)]) -> Service {
         cluster_ip: ClusterIp::Allocate,
         ports: vec![port],
         publish_not_ready: false,
+        affinity_s: None,
         external_ips: Vec::new(),
         unknown_fields: Vec::new(),
     }

@@ -65,6 +65,7 @@ fn internal_anywhere_beats_external() {
         selector: None,
         ports: Vec::new(),
         publish_not_ready: false,
+        affinity_s: None,
         external_ips: Vec::new(),
         unknown_fields: Vec::new(),
     };

@@ -17,6 +17,7 @@ fn service(cluster_ip: ClusterIp, created: Option<i64>) -> Service {
         selector: None,
         ports: Vec::new(),
         publish_not_ready: false,
+        affinity_s: None,
         external_ips: Vec::new(),
         unknown_fields: Vec::new(),
     }

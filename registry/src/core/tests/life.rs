@@ -165,8 +165,48 @@ fn unready_addresses_are_published_when_asked_and_finished_pods_never() {
     let eager = Service { publish_not_ready: true, ..service("a/web", &[]) };
     let unready = Pod { ready: false, ..pod("a/web-1", "web", "10.0.0.1") };
     let finished = Pod { finished: true, ..pod("a/web-2", "web", "10.0.0.2") };
-    let mut registry = registry(vec![object(eager), object(unready), object(finished)]);
-    assert_eq!(addresses(&publish(&mut registry), Internal, "a/web"), ["10.0.0.1:8080"]);
+    let mut leaving = pod("a/web-3", "web", "10.0.0.3");
+    leaving.meta.deleting = true;
+    let pods = [object(unready), object(finished), object(leaving)];
+    let with = |service: &Service| pods.iter().cloned().chain([object(service.clone())]).collect::<Vec<_>>();
+    let mut registry = registry(with(&eager));
+    let before = publish(&mut registry);
+    assert_eq!(addresses(&before, Internal, "a/web"), ["10.0.0.1:8080", "10.0.0.3:8080"]);
+    assert_eq!(states(&registry), ["Ready", "Ready"]);
+    again(&mut registry, with(&Service { publish_not_ready: false, ..eager.clone() }));
+    assert_eq!(addresses(&publish(&mut registry), Internal, "a/web"), ["10.0.0.3:8080"], "the last that serves, though it terminates");
+    again(&mut registry, with(&eager));
+    assert_eq!(ids(&publish(&mut registry), "a/web"), ids(&before, "a/web"), "and they are who they were");
+}
+
+#[test]
+fn unready_addresses_of_slices_are_published_when_asked() {
+    let mut written = slice("a/web-x", "web", &["10.0.0.1", "10.0.0.2"]);
+    written.endpoints[0].ready = false;
+    written.endpoints[0].serving = false;
+    let eager = Service { publish_not_ready: true, ..service("a/web", &[]) };
+    let mut registry = registry(vec![object(eager), object(written.clone())]);
+    assert_eq!(addresses(&publish(&mut registry), Internal, "a/web"), ["10.0.0.1:8080", "10.0.0.2:8080"]);
+    again(&mut registry, vec![object(service("a/web", &[])), object(written)]);
+    assert_eq!(addresses(&publish(&mut registry), Internal, "a/web"), ["10.0.0.2:8080"]);
+}
+
+#[test]
+fn affinity_is_of_a_service_on_both_planes_and_follows_it() {
+    let with = |affinity_s| {
+        let way = object(ingress("a/way", None, &[("x.example", "/", "web")]));
+        vec![object(Service { affinity_s, ..service("a/web", &[]) }), object(pod("a/web-1", "web", "10.0.0.1")), way]
+    };
+    let of = |snapshot: &Snapshot| [Internal, Exposure::External].map(|plane| find(snapshot, plane, "a/web").unwrap().affinity_s);
+    let mut registry = registry(with(Some(600)));
+    let first = publish(&mut registry);
+    assert_eq!(of(&first), [Some(600), Some(600)]);
+    for changed in [Some(5), None, Some(600)] {
+        again(&mut registry, with(changed));
+        let next = publish(&mut registry);
+        assert_eq!(of(&next), [changed, changed]);
+        assert_eq!(ids(&next, "a/web"), ids(&first, "a/web"), "the endpoints are the same");
+    }
 }
 
 #[test]

@@ -21,8 +21,12 @@ const WAYS: usize = 8;
 
 /// Bits of an endpoint's id in a word.
 const ID_BITS: u32 = 20;
-/// Bits of a second: eight years.
-const SECOND_BITS: u32 = 28;
+/// Bits of a second: twelve days, of which affinity lasts one at most. What is older may look young again, and then counts as kept.
+const SECOND_BITS: u32 = 20;
+/// Bits in front of these, of the client's hash: one new client in two million is taken for another of its set.
+const BEFORE_TAG: u32 = ID_BITS + SECOND_BITS;
+/// A use that lies so little ahead, in seconds, was another worker's, whose clock was read a moment later.
+const AHEAD_S: u64 = 60;
 
 /// What all workers remember of clients. Takes no memory until a Service with affinity is first asked for.
 #[derive(Debug, Default)]
@@ -69,29 +73,29 @@ impl Set {
     }
 }
 
-/// Where a client went last: a part of its hash (16 bits), of its endpoint's id, and the second. 0 is nobody.
+/// Where a client went last: a part of its hash, of its endpoint's id, and of the second. 0 is nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Word(u64);
 
 impl Word {
     fn new(key: u64, endpoint: EndpointId, second: u64) -> Word {
-        Word((key >> 48 << 48) | (low(endpoint.0.get(), ID_BITS) << SECOND_BITS) | low(second, SECOND_BITS))
+        Word((key >> BEFORE_TAG << BEFORE_TAG) | (low(endpoint.0.get(), ID_BITS) << SECOND_BITS) | low(second, SECOND_BITS))
     }
 
     fn is_of(self, key: u64) -> bool {
-        self.0 != 0 && self.0 >> 48 == key >> 48
+        self.0 != 0 && (self.0 ^ key) >> BEFORE_TAG == 0
     }
 
     fn names(self, endpoint: EndpointId) -> bool {
         low(self.0 >> SECOND_BITS, ID_BITS) == low(endpoint.0.get(), ID_BITS)
     }
 
-    /// Seconds since its use. Another worker may have read the clock a moment later: that is no age.
+    /// Seconds since its use.
     fn age(self, second: u64) -> u64 {
         let age = low(second.wrapping_sub(self.0), SECOND_BITS);
         match self.0 {
             0 => u64::MAX,
-            _ if age >> (SECOND_BITS - 1) == 1 => 0,
+            _ if age + AHEAD_S >= 1 << SECOND_BITS => 0,
             _ => age,
         }
     }

@@ -176,12 +176,13 @@ fn more_clients_than_can_be_remembered_go_where_the_hash_says() {
     let clients = Clients::default();
     let (ten, who) = (service(0, 0..10), neighbours(0, 300_000));
     let before = places(&clients, &ten, &who, NOW);
-    assert_eq!(places(&clients, &ten, &who, NOW), before, "many are forgotten, and nobody moves");
+    let moved = |after: &[SocketAddr]| after.iter().zip(&before).filter(|(after, before)| after != before).count();
+    let again = moved(&places(&clients, &ten, &who, NOW));
+    assert!(again < 5, "many are forgotten, and nobody moves but for words that two share: {again} moved");
     let last = &who[..100_000];
     places(&clients, &ten, last, NOW + SECOND);
-    let after = places(&clients, &service(0, 0..11), last, NOW + SECOND);
-    let moved = after.iter().zip(&before).filter(|(after, before)| after != before).count();
-    assert!(moved < 1_500, "those who came last are remembered, but for sets that more than eight of them share: {moved} moved");
+    let drawn = moved(&places(&clients, &service(0, 0..11), last, NOW + SECOND));
+    assert!(drawn < 1_500, "those who came last are remembered, but for sets that more than eight of them share: {drawn} moved");
 }
 
 #[test]

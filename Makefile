@@ -82,7 +82,7 @@ $(MACHETE):
 	CARGO_TARGET_DIR=$(CACHE)/tools-target $(CARGO) install --locked --quiet --debug --root $(TOOLS) cargo-machete@$(MACHETE_VERSION)
 
 # What the end-to-end tests call; bench-instructions asks for its own. Without root the list is said, and whoever has root installs it.
-PACKAGES := curl
+PACKAGES := curl openssl
 packages:
 	@missing=""; for word in $(PACKAGES); do command -v $$word >/dev/null || missing="$$missing $$word"; done; \
 	if [ -n "$$missing" ]; then \

@@ -60,6 +60,7 @@ fn settings(manifests: &Path, state: &Path) -> Settings {
         manifests: vec![manifests.to_owned()],
         state_dir: Some(state.to_owned()),
         http: loopback,
+        https: None,
         admin: loopback,
         workers: WORKERS,
         access_log: AccessLog::None,

@@ -8,3 +8,4 @@ pub mod manifest;
 pub mod object;
 pub mod problem;
 pub mod settings;
+pub mod tls;

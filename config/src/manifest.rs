@@ -14,7 +14,7 @@ use crate::problem::{Problem, Reason};
 
 pub(crate) mod document;
 
-mod check;
+pub(crate) mod check;
 mod fields;
 mod ingress;
 mod kind;
@@ -22,6 +22,7 @@ mod list;
 mod meta;
 mod pod;
 mod seal;
+mod secret;
 mod service;
 mod slice;
 
@@ -126,6 +127,9 @@ impl Manifest {
             return self.list(list, api_version, fields, item, repeated);
         }
         match kind::recognise(api_version, kind) {
+            Recognised::Ours(Kind::Secret) | Recognised::Meant(Kind::Secret, _) if !secret::is_tls(fields) => {
+                *self.skipped.entry(format!("{api_version}/{kind}")).or_default() += 1;
+            }
             Recognised::Ours(kind) => self.ours(kind, item, repeated),
             Recognised::Meant(meant, right) => self.meant(meant, (api_version, kind), right, item, repeated),
             Recognised::Unheard if item.seals() => {
@@ -235,6 +239,7 @@ fn convert(kind: Kind, value: &Value, out: &mut Findings) -> Vec<Object> {
             .map(|raw| Object::IngressClass(ingress::class(raw, out)))
             .into_iter()
             .collect(),
+        Kind::Secret => secret::read(value, out).map(Object::Secret).into_iter().collect(),
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::host::HostPattern;
+use crate::tls::Certificate;
 
 /// A name that many structures share.
 pub type Name = Arc<str>;
@@ -34,6 +35,8 @@ pub enum Kind {
     Ingress,
     /// networking.k8s.io/v1 IngressClass
     IngressClass,
+    /// core/v1 Secret, of type `kubernetes.io/tls` alone
+    Secret,
 }
 
 impl Kind {
@@ -47,7 +50,13 @@ impl Kind {
             Kind::Endpoints => "Endpoints",
             Kind::Ingress => "Ingress",
             Kind::IngressClass => "IngressClass",
+            Kind::Secret => "Secret",
         }
+    }
+
+    /// Whether its objects may be written to the state directory.
+    pub const fn may_be_saved(self) -> bool {
+        !matches!(self, Kind::Secret)
     }
 }
 
@@ -120,6 +129,9 @@ pub enum Object {
     EndpointSlice(EndpointSlice),
     Ingress(Ingress),
     IngressClass(IngressClass),
+    /// Never written anywhere: the serializer refuses it.
+    #[serde(skip)]
+    Secret(Secret),
 }
 
 impl Object {
@@ -132,6 +144,7 @@ impl Object {
             Object::EndpointSlice(x) => &x.meta,
             Object::Ingress(x) => &x.meta,
             Object::IngressClass(x) => &x.meta,
+            Object::Secret(x) => &x.meta,
         }
     }
 
@@ -144,6 +157,7 @@ impl Object {
             Object::EndpointSlice(x) => &mut x.meta,
             Object::Ingress(x) => &mut x.meta,
             Object::IngressClass(x) => &mut x.meta,
+            Object::Secret(x) => &mut x.meta,
         }
     }
 
@@ -157,6 +171,7 @@ impl Object {
             Object::EndpointSlice(_) => Kind::EndpointSlice,
             Object::Ingress(_) => Kind::Ingress,
             Object::IngressClass(_) => Kind::IngressClass,
+            Object::Secret(_) => Kind::Secret,
         }
     }
 
@@ -354,8 +369,20 @@ pub struct Ingress {
     pub default_backend: Option<IngressBackend>,
     /// `spec.rules`
     pub rules: Vec<IngressRule>,
-    /// Whether `spec.tls` has entries (served later; `check` says so).
-    pub has_tls: bool,
+    /// `spec.tls`, its entries that name a Secret.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tls: Vec<IngressTls>,
+}
+
+/// One entry of an Ingress's `spec.tls`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IngressTls {
+    /// Its place in the list, for messages.
+    pub at: usize,
+    /// `hosts`; none means all hosts of the rules.
+    pub hosts: Vec<HostPattern>,
+    /// `secretName`: a Secret in the Ingress's namespace.
+    pub secret: Name,
 }
 
 /// One host of an Ingress.
@@ -405,4 +432,13 @@ pub struct IngressClass {
     pub controller: Box<str>,
     /// Annotation `ingressclass.kubernetes.io/is-default-class` is `true`.
     pub default: bool,
+}
+
+/// core/v1 Secret of type `kubernetes.io/tls`. Nothing of it is ever shown or saved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secret {
+    /// Its metadata.
+    pub meta: Meta,
+    /// `tls.crt` and `tls.key` of its `data` or `stringData`.
+    pub certificate: Certificate,
 }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use crate::manifest::document;
+use crate::object::ObjectKey;
 use crate::problem::Problem;
 
 mod read;
@@ -24,6 +25,8 @@ pub struct Settings {
     pub manifests: Vec<PathBuf>,
     /// External HTTP listener; `None` switches it off. Default `0.0.0.0:8080`.
     pub http: Option<SocketAddr>,
+    /// External HTTPS listener. Default `0.0.0.0:8443`.
+    pub https: Option<SocketAddr>,
     /// Internal HTTP listener (Ingresses of class `tidegate-internal`). Default none.
     pub internal_http: Option<SocketAddr>,
     /// Admin listener. Default `127.0.0.1:9901`.
@@ -48,6 +51,8 @@ pub struct Settings {
     pub exposure_mode: ExposureMode,
     /// `ingress.classes`: further class names to serve outside, `nginx` for instance.
     pub ingress_classes: Vec<String>,
+    /// `tls.defaultSecret`: what a client is shown that names no host, or one without a certificate. Default none.
+    pub tls_default_secret: Option<ObjectKey>,
     /// `limits`
     pub limits: Limits,
 }
@@ -126,6 +131,7 @@ impl Default for Settings {
         Settings {
             manifests: Vec::new(),
             http: Some(SocketAddr::from(([0, 0, 0, 0], 8080))),
+            https: Some(SocketAddr::from(([0, 0, 0, 0], 8443))),
             internal_http: None,
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 9901))),
             metrics: None,
@@ -138,6 +144,7 @@ impl Default for Settings {
             access_log: AccessLog::Stdout,
             exposure_mode: ExposureMode::Standard,
             ingress_classes: Vec::new(),
+            tls_default_secret: None,
             limits: Limits::default(),
         }
     }
@@ -145,7 +152,7 @@ impl Default for Settings {
 
 impl Settings {
     /// Reads `tidegate.yaml`. Keys are the flags' names in camelCase (`http`, `internalHttp`, `serviceCidr`, ...) and
-    /// `exposure.mode`, `ingress.classes`, `internalCidrs`, `trustedProxies`, `limits.*`. `none` switches a listener off.
+    /// `exposure.mode`, `ingress.classes`, `tls.defaultSecret`, `internalCidrs`, `trustedProxies`, `limits.*`. `none` switches a listener off.
     ///
     /// # Errors
     /// Every unknown key and wrong value, as [`Problem`]s without a file.

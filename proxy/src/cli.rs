@@ -100,7 +100,7 @@ pub struct ListenArgs {
     /// External HTTP listener: an address, or `none` [default: 0.0.0.0:8080]
     #[arg(long, value_name = "ADDR", env = "TIDEGATE_HTTP")]
     http: Option<Address>,
-    /// External HTTPS listener: only `none`, since TLS is not served yet
+    /// External HTTPS listener: an address, or `none` [default: 0.0.0.0:8443]
     #[arg(long, value_name = "ADDR", env = "TIDEGATE_HTTPS")]
     https: Option<Address>,
     /// Internal HTTP listener [default: none]
@@ -144,7 +144,7 @@ pub struct CheckArgs {
 /// Flags of `explain`.
 #[derive(Debug, Clone, Args)]
 pub struct ExplainArgs {
-    /// http://HOST[:PORT]/PATH; without a port the default listener is meant
+    /// http[s]://HOST[:PORT]/PATH; without a port the default listener is meant
     url: String,
     /// Where the client is
     #[arg(long, value_name = "SIDE", default_value = "external")]

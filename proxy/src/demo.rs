@@ -75,6 +75,7 @@ fn settings(world: &World) -> Settings {
         manifests: vec![world.folder.manifests()],
         state_dir: Some(world.folder.state()),
         http: loopback,
+        https: None,
         internal_http: loopback,
         admin: loopback,
         service_cidr: world.ports.service_cidr,

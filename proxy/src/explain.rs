@@ -110,8 +110,28 @@ pub fn explain(snapshot: &Snapshot, listeners: &[ListenerState], question: &Ques
     };
     said.host.clone_from(&host);
     said.path.clone_from(&path);
+    if question.https && !by_certificate(snapshot.plane(question.from), question.opened().as_deref(), &host, &mut said) {
+        return said;
+    }
     by_route(snapshot, question.from, &host, &path, &mut said);
     said
+}
+
+/// Whether a connection in TLS comes about, and may carry the request.
+fn by_certificate(plane: &Plane, opened: Option<&str>, host: &str, said: &mut Explanation) -> bool {
+    let name = opened.unwrap_or("a client that names no host");
+    let Some(offer) = plane.certificates.find(opened) else {
+        said.why =
+            format!("the handshake ends with the alert unrecognized_name: there is no certificate for {name}, and no tls.defaultSecret");
+        return false;
+    };
+    let secrets: Vec<&str> = offer.certificates.iter().map(|(secret, _)| &**secret).collect();
+    said.notes.push(format!("certificate for {name}: Secret {} ({})", secrets.join(" and "), offer.owner));
+    let carries = plane.certificates.carries(opened, host);
+    if !carries {
+        said.refuse(Reason::Misdirected, format!("{host} is not served with the certificate that the connection was opened with"));
+    }
+    carries
 }
 
 /// Reads the question as serving would read its bytes: host and path, or the refusal.
@@ -182,9 +202,11 @@ fn by_vip(service: &Service, vip: SocketAddr, said: &mut Explanation) {
 
 /// Which listener the URL means. A port that none has is explained all the same: something in front may map it.
 fn name_listener(listeners: &[ListenerState], question: &Question, said: &mut Explanation) {
-    let name = match question.from {
-        Exposure::External => "http",
-        Exposure::Internal => "internal-http",
+    let name = match (question.from, question.https) {
+        (Exposure::External, false) => "http",
+        (Exposure::External, true) => "https",
+        (Exposure::Internal, false) => "internal-http",
+        (Exposure::Internal, true) => return said.notes.push("TLS is served outside alone".to_owned()),
     };
     let Some(listener) = listeners.iter().find(|listener| &*listener.name == name) else {
         said.notes.push(format!("no `{name}` listener is configured: nobody {} can ask this yet", question.from.side()));

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use config::exposure::Exposure;
 use config::problem::{Problem, Reason};
 use ipnet::IpNet;
+use registry::event::ListenerState;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Connections that the kernel keeps for us to accept.
@@ -20,6 +21,8 @@ const BACKLOG: i32 = 4096;
 pub enum Speaks {
     /// HTTP/1.1, routed by host and path.
     Http,
+    /// The same in TLS.
+    Https,
     /// Opaque TCP on a VIP.
     Tcp,
 }
@@ -27,7 +30,7 @@ pub enum Speaks {
 /// A listener's name and what may come in by it.
 #[derive(Debug)]
 pub struct Listener {
-    /// `http`, `internal-http` or `vip NAMESPACE/NAME:PORT`.
+    /// `http`, `https`, `internal-http` or `vip NAMESPACE/NAME:PORT`.
     pub name: Arc<str>,
     /// The plane that it can reach.
     pub exposure: Exposure,
@@ -37,7 +40,23 @@ pub struct Listener {
     pub address: SocketAddr,
 }
 
+impl Speaks {
+    /// The word for it in `get listeners`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Speaks::Http => "HTTP",
+            Speaks::Https => "HTTPS",
+            Speaks::Tcp => "TCP",
+        }
+    }
+}
+
 impl Listener {
+    /// Bound, as `get listeners` shows it.
+    pub fn state(&self) -> ListenerState {
+        ListenerState::bound(self.name.clone(), self.exposure, self.speaks.as_str(), self.address)
+    }
+
     /// Whether this peer may connect: an internal listener takes only peers inside `internal`.
     pub fn admits(&self, peer: IpAddr, internal: &[IpNet]) -> bool {
         self.exposure == Exposure::External || contains(internal, peer)

@@ -89,7 +89,13 @@ mod tests {
     use registry::snapshot::Plane;
 
     fn snapshot(version: u64) -> Arc<Snapshot> {
-        let plane = |exposure| Plane { exposure, routes: Arc::default(), refused: Arc::default(), services: Arc::from([]) };
+        let plane = |exposure| Plane {
+            exposure,
+            routes: Arc::default(),
+            refused: Arc::default(),
+            certificates: Arc::default(),
+            services: Arc::from([]),
+        };
         Arc::new(Snapshot { version, external: plane(Exposure::External), internal: plane(Exposure::Internal), vips: Arc::default() })
     }
 

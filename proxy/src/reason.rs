@@ -11,6 +11,8 @@ pub enum Reason {
     NoRoute,
     /// The client did not finish its head, or its body stopped moving.
     TimeoutDownstream,
+    /// The host has another certificate than the connection was opened with.
+    Misdirected,
     /// The head is larger than the limits.
     HeadTooLarge,
     /// No replica could be connected to.
@@ -23,10 +25,11 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of [`Reason::index`].
-    pub const ALL: [Reason; 7] = [
+    pub const ALL: [Reason; 8] = [
         Reason::BadRequest,
         Reason::NoRoute,
         Reason::TimeoutDownstream,
+        Reason::Misdirected,
         Reason::HeadTooLarge,
         Reason::UpstreamConnect,
         Reason::UpstreamReset,
@@ -39,6 +42,7 @@ impl Reason {
             Reason::BadRequest => "bad-request",
             Reason::NoRoute => "no-route",
             Reason::TimeoutDownstream => "timeout-downstream",
+            Reason::Misdirected => "misdirected",
             Reason::HeadTooLarge => "head-too-large",
             Reason::UpstreamConnect => "upstream-connect",
             Reason::UpstreamReset => "upstream-reset",
@@ -52,6 +56,7 @@ impl Reason {
             Reason::BadRequest => 400,
             Reason::NoRoute => 404,
             Reason::TimeoutDownstream => 408,
+            Reason::Misdirected => 421,
             Reason::HeadTooLarge => 431,
             Reason::UpstreamConnect | Reason::UpstreamReset => 502,
             Reason::NoEndpoint => 503,

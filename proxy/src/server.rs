@@ -24,6 +24,7 @@ use crate::admin::{self, AdminState};
 use crate::binder::{self, Binder};
 use crate::listener::{self, Listener, Speaks};
 use crate::stats::WorkerCounts;
+use crate::tls;
 use crate::worker::{self, Order, Shared, Start};
 
 /// At the end, writing what must survive a restart may take this long.
@@ -62,12 +63,16 @@ pub fn start(settings: Settings) -> Result<Running, Problem> {
         let problem = Problem::error(Reason::Unreadable, format!("cannot open the access log: {error}")).at("accessLog");
         problem.expected("a file that this user may write").fix("mend the path or its permissions, or give `-` or `none`")
     })?;
+    let tls = tls::common().map_err(|error| {
+        let problem = Problem::error(Reason::Invalid, format!("cannot make keys for TLS: {error}"));
+        problem.expected("a system with randomness").fix("look at /dev/urandom and getrandom(2)")
+    })?;
     let (statics, failed) = bind_statics(&settings, count);
     let admin = bind_admin("admin", settings.admin, Some(&settings.internal_cidrs));
     let metrics = bind_admin("metrics", settings.metrics, None);
     let bound: Vec<ListenerState> = statics
         .iter()
-        .map(|bound| ListenerState::bound(bound.listener.name.clone(), bound.listener.exposure, "HTTP", bound.listener.address))
+        .map(|bound| bound.listener.state())
         .chain([&admin, &metrics].into_iter().filter_map(|bound| Some(bound.as_ref().ok()?.as_ref()?.0.clone())))
         .collect();
     let addresses = bound.iter().map(|state| (state.name.clone(), state.address)).collect();
@@ -81,13 +86,14 @@ pub fn start(settings: Settings) -> Result<Running, Problem> {
     }
     states.extend(bound);
     let admin_sockets = [admin, metrics].map(|bound| bound.ok().flatten().map(|(_, socket)| socket));
-    launch(settings, count, access, statics, states, own, admin_sockets, addresses)
+    launch(settings, count, tls, access, statics, states, own, admin_sockets, addresses)
 }
 
 #[allow(clippy::too_many_arguments)] // one caller; a struct of these would be written to be read once
 fn launch(
     settings: Settings,
     count: usize,
+    tls: Arc<rustls::ServerConfig>,
     access: Option<AccessLogSink>,
     statics: Vec<Static>,
     states: Vec<ListenerState>,
@@ -121,6 +127,7 @@ fn launch(
         limits: settings.limits,
         trusted: settings.trusted_proxies.clone(),
         internal: settings.internal_cidrs.clone(),
+        tls,
         open: (0..count).map(|_| Default::default()).collect(),
         acknowledged,
         clients: Default::default(),
@@ -196,8 +203,12 @@ impl Control {
                 return;
             }
         };
-        let unbound =
-            self.states.iter().filter(|state| state.error.is_some() && &*state.name == "http").map(|state| state.name.clone()).collect();
+        let unbound = self
+            .states
+            .iter()
+            .filter(|state| state.error.is_some() && ["http", "https"].contains(&&*state.name))
+            .map(|state| state.name.clone())
+            .collect();
         for state in self.states {
             let _ = actor.reports.send(Report::Listener(state));
         }
@@ -244,9 +255,13 @@ impl Control {
 
 /// The HTTP listeners of the settings: bound, or the reason why not.
 fn bind_statics(settings: &Settings, workers: usize) -> (Vec<Static>, Vec<ListenerState>) {
-    let asked = [("http", Exposure::External, settings.http), ("internal-http", Exposure::Internal, settings.internal_http)];
+    let asked = [
+        ("http", Exposure::External, Speaks::Http, settings.http),
+        ("https", Exposure::External, Speaks::Https, settings.https),
+        ("internal-http", Exposure::Internal, Speaks::Http, settings.internal_http),
+    ];
     let (mut statics, mut failed) = (Vec::new(), Vec::new());
-    for (name, exposure, address) in asked {
+    for (name, exposure, speaks, address) in asked {
         let Some(address) = address else { continue };
         let bound = match exposure {
             Exposure::Internal => listener::check_internal(name, address, &settings.internal_cidrs),
@@ -261,9 +276,9 @@ fn bind_statics(settings: &Settings, workers: usize) -> (Vec<Static>, Vec<Listen
         });
         match bound {
             Ok((sockets, address)) => {
-                statics.push(Static { listener: Listener { name: name.into(), exposure, speaks: Speaks::Http, address }, sockets });
+                statics.push(Static { listener: Listener { name: name.into(), exposure, speaks, address }, sockets });
             }
-            Err(problem) => failed.push(binder::not_bound(name, exposure, "HTTP", address, &problem)),
+            Err(problem) => failed.push(binder::not_bound(name, exposure, speaks.as_str(), address, &problem)),
         }
     }
     (statics, failed)
@@ -321,7 +336,7 @@ fn raise_file_limit() {
 }
 
 impl Running {
-    /// Where a listener of the settings (`http`, `internal-http`, `admin`, `metrics`) is bound.
+    /// Where a listener of the settings (`http`, `https`, `internal-http`, `admin`, `metrics`) is bound.
     pub fn address(&self, listener: &str) -> Option<SocketAddr> {
         self.addresses.get(listener).copied()
     }

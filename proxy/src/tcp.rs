@@ -13,7 +13,7 @@ use std::time::Duration;
 use config::exposure::Exposure;
 use registry::snapshot::{EndpointId, Service};
 use socket2::SockRef;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
@@ -99,17 +99,23 @@ async fn copy(worker: &Worker, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, by
 }
 
 /// What one turn moved.
-enum Moved {
+pub(crate) enum Moved {
     End,
     /// Bytes.
     Some(usize),
 }
 
 /// Moves one buffer at most.
-async fn pass(buffers: &Buffers, from: &mut ReadHalf<'_>, to: &mut WriteHalf<'_>, bytes: &Count) -> io::Result<Moved> {
+pub(crate) async fn pass(
+    buffers: &Buffers,
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    bytes: &Count,
+) -> io::Result<Moved> {
     let mut buffer = buffers.take();
     let count = buffer.read(from).await?;
     to.write_all(buffer.filled()).await?;
+    to.flush().await?;
     bytes.add(count as u64);
     buffers.give(buffer);
     Ok(if count == 0 { Moved::End } else { Moved::Some(count) })

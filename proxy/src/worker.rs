@@ -33,6 +33,8 @@ use crate::picture::Pictures;
 use crate::pool::Pool;
 use crate::splice::Pipes;
 use crate::stats::{LocalCounts, WorkerCounts, plane};
+use crate::stream::Stream;
+use crate::tls::Handshakes;
 use crate::{http, tcp};
 
 /// What the control thread or a sibling asks of a worker.
@@ -59,6 +61,8 @@ pub struct Shared {
     pub trusted: Vec<IpNet>,
     /// Peers that internal listeners accept.
     pub internal: Vec<IpNet>,
+    /// What handshakes have in common.
+    pub tls: Arc<rustls::ServerConfig>,
     /// Open connections of each worker.
     pub open: Box<[AtomicUsize]>,
     /// The version that each worker acknowledged.
@@ -77,6 +81,7 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) limits: Limits,
     pub(crate) pictures: Rc<Pictures>,
+    handshakes: Handshakes,
     pub(crate) pool: RefCell<Pool>,
     pub(crate) rng: RefCell<fastrand::Rng>,
     pub(crate) counts: LocalCounts,
@@ -197,7 +202,9 @@ impl Worker {
     fn new(start: &mut Start) -> Worker {
         let shared = start.shared.clone();
         let (id, tell) = (start.id, shared.clone());
-        let pictures = Pictures::new(start.snapshots.borrow_and_update().clone(), move |version| {
+        let first = start.snapshots.borrow_and_update().clone();
+        let handshakes = Handshakes::new(shared.tls.clone(), first.external.certificates.clone());
+        let pictures = Pictures::new(first, move |version| {
             tell.acknowledged[id].store(version, Relaxed);
             let _ = tell.reports.send(Report::Acknowledged { worker: id, version }); // nobody listens while the process ends
         });
@@ -205,6 +212,7 @@ impl Worker {
             id,
             limits: shared.limits,
             pictures,
+            handshakes,
             pool: RefCell::new(Pool::new(shared.limits.idle_per_replica)),
             rng: RefCell::default(),
             counts: LocalCounts::new(start.counts.clone()),
@@ -240,7 +248,7 @@ impl Worker {
         }
         let open = |worker: usize| self.shared.open[worker].load(Relaxed);
         let least = (0..self.shared.open.len()).min_by_key(|&worker| (open(worker), worker != self.id)).unwrap_or(self.id);
-        if listener.speaks == Speaks::Http || least == self.id {
+        if listener.speaks != Speaks::Tcp || least == self.id {
             return self.serve(listener.clone(), stream, peer);
         }
         let Ok(stream) = stream.into_std() else { return };
@@ -263,13 +271,15 @@ impl Worker {
         let open = Open::new(self);
         let worker = self.clone();
         match listener.speaks {
-            Speaks::Http => {
+            Speaks::Http | Speaks::Https => {
                 let side = plane(listener.exposure);
                 let counts = self.counts.worker();
                 counts.connections[side].add(1);
                 counts.connections_open[side].add(1);
                 tokio::task::spawn_local(async move {
-                    http::serve::serve(worker, stream, peer, listener).await;
+                    if let Some(stream) = worker.greet(stream, peer, &listener).await {
+                        http::serve::serve(worker, stream, peer, listener).await;
+                    }
                     open.0.counts.worker().connections_open[side].sub(1);
                 });
             }
@@ -290,9 +300,25 @@ impl Worker {
         }
     }
 
+    /// Shakes hands first where that is due. A client that is not done within the time for a head is given up.
+    async fn greet(&self, stream: TcpStream, peer: SocketAddr, listener: &Listener) -> Option<Stream> {
+        if listener.speaks != Speaks::Https {
+            return Some(Stream::Plain(stream));
+        }
+        let patience = self.deadlines.register();
+        patience.set(self.limits.head_timeout_ms);
+        match patience.guard(Box::pin(self.handshakes.shake(stream))).await {
+            Ok(Ok(tls)) => return Some(Stream::Tls(Box::new(tls))),
+            Ok(Err(error)) => tracing::debug!(listener = %listener.name, %peer, %error, "no handshake"),
+            Err(_) => tracing::debug!(listener = %listener.name, %peer, "no handshake: limits.headTimeoutMs is over"),
+        }
+        None
+    }
+
     fn adopt(&self, next: Arc<Snapshot>) {
         let before = self.pictures.adopt(next);
         let held = self.pictures.hold();
+        self.handshakes.renew(&held.snapshot().external.certificates);
         let mut pool = self.pool.borrow_mut();
         for side in [Exposure::External, Exposure::Internal] {
             left(before.plane(side), held.snapshot().plane(side), |replica| pool.forget(replica));

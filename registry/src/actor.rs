@@ -165,7 +165,13 @@ async fn supervise(path: PathBuf, out: mpsc::Sender<Event>) {
 }
 
 fn empty() -> Snapshot {
-    let plane = |exposure| Plane { exposure, routes: Arc::default(), refused: Arc::default(), services: Arc::default() };
+    let plane = |exposure| Plane {
+        exposure,
+        routes: Arc::default(),
+        refused: Arc::default(),
+        certificates: Arc::default(),
+        services: Arc::default(),
+    };
     Snapshot { version: 0, external: plane(Exposure::External), internal: plane(Exposure::Internal), vips: Arc::default() }
 }
 

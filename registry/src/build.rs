@@ -16,6 +16,7 @@ use crate::lifecycle::Lifecycle;
 use crate::snapshot::{self, OwnAddresses, PortName, ServiceIndex, VipPort};
 use crate::vip::Vips;
 
+pub(crate) mod certificates;
 mod covers;
 mod index;
 mod members;

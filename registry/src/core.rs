@@ -13,6 +13,7 @@ use config::object::{Kind, Object, ObjectKey};
 use config::problem::{Problem, Reason, Severity};
 use config::settings::{ExposureMode, Settings};
 
+use crate::build::certificates::{self, Secrets};
 use crate::build::routes::{self, Age, Compiled};
 use crate::build::{Outside, World};
 use crate::event::{Event, ListenerState, Origin, Report, SourceName};
@@ -63,6 +64,9 @@ pub struct Registry {
     ingresses: BTreeMap<Age, Arc<Object>>,
     classes: Classes,
     routes: Compiled,
+    secrets: Secrets,
+    default_secret: Option<ObjectKey>,
+    certificates: certificates::Compiled,
     outside: Outside,
     /// Labels under our prefix that cannot be understood, by object.
     labels: BTreeMap<ObjectKey, Vec<Problem>>,
@@ -71,6 +75,7 @@ pub struct Registry {
     lifted: Vec<Lifted>,
     strict: bool,
     routes_dirty: bool,
+    certificates_dirty: bool,
     published: Option<Arc<Snapshot>>,
 }
 
@@ -85,6 +90,9 @@ impl Registry {
             ingresses: BTreeMap::new(),
             classes: Classes { objects: BTreeMap::new(), also: settings.ingress_classes.clone() },
             routes: Compiled::default(),
+            secrets: Secrets::new(),
+            default_secret: settings.tls_default_secret.clone(),
+            certificates: certificates::Compiled::default(),
             outside: Outside::default(),
             labels: BTreeMap::new(),
             listeners: BTreeMap::new(),
@@ -92,6 +100,7 @@ impl Registry {
             lifted: Vec::new(),
             strict,
             routes_dirty: false,
+            certificates_dirty: settings.tls_default_secret.is_some(),
             published: None,
         }
     }
@@ -162,6 +171,7 @@ impl Registry {
             }
             Kind::EndpointSlice | Kind::Endpoints => self.world.set_slice(&key, before.as_ref(), after),
             Kind::Ingress => self.take_ingress(before, after),
+            Kind::Secret => self.take_secret(key, after),
         }
     }
 
@@ -184,6 +194,14 @@ impl Registry {
         }
     }
 
+    fn take_secret(&mut self, key: ObjectKey, after: Option<Arc<Object>>) {
+        self.certificates_dirty |= self.certificates.named.contains(&key);
+        match after {
+            Some(secret) => _ = self.secrets.insert(key, secret),
+            None => _ = self.secrets.remove(&key),
+        }
+    }
+
     fn version(&self) -> u64 {
         self.published.as_ref().map_or(0, |snapshot| snapshot.version)
     }
@@ -203,7 +221,8 @@ impl Registry {
             let tables = if exposure == Exposure::External { &self.routes.external } else { &self.routes.internal };
             let old = old.map(|old| old.plane(exposure).services.clone());
             let services = services.or(old).unwrap_or_default();
-            Plane { exposure, routes: tables.routes.clone(), refused: tables.refused.clone(), services }
+            let certificates = if exposure == Exposure::External { self.certificates.external.clone() } else { Arc::default() };
+            Plane { exposure, routes: tables.routes.clone(), refused: tables.refused.clone(), certificates, services }
         };
         let snapshot = Arc::new(Snapshot {
             version: self.version() + 1,
@@ -224,7 +243,7 @@ impl Registry {
         std::mem::take(&mut self.lifted)
     }
 
-    /// Brings all that is derived up to date. True when a route table is another one now.
+    /// Brings all that is derived up to date. True when a table of routes or certificates is another one now.
     fn settle(&mut self) -> bool {
         let version = self.version();
         self.world.settle(&mut self.vips, version);
@@ -241,7 +260,16 @@ impl Registry {
         } else {
             self.outside.refilter(&refilter, &self.world);
         }
-        compile
+        compile | self.settle_certificates(compile)
+    }
+
+    fn settle_certificates(&mut self, wanted_anew: bool) -> bool {
+        if !std::mem::take(&mut self.certificates_dirty) && !wanted_anew {
+            return false;
+        }
+        let old = self.certificates.external.clone();
+        self.certificates = certificates::compile(&self.routes.wants, &self.secrets, self.default_secret.as_ref(), &old);
+        !Arc::ptr_eq(&old, &self.certificates.external)
     }
 
     /// What must be persisted since the last call.

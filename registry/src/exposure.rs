@@ -98,6 +98,7 @@ fn consequence(kind: Kind) -> &'static str {
         Kind::Pod => "correct it; until then the pod's addresses are sealed",
         Kind::Ingress => "correct it; until then its rules are refused outside",
         Kind::IngressClass => "correct it; until then its Ingresses are refused",
+        Kind::Secret => "correct it; until then nobody outside is shown its certificate",
         _ => "correct it; until then the service is sealed",
     }
 }

@@ -6,6 +6,7 @@
 pub mod actor;
 pub mod assertion;
 mod build;
+pub mod certificate;
 pub mod core;
 pub mod event;
 pub mod exposure;

@@ -15,6 +15,7 @@ use config::exposure::Exposure;
 use config::object::{Name, ServiceKey};
 use crossbeam_utils::CachePadded;
 
+use crate::certificate::CertificateTable;
 use crate::route::RouteTable;
 
 /// One picture of the world.
@@ -49,6 +50,8 @@ pub struct Plane {
     pub routes: Arc<RouteTable>,
     /// Routes that were refused exposure, to say why a request missed; never used to forward.
     pub refused: Arc<RouteTable>,
+    /// What handshakes show, by host; of the inside nothing, where TLS is not served.
+    pub certificates: Arc<CertificateTable>,
     /// The plane's services.
     pub services: Arc<[Arc<Service>]>,
 }

@@ -161,7 +161,9 @@ impl Store {
             refused.extend_from_slice(&old.keys);
             refused.extend(remembered.iter().map(Object::key));
         }
-        let good = saved.as_ref().is_some_and(|saved| !self.damaged && *saved == objects);
+        let good = saved
+            .as_ref()
+            .is_some_and(|saved| !self.damaged && saved.iter().eq(objects.iter().filter(|object| object.kind().may_be_saved())));
         let mut objects = self.unique(&origin, objects, &mut problems);
         let lost = self.last_good(name, &origin, refused, &sealed, remembered, &objects);
         problems.extend(lost.kept.iter().map(|object| report::kept(object, sealed.contains(&object.key()))));
@@ -272,7 +274,7 @@ impl Store {
         unique
     }
 
-    /// Makes `objects`, whose keys are `new`, all that the origin says. True when that is something else than before.
+    /// Makes `objects`, whose keys are `new`, all that the origin says. True when what is saved of it is something else than before.
     fn set(
         &mut self,
         name: &SourceName,
@@ -286,9 +288,9 @@ impl Store {
         let mut changed = false;
         for (key, object) in new.iter().zip(objects) {
             gone.remove(key);
-            changed |= self.set_claim(name, origin, key, object, cold);
+            changed |= self.set_claim(name, origin, key, object, cold) && key.kind.may_be_saved();
         }
-        changed |= !gone.is_empty();
+        changed |= gone.iter().any(|key| key.kind.may_be_saved());
         for key in gone {
             self.drop_claim(name, origin, key);
         }
@@ -390,7 +392,8 @@ impl Store {
         let objects = |(origin, name): (Origin, SourceName)| {
             let document = self.sources.get(&name).and_then(|source| source.documents.get(&origin));
             let objects = document.map(|document| {
-                document.keys.iter().filter_map(|key| self.claim(&name, &origin, key)).map(|claim| claim.object.clone()).collect()
+                let saved = document.keys.iter().filter(|key| key.kind.may_be_saved());
+                saved.filter_map(|key| self.claim(&name, &origin, key)).map(|claim| claim.object.clone()).collect()
             });
             (origin, objects)
         };

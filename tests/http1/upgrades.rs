@@ -1,9 +1,6 @@
 //! Connections that switch to another protocol: who may, what is carried then, and how it ends.
 
-use std::io::Write;
-use std::net::SocketAddr;
-use std::process::{Command, Stdio};
-
+use tidegate_tests::peers::websockets;
 use tidegate_tests::{Behaviour, Client, await_until};
 
 use super::Scene;
@@ -149,54 +146,10 @@ fn a_change_of_the_routes_leaves_it_alone() {
     assert_eq!(client.exactly(10).expect("an echo"), b"still here");
 }
 
-const PEERS: &str = r#"
-import asyncio, os, sys
-from websockets.asyncio.client import connect
-from websockets.asyncio.server import serve
-
-async def echo(connection):
-    async for message in connection:
-        await connection.send(message)
-
-async def main():
-    where, gate = sys.argv[1].rsplit(":", 1), sys.argv[2].rsplit(":", 1)
-    async with serve(echo, where[0], int(where[1]), max_size=None):
-        async with connect("ws://shop.example/chat", host=gate[0], port=int(gate[1]), max_size=None, proxy=None) as client:
-            for size in (0, 1, 125, 126, 65535, 65536, 1 << 20):
-                sent = os.urandom(size)
-                await client.send(sent)
-                assert await client.recv() == sent, size
-            await asyncio.gather(*(client.send(str(i)) for i in range(1000)))
-            assert [await client.recv() for _ in range(1000)] == [str(i) for i in range(1000)]
-            await (await client.ping())
-        assert (client.close_code, client.response.status_code) == (1000, 101), client.close_code
-    print("all came back")
-
-asyncio.run(main())
-"#;
-
 #[test]
 fn websockets_of_python_talk_through_it() {
     let mut scene = Scene::new(Behaviour::Named);
     let address = scene.replica.address();
     scene.replica.die();
-    let said = python(PEERS, address, scene.gate.http());
-    assert_eq!(said, "all came back\n");
-}
-
-/// Runs a script under the Python that `make test` prepares.
-fn python(script: &str, replica: SocketAddr, gate: SocketAddr) -> String {
-    let python = std::env::var_os("TIDEGATE_PYTHON").expect("TIDEGATE_PYTHON names a Python with `websockets` (`make test` sees to it)");
-    let mut child = Command::new("timeout")
-        .args(["60".as_ref(), python.as_os_str()])
-        .args(["-".to_owned(), replica.to_string(), gate.to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("Python can be started");
-    child.stdin.take().expect("it is piped").write_all(script.as_bytes()).expect("Python reads its script");
-    let output = child.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    assert_eq!(websockets(address, "ws://shop.example/chat", scene.gate.http(), None), "all came back\n");
 }

@@ -8,7 +8,7 @@ use super::*;
 fn refused(flags: &[&str]) -> String {
     let home = tempfile::tempdir().expect("a temporary folder");
     let folder = home.path().display().to_string();
-    let usual = [["--manifests", &folder], ["--http", "127.0.0.1:0"], ["--admin", "127.0.0.1:0"]];
+    let usual = [["--manifests", &folder], ["--http", "127.0.0.1:0"], ["--https", "none"], ["--admin", "127.0.0.1:0"]];
     let others = usual.iter().filter(|pair| !flags.contains(&pair[0])).flatten();
     let finished = command(["run"].iter().chain(others).chain(flags));
     assert_eq!(finished.code, 2, "{flags:?}: {}", finished.stderr);

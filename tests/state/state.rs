@@ -141,7 +141,7 @@ fn one_state_directory_serves_one_process() {
     let first = Setup::new(&net).start();
     let other = Net::take();
     let state = first.state().display().to_string();
-    let mut arguments = vec!["run", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--state-dir", &state];
+    let mut arguments = vec!["run", "--http", "127.0.0.1:0", "--https", "none", "--admin", "127.0.0.1:0", "--state-dir", &state];
     let cidr = other.service_cidr();
     let folder = first.folder().display().to_string();
     arguments.extend(["--service-cidr", &cidr, "--manifests", &folder]);

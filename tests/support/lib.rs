@@ -3,15 +3,18 @@
 //! Invariant: every test has its own loopback addresses ([`net::Net`]), folder and process, so tests run side by side. A thing
 //! that a test waits for is awaited with a deadline ([`wait`]); nothing here retries a request, since that would hide a failure.
 
+pub mod certificates;
 pub mod client;
 pub mod command;
 pub mod differential;
 pub mod net;
 pub mod objects;
+pub mod peers;
 pub mod replica;
 pub mod tidegate;
 pub mod wait;
 
+pub use certificates::{Authority, Issued};
 pub use client::{Client, Response};
 pub use command::{Finished, command};
 pub use net::Net;

@@ -38,6 +38,7 @@ impl Setup {
         let setup = Setup { home, flags: Vec::new(), environment: Vec::new(), under: Vec::new(), _lease: net.lease() };
         setup
             .flag("--http", "127.0.0.1:0")
+            .flag("--https", "none")
             .flag("--admin", "127.0.0.1:0")
             .flag("--service-cidr", &net.service_cidr())
             .flag("--workers", "1")

@@ -51,7 +51,7 @@ def command(setup: Setup) -> list[str]:
         (manifests / "ingress.yaml").write_text(INGRESS + rules)
         http, cidr = f"127.0.0.1:{setup.port}", "127.96.0.0/16"
     argv = [PROGRAM, "run", "--manifests", str(manifests), "--state-dir", str(setup.folder / "state")]
-    argv += ["--workers", str(setup.workers), "--admin", "127.0.0.1:0", "--http", http, "--service-cidr", cidr]
+    argv += ["--workers", str(setup.workers), "--admin", "127.0.0.1:0", "--http", http, "--https", "none", "--service-cidr", cidr]
     argv += ["--access-log", str(setup.folder / "access") if "log" in setup.variant else "none"]
     return argv + (["--metrics", f"127.0.0.1:{setup.metrics_port}"] if "metrics" in setup.variant else [])
 

@@ -46,6 +46,13 @@ impl Findings {
         self.unclear.push(problem.fix("correct its spelling or its indentation; until then the object is sealed"));
     }
 
+    /// Tells each problem in other words.
+    pub(super) fn retell(&mut self, tell: impl Fn(Problem) -> Problem) {
+        for problems in [&mut self.problems, &mut self.unclear] {
+            *problems = std::mem::take(problems).into_iter().map(&tell).collect();
+        }
+    }
+
     pub(super) fn is_unclear(&self) -> bool {
         !self.unclear.is_empty()
     }
@@ -61,13 +68,13 @@ impl Findings {
 }
 
 /// RFC 1123 label: what a Service or a Namespace may be called.
-pub(super) fn is_label(text: &str) -> bool {
+pub(crate) fn is_label(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     !text.is_empty() && text.len() <= 63 && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
 /// RFC 1123 subdomain: labels with dots between.
-pub(super) fn is_subdomain(text: &str) -> bool {
+pub(crate) fn is_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_label)
 }
 

@@ -17,6 +17,11 @@ const MOST_QUOTED: usize = 80;
 
 /// Reads `value` as `T`. Wrong types are errors in `out`, and the object that comes back then lacks those fields.
 pub(super) fn read<T: DeserializeOwned>(value: &Value, out: &mut Findings) -> Option<T> {
+    read_telling(value, out, wrong_type)
+}
+
+/// As [`read`]; `tell` makes a problem of the path of a wrong type and the reader's message, which may quote the value.
+pub(super) fn read_telling<T: DeserializeOwned>(value: &Value, out: &mut Findings, tell: fn(&str, &str) -> Problem) -> Option<T> {
     let mut unknown = Vec::new();
     if let Ok(object) = serde_ignored::deserialize(value, |path| unknown.push(Unknown::at(&path, value))) {
         report_unknown(unknown, out);
@@ -31,7 +36,7 @@ pub(super) fn read<T: DeserializeOwned>(value: &Value, out: &mut Findings) -> Op
         if path == last {
             return None;
         }
-        out.push(wrong_type(&path, &error.inner().to_string()));
+        out.push(tell(&path, &error.inner().to_string()));
         *at_path(&mut rest, error.path())? = Value::Null;
         let (again, unknown) = attempt::<T>(&rest);
         match again {
@@ -127,7 +132,7 @@ fn at_path<'v>(mut value: &'v mut Value, path: &serde_path_to_error::Path) -> Op
 }
 
 /// `invalid type: string "x", expected i32`, taken apart.
-fn wrong_type(path: &str, message: &str) -> Problem {
+pub(super) fn wrong_type(path: &str, message: &str) -> Problem {
     let (found, expected) = message.rsplit_once(", expected ").unwrap_or((message, ""));
     let found = found.strip_prefix("invalid type: ").or_else(|| found.strip_prefix("invalid value: ")).unwrap_or(found);
     let problem = Problem::error(Reason::Invalid, shorten(found)).at(path);

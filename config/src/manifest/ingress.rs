@@ -8,7 +8,9 @@ use super::check::{self, Findings};
 use super::meta::{self, NameRule};
 use super::shared;
 use crate::host::HostPattern;
-use crate::object::{CLASS_ANNOTATION, Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, Meta, Name, PathType, PortRef};
+use crate::object::{
+    CLASS_ANNOTATION, Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, IngressTls, Meta, Name, PathType, PortRef,
+};
 use crate::problem::{Problem, Reason};
 
 const DEFAULT_CLASS_ANNOTATION: &str = "ingressclass.kubernetes.io/is-default-class";
@@ -42,7 +44,7 @@ pub(super) fn convert(raw: networking::Ingress, out: &mut Findings) -> Ingress {
         class: class_name(spec.ingress_class_name, &meta, out),
         default_backend: spec.default_backend.and_then(|raw| backend(raw, "spec.defaultBackend", out)),
         rules: spec.rules.unwrap_or_default().into_iter().enumerate().filter_map(|(index, raw)| rule(raw, index, out)).collect(),
-        has_tls: spec.tls.is_some_and(|tls| !tls.is_empty()),
+        tls: spec.tls.unwrap_or_default().into_iter().enumerate().filter_map(|(at, raw)| tls(raw, at, out)).collect(),
         meta,
     }
 }
@@ -71,12 +73,38 @@ fn class_name(field: Option<String>, meta: &Meta, out: &mut Findings) -> Option<
     }
 }
 
-fn rule(raw: networking::IngressRule, index: usize, out: &mut Findings) -> Option<IngressRule> {
-    let text = raw.host.unwrap_or_default();
-    let host = HostPattern::parse_ingress(&text).map_err(|error| {
-        let problem = Problem::error(Reason::Invalid, format!("`{text}`: {error}")).at(format!("spec.rules[{index}].host"));
+/// `None`: it names no Secret.
+fn tls(raw: networking::IngressTLS, at: usize, out: &mut Findings) -> Option<IngressTls> {
+    let place = format!("spec.tls[{at}]");
+    let written = raw.hosts.unwrap_or_default().into_iter().enumerate();
+    let hosts: Vec<_> = written.filter_map(|(nth, text)| host(&text, &format!("{place}.hosts[{nth}]"), out)).collect();
+    let Some(secret) = shared(raw.secret_name) else {
+        let problem = Problem::warning(Reason::NotFound, "nothing").at(format!("{place}.secretName")).expected("the name of a Secret");
+        out.push(
+            problem
+                .fix("name a Secret of type `kubernetes.io/tls`; until then the setting `tls.defaultSecret` is all that serves its hosts"),
+        );
+        return None;
+    };
+    if !check::is_subdomain(&secret) {
+        out.invalid::<()>(format_args!("{place}.secretName"), format!("`{secret}`"), "the name of a Secret");
+    }
+    if let Some(empty) = hosts.iter().position(|host| *host == HostPattern::Any) {
+        out.missing::<()>(format_args!("{place}.hosts[{empty}]"), "a host name, or `*.` and one");
+    }
+    Some(IngressTls { at, hosts, secret })
+}
+
+fn host(text: &str, place: &str, out: &mut Findings) -> Option<HostPattern> {
+    let told = |error| {
+        let problem = Problem::error(Reason::Invalid, format!("`{text}`: {error}")).at(place);
         out.push(problem.expected("a host name, or `*.` and one; no port, no address"));
-    });
+    };
+    HostPattern::parse_ingress(text).map_err(told).ok()
+}
+
+fn rule(raw: networking::IngressRule, index: usize, out: &mut Findings) -> Option<IngressRule> {
+    let host = host(&raw.host.unwrap_or_default(), &format!("spec.rules[{index}].host"), out);
     let mut paths = Vec::new();
     if let Some(http) = raw.http {
         if http.paths.is_empty() {
@@ -85,7 +113,7 @@ fn rule(raw: networking::IngressRule, index: usize, out: &mut Findings) -> Optio
         let read = |(at, raw)| path(raw, &format!("spec.rules[{index}].http.paths[{at}]"), out);
         paths = http.paths.into_iter().enumerate().filter_map(read).collect();
     }
-    Some(IngressRule { host: host.ok()?, paths })
+    Some(IngressRule { host: host?, paths })
 }
 
 fn path(raw: networking::HTTPIngressPath, place: &str, out: &mut Findings) -> Option<IngressPath> {

@@ -21,18 +21,19 @@ const DISCOVERY: &str = "discovery.k8s.io/v1";
 const NETWORKING: &str = "networking.k8s.io/v1";
 
 /// Each kind that is read: its `apiVersion`, and in lower case what it may be taken for.
-const READ: [(Kind, &str, [&str; 2]); 7] = [
+const READ: [(Kind, &str, [&str; 2]); 8] = [
     (Kind::Namespace, CORE, ["namespace", "namespaces"]),
     (Kind::Pod, CORE, ["pod", "pods"]),
     (Kind::Service, CORE, ["service", "services"]),
     (Kind::Endpoints, CORE, ["endpoints", "endpoint"]),
+    (Kind::Secret, CORE, ["secret", "secrets"]),
     (Kind::EndpointSlice, DISCOVERY, ["endpointslice", "endpointslices"]),
     (Kind::Ingress, NETWORKING, ["ingress", "ingresses"]),
     (Kind::IngressClass, NETWORKING, ["ingressclass", "ingressclasses"]),
 ];
 
 /// The other kinds of the groups that ours are in.
-const OTHERS: [&str; 16] = [
+const OTHERS: [&str; 15] = [
     "Binding",
     "ComponentStatus",
     "ConfigMap",
@@ -46,7 +47,6 @@ const OTHERS: [&str; 16] = [
     "PodTemplate",
     "ReplicationController",
     "ResourceQuota",
-    "Secret",
     "ServiceAccount",
     "ServiceCIDR",
 ];

@@ -16,7 +16,7 @@ use crate::manifest::document::Document;
 use crate::problem::{Problem, Reason};
 
 pub(super) const KEYS: &str = "manifests, http, https, internalHttp, admin, metrics, serviceCidr, internalCidrs, trustedProxies, stateDir, workers, \
-                    log, accessLog, exposure, ingress, limits";
+                    log, accessLog, exposure, ingress, tls, limits";
 pub(super) const LIMITS: &str = "headBytes, headers, headTimeoutMs, idleTimeoutMs, connectTimeoutMs, drainDeadlineMs, idlePerReplica";
 /// A day and an hour; longer is more likely a wrong unit than a wish.
 const MOST_MS: u64 = 25 * 3_600_000;
@@ -69,7 +69,7 @@ fn top(keys: Map<String, Value>, to: &mut Settings, out: &mut Wrong) {
         match key.as_str() {
             "manifests" => set(&mut to.manifests, texts(&key, &value, out).map(|list| list.into_iter().map(PathBuf::from).collect())),
             "http" => set(&mut to.http, listener(&key, &value, out)),
-            "https" => https(&value, out),
+            "https" => set(&mut to.https, listener(&key, &value, out)),
             "internalHttp" => set(&mut to.internal_http, listener(&key, &value, out)),
             "admin" => set(&mut to.admin, listener(&key, &value, out)),
             "metrics" => set(&mut to.metrics, listener(&key, &value, out)),
@@ -82,6 +82,7 @@ fn top(keys: Map<String, Value>, to: &mut Settings, out: &mut Wrong) {
             "accessLog" => set(&mut to.access_log, text(&key, &value, out).map(AccessLog::from)),
             "exposure" => exposure(value, to, out),
             "ingress" => ingress(value, to, out),
+            "tls" => tls(value, to, out),
             "limits" => limits(value, &mut to.limits, out),
             _ => out.unknown(key, KEYS),
         }
@@ -105,6 +106,19 @@ fn ingress(value: Value, to: &mut Settings, out: &mut Wrong) {
         match key.as_str() {
             "classes" => set(&mut to.ingress_classes, texts(&place, &value, out)),
             _ => out.unknown(place, "ingress.classes"),
+        }
+    }
+}
+
+fn tls(value: Value, to: &mut Settings, out: &mut Wrong) {
+    for (key, value) in group("tls", value, out) {
+        let place = format!("tls.{key}");
+        match key.as_str() {
+            "defaultSecret" => {
+                let secret = text(&place, &value, out).and_then(|text| out.fit(&place, &value, value::secret(text)));
+                set(&mut to.tls_default_secret, secret.map(Some));
+            }
+            _ => out.unknown(place, "tls.defaultSecret"),
         }
     }
 }
@@ -170,13 +184,6 @@ fn number(key: &str, value: &Value, range: RangeInclusive<u64>, out: &mut Wrong)
 
 fn listener(key: &str, value: &Value, out: &mut Wrong) -> Option<Option<SocketAddr>> {
     out.fit(key, value, value::address(value.as_str().unwrap_or_default()))
-}
-
-fn https(value: &Value, out: &mut Wrong) {
-    if listener("https", value, out).flatten().is_some() {
-        let problem = Problem::error(Reason::NotServed, format!("`{value}`; TLS is not served yet")).at("https");
-        out.0.push(problem.expected("`none`").fix("remove the key"));
-    }
 }
 
 fn cidrs(key: &str, value: &Value, out: &mut Wrong) -> Option<Vec<IpNet>> {

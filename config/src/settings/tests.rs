@@ -18,7 +18,7 @@ fn each_key_sets_its_setting() {
     let text = "
 manifests: [a, b/c.yaml]
 http: 127.0.0.1:0
-https: none
+https: 127.0.0.1:8443
 internalHttp: '[::1]:81'
 admin: none
 metrics: 127.0.0.1:9902
@@ -31,6 +31,7 @@ log: json
 accessLog: none
 exposure: {mode: strict}
 ingress: {classes: [nginx]}
+tls: {defaultSecret: shop/wild.card}
 limits:
   headBytes: 4096
   headers: 10
@@ -44,6 +45,7 @@ limits:
     let expected = Settings {
         manifests: vec!["a".into(), "b/c.yaml".into()],
         http: Some("127.0.0.1:0".parse().unwrap()),
+        https: Some("127.0.0.1:8443".parse().unwrap()),
         internal_http: Some("[::1]:81".parse().unwrap()),
         admin: None,
         metrics: Some("127.0.0.1:9902".parse().unwrap()),
@@ -56,6 +58,7 @@ limits:
         access_log: AccessLog::None,
         exposure_mode: ExposureMode::Strict,
         ingress_classes: vec!["nginx".into()],
+        tls_default_secret: Some(value::secret("shop/wild.card").unwrap()),
         limits: Limits {
             head_bytes: 4096,
             headers: 10,
@@ -99,6 +102,8 @@ fn each_wrong_value_names_its_key() {
         ("exposure: strict", "exposure"),
         ("exposure: {mode: Strict}", "exposure.mode"),
         ("ingress: {classes: nginx}", "ingress.classes"),
+        ("tls: {defaultSecret: web}", "tls.defaultSecret"),
+        ("tls: none", "tls"),
         ("limits: 1", "limits"),
         ("limits: {headBytes: 1}", "limits.headBytes"),
         ("limits: {headers: 0}", "limits.headers"),
@@ -124,7 +129,7 @@ fn each_problem_says_what_was_expected_and_how_to_mend_it() {
         "- http",
         "htp: none",
         "limits: {head: 1}",
-        "https: 0.0.0.0:8443",
+        "tls: {defaultSecret: web}",
         "https: 8443",
         "manifests: folder",
         "manifests: [1]",
@@ -142,11 +147,6 @@ fn each_problem_says_what_was_expected_and_how_to_mend_it() {
             assert!(problem.expected.is_some() && problem.fix.is_some(), "{text}: {problem}");
         }
     }
-}
-
-#[test]
-fn https_with_an_address_says_that_tls_is_not_served() {
-    assert_eq!(wrong("https: 0.0.0.0:8443"), [("https".to_owned(), Reason::NotServed)]);
 }
 
 #[test]

@@ -7,6 +7,9 @@ use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
+use crate::manifest::check::{is_label, is_subdomain};
+use crate::object::{Kind, ObjectKey};
+
 /// How many worker threads may be asked for; 0 is one for each core.
 pub const WORKERS: RangeInclusive<u64> = 0..=1024;
 
@@ -60,6 +63,16 @@ pub fn cidr(text: &str) -> Result<IpNet, Unfit> {
     ))
 }
 
+/// A Secret, as `NAMESPACE/NAME`.
+///
+/// # Errors
+/// It is not of that form.
+pub fn secret(text: &str) -> Result<ObjectKey, Unfit> {
+    let named = text.split_once('/').filter(|(namespace, name)| is_label(namespace) && is_subdomain(name));
+    let key = |(namespace, name): (&str, &str)| ObjectKey { kind: Kind::Secret, namespace: namespace.into(), name: name.into() };
+    named.map(key).ok_or_else(|| Unfit::new("NAMESPACE/NAME of a Secret", "write the Secret's namespace, a slash, and its name"))
+}
+
 /// A whole number in a range.
 ///
 /// # Errors
@@ -94,6 +107,10 @@ mod tests {
         assert_eq!(cidr("10.0.0.0/8").unwrap().to_string(), "10.0.0.0/8");
         assert_eq!(cidr("10.1.2.3/8").unwrap_err().fix, "write `10.0.0.0/8` for the network, or `10.1.2.3/32` for that one address");
         assert!(cidr("10.0.0.0").unwrap_err().fix.contains("/32"));
+        assert_eq!(secret("shop/tls").unwrap().to_string(), "Secret shop/tls");
+        for wrong in ["tls", "/tls", "shop/", "shop/a/b", "Shop/tls"] {
+            assert_eq!(secret(wrong).unwrap_err().expected, "NAMESPACE/NAME of a Secret", "{wrong}");
+        }
         assert_eq!((workers("0"), workers("1024")), (Ok(0), Ok(1024)));
         for wrong in ["-1", "1025", "many", ""] {
             assert_eq!(workers(wrong).unwrap_err().expected, "a whole number, 0 to 1024", "{wrong}");

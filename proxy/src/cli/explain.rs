@@ -72,7 +72,7 @@ fn text(said: &Explanation) -> String {
     let verdict = match (said.outcome, said.status) {
         (Outcome::Forward, _) => "forward".to_owned(),
         (Outcome::Refuse, Some(status)) => format!("refuse {status} {}", said.reason.as_deref().unwrap_or("-")),
-        (Outcome::Refuse, None) => format!("refuse {}", said.reason.as_deref().unwrap_or("-")),
+        (Outcome::Refuse, None) => format!("refuse {}", said.reason.as_deref().unwrap_or("without an answer")),
     };
     let mut lines = vec![("request", format!("{} {} from {}", said.method, said.url, said.from))];
     lines.push(("verdict", format!("{verdict}: {}", said.why)));

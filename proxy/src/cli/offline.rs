@@ -61,17 +61,26 @@ fn missing(path: &std::path::Path) -> Option<Problem> {
 fn listeners(settings: &Settings) -> Vec<ListenerState> {
     let asked = [
         ("http", Exposure::External, settings.http),
+        ("https", Exposure::External, settings.https),
         ("internal-http", Exposure::Internal, settings.internal_http),
         ("admin", Exposure::Internal, settings.admin),
         ("metrics", Exposure::Internal, settings.metrics),
     ];
     let asked = asked.into_iter().filter_map(|(name, exposure, address)| Some((name, exposure, address?)));
-    asked.map(|(name, exposure, address)| ListenerState::bound(name, exposure, "HTTP", address)).collect()
+    asked
+        .map(|(name, exposure, address)| ListenerState::bound(name, exposure, if name == "https" { "HTTPS" } else { "HTTP" }, address))
+        .collect()
 }
 
 /// The picture of a world without objects.
 fn nothing() -> Arc<Snapshot> {
-    let plane = |exposure| Plane { exposure, routes: Arc::default(), refused: Arc::default(), services: Arc::from([]) };
+    let plane = |exposure| Plane {
+        exposure,
+        routes: Arc::default(),
+        refused: Arc::default(),
+        certificates: Arc::default(),
+        services: Arc::from([]),
+    };
     Arc::new(Snapshot { version: 0, external: plane(Exposure::External), internal: plane(Exposure::Internal), vips: Arc::default() })
 }
 

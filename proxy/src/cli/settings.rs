@@ -51,7 +51,7 @@ fn laid(picture: &PictureArgs, listen: &ListenArgs, admin: Option<Address>) -> R
         problems.extend(found);
         Settings::default()
     });
-    problems.extend(listen.lay_over(&mut settings).err());
+    listen.lay_over(&mut settings);
     settings.admin = admin.map_or(settings.admin, |Address(admin)| admin);
     if problems.is_empty() { Ok(settings) } else { Err(problems) }
 }
@@ -82,13 +82,14 @@ impl PictureArgs {
 }
 
 impl ListenArgs {
-    fn lay_over(&self, settings: &mut Settings) -> Result<(), Problem> {
+    fn lay_over(&self, settings: &mut Settings) {
         let lay = |address: Option<Address>, over: &mut Option<_>| {
             if let Some(Address(address)) = address {
                 *over = address;
             }
         };
         lay(self.http, &mut settings.http);
+        lay(self.https, &mut settings.https);
         lay(self.internal_http, &mut settings.internal_http);
         lay(self.metrics, &mut settings.metrics);
         if !self.internal_cidr.is_empty() {
@@ -98,13 +99,6 @@ impl ListenArgs {
         settings.log = self.log.map_or(settings.log, Into::into);
         if let Some(log) = &self.access_log {
             settings.access_log.clone_from(log);
-        }
-        match self.https {
-            Some(Address(Some(address))) => Err(Problem::error(Reason::NotServed, format!("an HTTPS listener on {address}"))
-                .at("--https")
-                .expected("`none`: TLS is not served by this version")
-                .fix("leave --https out, and end TLS in front of the HTTP listener")),
-            _ => Ok(()),
         }
     }
 }

@@ -17,6 +17,8 @@ use registry::snapshot::VipPort;
 pub struct Question {
     /// As asked.
     pub url: String,
+    /// It comes in TLS.
+    pub https: bool,
     /// Where the client is.
     pub from: Exposure,
     /// As asked.
@@ -30,11 +32,8 @@ pub struct Question {
 /// What is no request, so that nobody can say what would happen to it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadQuestion {
-    /// It needs TLS.
-    #[error("`{0}`: https is not served yet; fix: ask with http://")]
-    NotServed(String),
     /// Another scheme, none, or no host.
-    #[error("`{0}`: expected http://HOST[:PORT]/PATH; fix: give the URL as a client would be given it")]
+    #[error("`{0}`: expected http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH; fix: give the URL as a client would be given it")]
     NotHttp(String),
     /// A space, a line break or NUL, which end a URL.
     #[error("{0:?}: a space, line break or NUL, expected none in a URL; fix: percent-encode it, or put the URL in quotes")]
@@ -54,11 +53,11 @@ impl Question {
     /// [`BadQuestion`] when this is no request at all. A hostile host is no error here: serving refuses it, and so the answer says.
     pub fn new(url: &str, from: Exposure, method: &str, headers: &[String]) -> Result<Question, BadQuestion> {
         let (scheme, rest) = url.split_once("://").ok_or_else(|| BadQuestion::NotHttp(url.to_owned()))?;
-        match scheme.to_ascii_lowercase().as_str() {
-            "http" => {}
-            "https" => return Err(BadQuestion::NotServed(url.to_owned())),
+        let https = match scheme.to_ascii_lowercase().as_str() {
+            "http" => false,
+            "https" => true,
             _ => return Err(BadQuestion::NotHttp(url.to_owned())),
-        }
+        };
         if url.contains([' ', '\t', '\r', '\n', '\0']) {
             return Err(BadQuestion::NotOneUrl(url.to_owned()));
         }
@@ -76,6 +75,7 @@ impl Question {
         let slash = if target.starts_with('/') { "" } else { "/" };
         Ok(Question {
             url: url.to_owned(),
+            https,
             from,
             method: method.to_owned(),
             headers: headers.to_vec(),
@@ -105,10 +105,17 @@ impl Question {
         after_literal.rsplit_once(':')?.1.parse().ok()
     }
 
+    /// The host that a handshake would name, normalised: an address is never named (RFC 6066 section 3).
+    pub(super) fn opened(&self) -> Option<String> {
+        let host = Host::parse(&self.authority).ok()?;
+        let address = host.as_str().trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        (!address).then(|| host.to_string())
+    }
+
     /// The VIP port that the URL means to a client inside: by its address, or by a name of its Service as a hosts file gives it.
     pub(super) fn vip<'v, S: BuildHasher>(&self, vips: &'v HashMap<SocketAddr, VipPort, S>) -> Option<(SocketAddr, &'v VipPort)> {
         let host = Host::parse(&self.authority).ok()?;
-        let (host, port) = (host.as_str(), self.port().unwrap_or(80));
+        let (host, port) = (host.as_str(), self.port().unwrap_or(if self.https { 443 } else { 80 }));
         if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
             let address = SocketAddr::new(ip, port);
             return Some((address, vips.get(&address)?));

@@ -1,4 +1,9 @@
+use std::sync::Arc;
+
 use config::exposure::Exposure::{External, Internal};
+use config::host::HostPattern;
+use config::tls::Certificate;
+use registry::certificate::CertificateTableBuilder;
 
 use super::*;
 
@@ -91,11 +96,36 @@ fn affinity_is_told() {
 }
 
 #[test]
-fn only_plain_http_urls_are_explained() {
+fn only_http_urls_are_explained() {
     let new = |url| Question::new(url, External, "GET", &[]);
-    assert_eq!(new("https://a/").unwrap_err(), BadQuestion::NotServed("https://a/".to_owned()));
+    assert!(new("https://a/").unwrap().https && !new("http://a/").unwrap().https);
     assert!(new("shop.example/cart").is_err() && new("ftp://a/").is_err());
     assert!(new("http://shop.example").is_ok());
+}
+
+#[test]
+fn a_connection_in_tls_needs_a_certificate_and_carries_no_other_host() {
+    let mut world = worlds::shop();
+    let mut certificates = CertificateTableBuilder::default();
+    for host in ["shop.example", "admin.example"] {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let issued = rcgen::CertificateParams::new(vec![host.to_owned()]).unwrap().self_signed(&key).unwrap();
+        let certificate = Certificate::from_pem(issued.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap();
+        let secret = format!("x/{host}").into();
+        certificates.add(&"Ingress x/y".into(), &HostPattern::parse_ingress(host).unwrap(), &secret, &certificate).unwrap();
+    }
+    world.external.certificates = Arc::new(certificates.build());
+    let ask = |url: &str, headers: &[String]| explain(&world, &[], &Question::new(url, External, "GET", headers).unwrap());
+    let served = ask("https://Shop.example/cart", &[]);
+    assert_eq!((served.outcome, served.service.as_deref()), (Outcome::Forward, Some("x/web:80")));
+    assert!(served.notes.contains(&"certificate for shop.example: Secret x/shop.example (Ingress x/y)".to_owned()), "{:?}", served.notes);
+    for none in ["https://other.example/", "https://127.0.0.1/", "https://db.example/"] {
+        let said = ask(none, &[]);
+        assert_eq!((said.outcome, said.status, said.reason), (Outcome::Refuse, None, None), "{none}");
+        assert!(said.why.contains("unrecognized_name"), "{}", said.why);
+    }
+    let said = ask("https://admin.example/cart", &["Host: shop.example".to_owned()]);
+    assert_eq!((said.status, said.reason.as_deref()), (Some(421), Some("misdirected")));
 }
 
 #[test]

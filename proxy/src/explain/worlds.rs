@@ -29,7 +29,13 @@ pub(crate) fn plane<const N: usize>(
     refused: RouteTableBuilder,
     services: [Arc<Service>; N],
 ) -> Plane {
-    Plane { exposure, routes: Arc::new(routes.build()), refused: Arc::new(refused.build()), services: Arc::from(services) }
+    Plane {
+        exposure,
+        routes: Arc::new(routes.build()),
+        refused: Arc::new(refused.build()),
+        certificates: Arc::default(),
+        services: Arc::from(services),
+    }
 }
 
 /// `web` outside by `shop.example` (`/`, and `/empty` without endpoints), `db` refused there; inside `admin.example` and a VIP of `db`.

@@ -149,7 +149,7 @@ impl Exchange {
         let (bytes, rest) = input.filled().split_at(self.head_length);
         let forward = Forward {
             client: &connection.peer,
-            https: false,
+            https: connection.stream.tls().is_some(),
             host: head.authority().map_or(&[][..], |span| span.of(bytes)),
             trusted: connection.trusted,
             request_id: &self.request_id,
@@ -249,6 +249,9 @@ impl Exchange {
         let path = request.head.path().of(request.input.filled());
         // The reader let only visible ASCII pass.
         let path = std::str::from_utf8(path).unwrap_or("/");
+        if connection.stream.tls().is_some_and(|tls| !plane.certificates.carries(tls.opened.as_deref(), host)) {
+            return Err(Unsent::Refused(Reason::Misdirected, None));
+        }
         match decide(plane, host, path) {
             Decision::Forward { service, .. } => {
                 let client = if service.affinity_s.is_some() { client::of(connection, request) } else { connection.client };

@@ -22,6 +22,7 @@ use crate::buffer::{Buffer, LARGEST};
 use crate::clock::now_us;
 use crate::deadline::Deadline;
 use crate::splice::{Pipe, WORTH};
+use crate::stream::{ReadSide, WriteSide};
 use crate::worker::Worker;
 
 /// How long a client that has closed its side may take nothing before it is taken for gone.
@@ -157,10 +158,10 @@ pub(super) async fn relay(
 
 /// Ends when the client has: at once when it resets; when it closed its side, once it took nothing for [`HALF_CLOSED_MS`], since it may
 /// still be reading. Never when it has sent more.
-async fn gone(from: &mut ReadHalf<'_>, patience: &Deadline, written: &Cell<u64>) {
-    match from.peek(&mut [0]).await {
-        Ok(0) => {}
-        Ok(_) => pending().await,
+async fn gone(from: &mut ReadSide<'_>, patience: &Deadline, written: &Cell<u64>) {
+    match from.more().await {
+        Ok(false) => {}
+        Ok(true) => pending().await,
         Err(_) => return,
     }
     loop {
@@ -176,16 +177,18 @@ async fn gone(from: &mut ReadHalf<'_>, patience: &Deadline, written: &Cell<u64>)
 /// Carries the rest of a request's body up. What was read after it stays in `buffer`.
 async fn upload(
     worker: &Worker,
-    from: &mut ReadHalf<'_>,
+    from: &mut ReadSide<'_>,
     mut to: WriteHalf<'_>,
     body: &mut BodyReader,
     buffer: &mut Buffer,
     reading: &Deadline,
 ) -> Upload {
     while !body.done() {
-        if let Some((mut pipe, left)) = pipe_for(worker, body) {
+        if let Some(socket) = from.plain()
+            && let Some((mut pipe, left)) = pipe_for(worker, body)
+        {
             reading.set(worker.limits.idle_timeout_ms);
-            match reading.guard(pipe.fill(from.as_ref(), left)).await {
+            match reading.guard(pipe.fill(socket, left)).await {
                 Err(_) => return Upload::Failed(Failure::SlowBody),
                 Ok(Ok(0) | Err(_)) => return Upload::Failed(Failure::ClientGone),
                 Ok(Ok(count)) => body.passed(count as u64),
@@ -221,7 +224,7 @@ fn pipe_for<'w>(worker: &'w Worker, body: &BodyReader) -> Option<(Pipe<'w>, u64)
 }
 
 impl Down<'_> {
-    async fn run(&self, answer: &mut Message<ResponseHead>, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> Result<Relayed, Failure> {
+    async fn run(&self, answer: &mut Message<ResponseHead>, mut from: ReadHalf<'_>, mut to: WriteSide<'_>) -> Result<Relayed, Failure> {
         let Message { input: buffer, head, out } = answer;
         buffer.clear();
         let length = loop {
@@ -286,7 +289,7 @@ impl Down<'_> {
     async fn interim(
         &self,
         head: &ResponseHead,
-        to: &mut WriteHalf<'_>,
+        to: &mut WriteSide<'_>,
         buffer: &mut Buffer,
         length: usize,
         out: &mut Vec<u8>,
@@ -303,7 +306,7 @@ impl Down<'_> {
     async fn body(
         &self,
         from: &mut ReadHalf<'_>,
-        to: &mut WriteHalf<'_>,
+        to: &mut WriteSide<'_>,
         body: &mut BodyReader,
         decode: bool,
         buffer: &mut Buffer,
@@ -330,8 +333,11 @@ impl Down<'_> {
             if body.done() {
                 return Ok(());
             }
-            if !decode && let Some((pipe, left)) = pipe_for(self.worker, body) {
-                return Box::pin(self.splice(from.as_ref(), to.as_ref(), pipe, left)).await;
+            if !decode
+                && let Some(socket) = to.plain()
+                && let Some((pipe, left)) = pipe_for(self.worker, body)
+            {
+                return Box::pin(self.splice(from.as_ref(), socket, pipe, left)).await;
             }
             if full {
                 buffer.grow((buffer.size() * 4).min(LARGEST));
@@ -364,7 +370,7 @@ impl Down<'_> {
     }
 
     /// Writes to the client; one that takes nothing for too long is given up.
-    async fn write(&self, to: &mut WriteHalf<'_>, bytes: &[u8]) -> Result<(), Failure> {
+    async fn write(&self, to: &mut WriteSide<'_>, bytes: &[u8]) -> Result<(), Failure> {
         let mut left = bytes;
         while !left.is_empty() {
             self.writing.set(self.worker.limits.idle_timeout_ms);
@@ -375,6 +381,9 @@ impl Down<'_> {
                 }
                 _ => return Err(Failure::ClientGone),
             }
+        }
+        if to.plain().is_none() && !matches!(self.writing.guard(to.flush()).await, Ok(Ok(()))) {
+            return Err(Failure::ClientGone);
         }
         self.writing.clear();
         Ok(())

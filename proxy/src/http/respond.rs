@@ -3,10 +3,12 @@
 //! Invariant: each answer that no replica gave has one [`Reason`], in the log and in the counters; internal peers also get it as a
 //! header, outside nobody does. Why exposure was refused is told to the operator alone.
 
+use std::io;
 use std::sync::Arc;
 
 use config::exposure::Exposure;
 use registry::snapshot::Plane;
+use tokio::io::AsyncWriteExt;
 
 use super::decide;
 use super::desk::Desk;
@@ -19,6 +21,7 @@ use crate::access_log::AccessLine;
 use crate::clock::now_us;
 use crate::reason::Reason;
 use crate::stats::plane;
+use crate::stream::Stream;
 
 /// Refuses what is not a whole request; the connection ends after it.
 pub(super) async fn refuse_head(connection: &mut Connection, out: &mut Vec<u8>, reason: Reason, why: Option<HeadError>) {
@@ -126,11 +129,15 @@ fn own(connection: &Connection, reason: Reason, close: bool, head_only: bool, ou
     write_own(reason.status(), phrase(reason.status()), tell, close, head_only, date.as_bytes(), out);
 }
 
+async fn write(to: &mut Stream, bytes: &[u8]) -> io::Result<()> {
+    to.write_all(bytes).await?;
+    to.flush().await
+}
+
 /// Bytes that the client took.
 async fn send(connection: &mut Connection, out: &[u8]) -> u64 {
-    use tokio::io::AsyncWriteExt;
     connection.writing.set(connection.worker.limits.idle_timeout_ms);
-    let sent = connection.writing.guard(connection.stream.write_all(out)).await;
+    let sent = connection.writing.guard(write(&mut connection.stream, out)).await;
     connection.writing.clear();
     if matches!(sent, Ok(Ok(()))) { out.len() as u64 } else { 0 }
 }

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 use super::desk::Message;
 use super::exchange::{self, Turn};
@@ -23,6 +22,7 @@ use crate::deadline::Deadline;
 use crate::digits;
 use crate::listener::{Listener, contains};
 use crate::reason::Reason;
+use crate::stream::Stream;
 use crate::worker::Worker;
 
 /// After a refusal, what the client still sends is read and dropped for this long, so that the answer is not lost to a reset.
@@ -43,7 +43,7 @@ pub(crate) struct Connection {
     pub(crate) peer: Box<[u8]>,
     /// The peer's forwarding headers are believed.
     pub(crate) trusted: bool,
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     /// For reading from the client.
     pub(crate) reading: Deadline,
     /// For writing to the client.
@@ -57,7 +57,7 @@ pub(crate) struct Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         if self.begun.get() {
-            crate::tcp::reset(&self.stream);
+            self.stream.reset();
         }
     }
 }
@@ -85,7 +85,7 @@ enum Worked {
 }
 
 /// Serves one client to the end of its connection.
-pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>) {
+pub(crate) async fn serve(worker: Rc<Worker>, stream: Stream, peer: SocketAddr, listener: Arc<Listener>) {
     let mut text = Vec::with_capacity(MAX_IP);
     digits::ip(&mut text, peer.ip().to_canonical());
     let mut connection = Connection {
@@ -107,11 +107,11 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
             Worked::Ends => break,
             Worked::Switches(tunnel) => {
                 let Connection { worker, stream, .. } = &mut connection;
-                tunnel.carry(worker, stream).await;
-                break;
+                return tunnel.carry(worker, stream).await;
             }
         }
     }
+    connection.end().await;
 }
 
 impl Connection {
@@ -123,7 +123,7 @@ impl Connection {
         // A client that has connected and says nothing gets the head's time; one that was served may idle.
         let patience = if self.served.get() { self.worker.limits.idle_timeout_ms } else { self.worker.limits.head_timeout_ms };
         self.reading.set_idle(patience);
-        let readable = self.reading.guard(poll_fn(|context| self.stream.poll_read_ready(context))).await;
+        let readable = self.reading.guard(poll_fn(|context| self.stream.poll_ready_to_read(context))).await;
         self.reading.clear();
         matches!(readable, Ok(Ok(())))
     }
@@ -194,12 +194,20 @@ impl Connection {
         next
     }
 
+    /// Says that nothing more comes, where the end of the connection alone does not say it: in TLS. After a half answer it is not said.
+    async fn end(&mut self) {
+        if self.stream.tls().is_some() && !self.begun.get() {
+            self.writing.set(LINGER_MS);
+            let _ = self.writing.guard(Box::pin(self.stream.shutdown())).await; // whoever is gone need not hear it
+        }
+    }
+
     /// Ends a connection that may still be sending: says that nothing more comes, then reads what does.
     async fn linger(&mut self) {
-        if self.stream.shutdown().await.is_err() {
+        self.reading.set(LINGER_MS);
+        if !matches!(self.reading.guard(self.stream.shutdown()).await, Ok(Ok(()))) {
             return;
         }
-        self.reading.set(LINGER_MS);
         let mut sink = self.worker.buffers.take();
         let mut left = LINGER_BYTES;
         while let Ok(Ok(count)) = self.reading.guard(sink.read(&mut self.stream)).await {

@@ -3,13 +3,16 @@
 //! Invariant: it leads to the one replica that agreed to switch, as long as both sides want; a change of the picture does not touch it.
 //! While nothing moves it holds no buffer, like every connection that waits.
 
+use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::balance::InFlight;
-use crate::stats::Met;
+use crate::stats::{Flow, Met};
+use crate::stream::Stream;
 use crate::worker::Worker;
 use crate::{tcp, upstream};
 
@@ -29,23 +32,52 @@ impl Tunnel {
     }
 
     /// Carries bytes until both sides have ended, or one is reset: then so is the other.
-    pub(super) async fn carry(mut self: Box<Self>, worker: &Worker, client: &mut TcpStream) {
+    pub(super) async fn carry(mut self: Box<Self>, worker: &Worker, client: &mut Stream) {
         // A client that vanished would hold the replica for ever: no time-out ends what may rest for hours.
-        let watched = upstream::watch(client);
+        let watched = client.on_socket(upstream::watch);
         let flow = &self.counts.upgraded;
         flow.begun();
         let carried = async {
             watched?;
             flow.up.add(self.early_up.len() as u64);
             flow.down.add(self.early_down.len() as u64);
-            tokio::try_join!(self.upstream.write_all(&self.early_up), client.write_all(&self.early_down))?;
-            tcp::copy_both(worker, client, &mut self.upstream, flow).await
+            tokio::try_join!(self.upstream.write_all(&self.early_up), write(client, &self.early_down))?;
+            match client {
+                Stream::Plain(socket) => tcp::copy_both(worker, socket, &mut self.upstream, flow).await,
+                Stream::Tls(_) => through_tls(worker, client, &mut self.upstream, flow).await,
+            }
         };
         let broken = carried.await.is_err();
         flow.ended();
         if broken {
-            tcp::reset(client);
+            client.reset();
             tcp::reset(&self.upstream);
         }
     }
+}
+
+async fn write(client: &mut Stream, bytes: &[u8]) -> io::Result<()> {
+    client.write_all(bytes).await?;
+    client.flush().await
+}
+
+/// As [`tcp::copy_both`], for a client whose bytes are read and written by TLS.
+async fn through_tls(worker: &Worker, client: &mut Stream, upstream: &mut TcpStream, flow: &Flow) -> io::Result<()> {
+    let (mut client_read, mut client_write) = client.split();
+    let (mut upstream_read, mut upstream_write) = upstream.split();
+    let up = async {
+        while client_read.more().await? {
+            tcp::pass(&worker.buffers, &mut client_read, &mut upstream_write, &flow.up).await?;
+        }
+        upstream_write.shutdown().await
+    };
+    let down = async {
+        loop {
+            poll_fn(|context| upstream_read.as_ref().poll_read_ready(context)).await?;
+            if let tcp::Moved::End = tcp::pass(&worker.buffers, &mut upstream_read, &mut client_write, &flow.down).await? {
+                return client_write.shutdown().await;
+            }
+        }
+    };
+    tokio::try_join!(up, down).map(|_| ())
 }

@@ -95,7 +95,13 @@ fn plane() -> Plane {
         routes.add(Route { owner: "Ingress web/shop".into(), host, path_type: PathType::Prefix, path: "/".into(), action }).unwrap();
     }
     let refused = Arc::new(RouteTable::default());
-    Plane { exposure: Exposure::External, routes: Arc::new(routes.build()), refused, services: [Arc::new(service)].into() }
+    Plane {
+        exposure: Exposure::External,
+        routes: Arc::new(routes.build()),
+        refused,
+        certificates: Arc::default(),
+        services: [Arc::new(service)].into(),
+    }
 }
 
 /// Whether the first request in these bytes would be sent to a replica: the reader, the host and the decision that serve traffic.

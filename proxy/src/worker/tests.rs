@@ -28,6 +28,7 @@ impl Scene {
             limits: Limits::default(),
             trusted: Vec::new(),
             internal: vec!["127.0.0.0/8".parse().unwrap()],
+            tls: crate::tls::common().unwrap(),
             open: [AtomicUsize::new(0)].into(),
             acknowledged: [AtomicU64::new(0)].into(),
             clients: Clients::default(),
@@ -66,7 +67,13 @@ fn snapshot(version: u64, replica: Option<SocketAddr>, vip: Option<SocketAddr>) 
     let action = Action::Forward(ServiceIndex(0));
     routes.add(Route { owner: "Ingress x/y".into(), host, path_type: PathType::Prefix, path: "/".into(), action }).unwrap();
     let routes = Arc::new(routes.build());
-    let plane = |exposure| Plane { exposure, routes: routes.clone(), refused: Arc::default(), services: Arc::from([service.clone()]) };
+    let plane = |exposure| Plane {
+        exposure,
+        routes: routes.clone(),
+        refused: Arc::default(),
+        certificates: Arc::default(),
+        services: Arc::from([service.clone()]),
+    };
     let vips = vip.map(|address| (address, VipPort { service: ServiceIndex(0), name })).into_iter().collect();
     Snapshot { version, external: plane(Exposure::External), internal: plane(Exposure::Internal), vips: Arc::new(vips) }
 }

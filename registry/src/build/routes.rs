@@ -15,6 +15,7 @@ use config::object::{
 use config::problem::{Problem, Reason};
 
 use super::World;
+use super::certificates::Want;
 use super::seats::protocol;
 use crate::exposure::{self, Classes, Said, Side};
 use crate::route::{Action, Route, RouteTable, RouteTableBuilder};
@@ -35,6 +36,8 @@ pub(crate) struct Row {
     pub(crate) owner: Name,
     /// Why it does not serve.
     pub(crate) why: Option<Arc<str>>,
+    /// It may not be served at all: not because nothing is there.
+    pub(crate) refused: bool,
 }
 
 /// Both sides' routes.
@@ -46,6 +49,8 @@ pub(crate) struct Compiled {
     pub(crate) outside: Vec<PortName>,
     /// Every Service that some rule names, there or not.
     pub(crate) named: BTreeSet<ServiceKey>,
+    /// The certificates that Ingresses ask for, the oldest first.
+    pub(crate) wants: Vec<Want>,
     pub(crate) rows: Vec<Row>,
     pub(crate) problems: Vec<(ObjectKey, Problem)>,
 }
@@ -141,13 +146,14 @@ impl Compiler<'_> {
             let problem = Problem::warning(Reason::Conflict, found).at("spec.ingressClassName").expected("one class");
             self.problem(&key, problem.fix("remove the annotation; the field counts"));
         }
-        if ingress.has_tls {
-            let found = "TLS is not served yet: its hosts answer on plain HTTP";
-            self.problem(&key, Problem::warning(Reason::NotServed, found).at("spec.tls"));
-        }
         let refused = refused.map(|why| format!("{key}: {why}").into());
         let owner = Owner { ingress, name: key.to_string().into(), key, exposure, refused };
+        let before = self.out.rows.len();
         self.rules(&owner);
+        // Of an Ingress that is refused as a whole nobody outside may know, by its certificate either.
+        if self.out.rows[before..].iter().any(|row| !row.refused) {
+            self.out.wants.extend(Want::all(&owner.key, ingress, exposure));
+        }
     }
 
     /// The plane of an Ingress, and why none of its rules may serve there; `None` when it is not ours.
@@ -269,6 +275,7 @@ impl Compiler<'_> {
                 service: service.filter(|_| !refused),
                 owner: owner.name.clone(),
                 why,
+                refused,
             }),
         }
     }

@@ -12,6 +12,7 @@ use crate::event::{Batch, Change, Content};
 use crate::route::Action;
 use crate::snapshot::{EndpointId, ReplicaId, Service as Served};
 
+mod certificates;
 mod churn;
 mod exposed;
 mod life;
@@ -90,7 +91,7 @@ fn ingress(name: &str, class: Option<&str>, rules: &[(&str, &str, &str)]) -> Ing
         paths: vec![IngressPath { path_type: PathType::Prefix, path: (*path).into(), backend: backend(service) }],
     };
     let rules = rules.iter().map(rule).collect();
-    Ingress { meta: meta(name, &[]), class: class.map(Name::from), default_backend: None, rules, has_tls: false }
+    Ingress { meta: meta(name, &[]), class: class.map(Name::from), default_backend: None, rules, tls: Vec::new() }
 }
 
 fn backend(service: &str) -> IngressBackend {

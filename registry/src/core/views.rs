@@ -23,6 +23,7 @@ impl Registry {
     /// Everything that an operator should know, errors first.
     pub fn problems(&self) -> Vec<Problem> {
         let mut all = self.store.problems();
+        let mut settings = Vec::new();
         let mut add = |key: &ObjectKey, problem: Problem| all.push(self.placed(key, problem));
         for (key, problems) in &self.labels {
             problems.iter().for_each(|problem| add(key, problem.clone()));
@@ -39,6 +40,12 @@ impl Registry {
         for (key, problem) in &self.routes.problems {
             add(key, problem.clone());
         }
+        for (key, problem) in &self.certificates.problems {
+            match key {
+                Some(key) => add(key, problem.clone()),
+                None => settings.push(problem.clone()),
+            }
+        }
         for (name, dropped) in self.outside.dropped() {
             for (address, seal) in dropped {
                 let found = format!("its endpoint {address} is an address of {seal}, which is sealed: it is left out outside");
@@ -46,6 +53,7 @@ impl Registry {
                 add(&object(&name.service), problem.fix("correct the selector or the slice, or remove the seal"));
             }
         }
+        all.append(&mut settings);
         all.extend(self.listeners.values().filter_map(bind_failure));
         all.sort();
         all

@@ -1,0 +1,86 @@
+//! Secrets: which are read, what refuses one, and that nothing of any is said.
+
+use super::*;
+
+const TLS_SECRET: &str = "apiVersion: v1\nkind: Secret\ntype: kubernetes.io/tls\nmetadata: {name: s}\n";
+
+/// A pair as PEM.
+fn pair() -> (String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap().self_signed(&key).unwrap();
+    (certificate.pem(), key.serialize_pem())
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[test]
+fn a_secret_of_the_tls_type_is_read_and_others_are_counted() {
+    let (chain, key) = pair();
+    let plain = format!("{TLS_SECRET}stringData: {{tls.crt: {}, tls.key: {}, more: x}}\n", quoted(&chain), quoted(&key));
+    let manifest = parse(plain.as_bytes());
+    assert!(manifest.problems.is_empty() && manifest.skipped.is_empty(), "{:?}", said(&manifest));
+    let Object::Secret(secret) = &manifest.objects[0] else { panic!("{manifest:?}") };
+    assert!(secret.certificate.names("a.example"));
+    assert_eq!(manifest.objects[0].key().to_string(), "Secret default/s");
+    assert!(serde_json::to_string(&manifest.objects).is_err(), "it cannot be written anywhere");
+    for opaque in [plain.replace("kubernetes.io/tls", "Opaque"), plain.replace("type: kubernetes.io/tls\n", "")] {
+        let manifest = parse(opaque.as_bytes());
+        assert_eq!((manifest.objects.len(), manifest.skipped["v1/Secret"]), (0, 1), "{:?}", said(&manifest));
+    }
+}
+
+#[test]
+fn a_secret_that_cannot_serve_is_refused_by_its_field() {
+    let (chain, key) = pair();
+    let (_, another) = pair();
+    let text = |chain: &str, key: &str| format!("{TLS_SECRET}stringData: {{tls.crt: {}, tls.key: {}}}\n", quoted(chain), quoted(key));
+    for (text, field) in [
+        (
+            format!("{TLS_SECRET}data: {{}}\n").replace("data: {}", &format!("stringData: {{tls.crt: {}}}", quoted(&chain))),
+            "data[\"tls.key\"]",
+        ),
+        (text(&chain, &another), "stringData[\"tls.key\"]"),
+        (text("none", &key), "stringData[\"tls.crt\"]"),
+        (format!("{TLS_SECRET}data: {{tls.crt: '***', tls.key: ''}}\n"), "data.tls.crt"),
+        (format!("{TLS_SECRET}data: nonsense\n"), "data"),
+    ] {
+        let manifest = parse(text.as_bytes());
+        assert_eq!(manifest.refused.iter().map(ToString::to_string).collect::<Vec<_>>(), ["Secret default/s"], "{field}");
+        let problem = &manifest.problems[0];
+        assert_eq!(problem.place.field.as_deref(), Some(field), "{problem}");
+        assert!(problem.expected.is_some(), "{problem}");
+    }
+}
+
+#[test]
+fn nothing_of_a_secret_is_said() {
+    const WORD: &str = "hunter2";
+    let secret = format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\nstringData:\n  password: {WORD}\n");
+    let whole = parse(secret.as_bytes());
+    assert!(whole.problems.is_empty() && whole.skipped["v1/Secret"] == 1);
+    for broken in [
+        format!("{secret}  {WORD}\n"),
+        format!("{secret} {WORD}: a\n"),
+        format!("{secret}{WORD}: *{WORD}\n"),
+        format!("{secret}  ? {{a: {WORD}}}\n  : 1\n"),
+        format!("{secret}  x: \"{WORD}\n"),
+        format!("{secret}  x: !<{WORD}\n"),
+        format!("{{\"kind\": \"Secret\", \"stringData\": {{\"a\": \"{WORD}\" {WORD}}}}}"),
+        format!("{{\"kind\": \"Secret\", \"stringData\": {{\"a\": \"{WORD}\", {WORD}: 1, \"{WORD}\"}}}}"),
+        format!("{secret}  {WORD}: a\n  {WORD}: b\n"),
+        format!("kind: Secret\nmetadata: {WORD}\nstringData: {WORD}\n"),
+        format!("apiVersion: v1\nkind: SecretList\nitems: [{WORD}, {{kind: Secret, data: {WORD}}}]\n"),
+        format!("{TLS_SECRET}data: {WORD}\n"),
+        format!("{TLS_SECRET}data: {{tls.key: {WORD}, {WORD}: 1, tls.crt: [{WORD}]}}\n"),
+        format!("{TLS_SECRET}data: {{tls.key: aHVudGVyMg==, tls.crt: aHVudGVyMg==}}\n"),
+        format!("{TLS_SECRET}stringData: {{tls.key: {WORD}, tls.crt: {WORD}}}\n"),
+        format!("{TLS_SECRET}stringData: {{tls.key: 7, {WORD}: {{{WORD}: {WORD}}}}}\n"),
+        format!("{TLS_SECRET}stringData:\n  {WORD}: a\n  {WORD}: b\n"),
+        format!("{TLS_SECRET}{WORD}: {WORD}\n{WORD}s: {{tidegate.dev/exposure: {WORD}}}\n"),
+    ] {
+        let manifest = parse(broken.as_bytes());
+        assert!(!format!("{manifest:?}").contains(WORD), "{broken}\n{:?}", said(&manifest));
+    }
+}

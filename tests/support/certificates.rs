@@ -1,0 +1,86 @@
+//! An authority of the test's own, and the Secrets that hold what it issues.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256,
+    SignatureAlgorithm,
+};
+
+/// Issues certificates; clients are told to trust it.
+#[derive(Debug)]
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    /// Its own certificate.
+    pub pem: String,
+}
+
+/// A certificate and its key, as PEM.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    /// The certificate.
+    pub chain: String,
+    /// Its private key.
+    pub key: String,
+}
+
+impl Default for Authority {
+    fn default() -> Authority {
+        Authority::new()
+    }
+}
+
+impl Authority {
+    /// A new one.
+    ///
+    /// # Panics
+    /// When no key can be made.
+    pub fn new() -> Authority {
+        let key = KeyPair::generate().expect("a key can be made");
+        let mut params = CertificateParams::new(Vec::new()).expect("no name is wrong");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+        let pem = params.self_signed(&key).expect("it can be signed").pem();
+        Authority { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// A certificate with an ECDSA key.
+    pub fn ecdsa(&self, hosts: &[&str]) -> Issued {
+        self.issue(hosts, &PKCS_ECDSA_P256_SHA256)
+    }
+
+    /// A certificate with an RSA key.
+    pub fn rsa(&self, hosts: &[&str]) -> Issued {
+        self.issue(hosts, &PKCS_RSA_SHA256)
+    }
+
+    fn issue(&self, hosts: &[&str], kind: &'static SignatureAlgorithm) -> Issued {
+        let key = KeyPair::generate_for(kind).expect("a key can be made");
+        let hosts: Vec<String> = hosts.iter().map(|&host| host.to_owned()).collect();
+        let params = CertificateParams::new(hosts).expect("the names are host names");
+        let chain = params.signed_by(&key, &self.issuer).expect("it can be signed").pem();
+        Issued { chain, key: key.serialize_pem() }
+    }
+}
+
+impl Issued {
+    /// A Secret of type `kubernetes.io/tls` with it: `NAMESPACE/NAME`, or `NAME` in `default`.
+    pub fn secret(&self, name: &str) -> String {
+        secret(name, &self.chain, &self.key)
+    }
+
+    /// Lines of the private key's base64: whoever finds one has found a secret.
+    pub fn key_lines(&self) -> Vec<&str> {
+        self.key.lines().filter(|line| !line.starts_with('-') && line.len() > 20).collect()
+    }
+}
+
+/// A Secret of type `kubernetes.io/tls` with these texts.
+pub fn secret(name: &str, chain: &str, key: &str) -> String {
+    let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
+    let block = |text: &str| text.lines().map(|line| format!("    {line}\n")).collect::<String>();
+    format!(
+        "apiVersion: v1\nkind: Secret\ntype: kubernetes.io/tls\nmetadata: {{namespace: {namespace}, name: {name}}}\n\
+         stringData:\n  tls.crt: |\n{}  tls.key: |\n{}",
+        block(chain),
+        block(key)
+    )
+}

@@ -1,0 +1,55 @@
+//! Clients and servers that are not ours, in the Python that `make test` prepares.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const WEBSOCKETS: &str = r#"
+import asyncio, os, ssl, sys
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import serve
+
+async def echo(connection):
+    async for message in connection:
+        await connection.send(message)
+
+async def main():
+    replica, url, gate, trust = sys.argv[1].rsplit(":", 1), sys.argv[2], sys.argv[3].rsplit(":", 1), sys.argv[4]
+    tls = ssl.create_default_context(cafile=trust) if trust else None
+    async with serve(echo, replica[0], int(replica[1]), max_size=None):
+        async with connect(url, host=gate[0], port=int(gate[1]), ssl=tls, max_size=None, proxy=None) as client:
+            for size in (0, 1, 125, 126, 65535, 65536, 1 << 20):
+                sent = os.urandom(size)
+                await client.send(sent)
+                assert await client.recv() == sent, size
+            await asyncio.gather(*(client.send(str(i)) for i in range(1000)))
+            assert [await client.recv() for _ in range(1000)] == [str(i) for i in range(1000)]
+            await (await client.ping())
+        assert (client.close_code, client.response.status_code) == (1000, 101), client.close_code
+    print("all came back")
+
+asyncio.run(main())
+"#;
+
+/// A WebSocket server at `replica`, and a client that asks for `url` at `gate` and sends messages of all sizes. `trust` is the file of
+/// the authority that a `wss` client believes. Returns what they said: `all came back` when all did.
+///
+/// # Panics
+/// When there is no such Python, or something went wrong between the two.
+pub fn websockets(replica: SocketAddr, url: &str, gate: SocketAddr, trust: Option<&Path>) -> String {
+    let python = std::env::var_os("TIDEGATE_PYTHON").expect("TIDEGATE_PYTHON names a Python with `websockets` (`make test` sees to it)");
+    let mut child = Command::new("timeout")
+        .args(["60".as_ref(), python.as_os_str()])
+        .args(["-", &replica.to_string(), url, &gate.to_string()])
+        .arg(trust.unwrap_or(Path::new("")))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("Python can be started");
+    child.stdin.take().expect("it is piped").write_all(WEBSOCKETS.as_bytes()).expect("Python reads its script");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

@@ -1,7 +1,7 @@
 //! An authority of the test's own, and the Secrets that hold what it issues.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256,
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256,
     SignatureAlgorithm,
 };
 
@@ -36,6 +36,7 @@ impl Authority {
     pub fn new() -> Authority {
         let key = KeyPair::generate().expect("a key can be made");
         let mut params = CertificateParams::new(Vec::new()).expect("no name is wrong");
+        params.distinguished_name.push(DnType::CommonName, "the authority of a test");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
         let pem = params.self_signed(&key).expect("it can be signed").pem();
@@ -55,7 +56,8 @@ impl Authority {
     fn issue(&self, hosts: &[&str], kind: &'static SignatureAlgorithm) -> Issued {
         let key = KeyPair::generate_for(kind).expect("a key can be made");
         let hosts: Vec<String> = hosts.iter().map(|&host| host.to_owned()).collect();
-        let params = CertificateParams::new(hosts).expect("the names are host names");
+        let mut params = CertificateParams::new(hosts).expect("the names are host names");
+        params.distinguished_name.push(DnType::CommonName, "a site of a test"); // another than its issuer's
         let chain = params.signed_by(&key, &self.issuer).expect("it can be signed").pem();
         Issued { chain, key: key.serialize_pem() }
     }

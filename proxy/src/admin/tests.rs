@@ -109,7 +109,7 @@ fn explain_answers_over_http_what_it_answers_in_process() {
     assert_eq!((said.status, said.reason.as_deref()), (Some(404), Some("no-route")));
     let question = Question::new("http://db.example/", config::exposure::Exposure::External, "GET", &[]).unwrap();
     assert_eq!(said, explain(&worlds::shop(), &[], &question));
-    for wrong in ["url=http://a/&from=outside", "url=https://a/", "from=external"] {
+    for wrong in ["url=http://a/&from=outside", "url=ftp://a/", "from=external"] {
         assert_eq!(status(served.address, &format!("GET /api/v1/explain?{wrong} HTTP/1.1\r\nHost: 127.0.0.1")), 400, "{wrong}");
     }
 }

@@ -100,14 +100,14 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: Stream, peer: SocketAddr, 
         listener,
         stream,
     };
-    // In a box, against the law: what a request needs is several times what an idle connection does, and most are idle.
+    // In boxes, against the law: what a request or a tunnel needs is several times what an idle connection does, and most are idle.
     while connection.wait().await {
         match Box::pin(connection.work()).await {
             Worked::Waits => {}
             Worked::Ends => break,
             Worked::Switches(tunnel) => {
                 let Connection { worker, stream, .. } = &mut connection;
-                return tunnel.carry(worker, stream).await;
+                return Box::pin(tunnel.carry(worker, stream)).await;
             }
         }
     }

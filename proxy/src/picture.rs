@@ -89,14 +89,12 @@ mod tests {
     use registry::snapshot::Plane;
 
     fn snapshot(version: u64) -> Arc<Snapshot> {
-        let plane = |exposure| Plane {
-            exposure,
-            routes: Arc::default(),
-            refused: Arc::default(),
-            certificates: Arc::default(),
-            services: Arc::from([]),
-        };
-        Arc::new(Snapshot { version, external: plane(Exposure::External), internal: plane(Exposure::Internal), vips: Arc::default() })
+        Arc::new(Snapshot {
+            version,
+            external: Plane::empty(Exposure::External),
+            internal: Plane::empty(Exposure::Internal),
+            vips: Arc::default(),
+        })
     }
 
     #[test]

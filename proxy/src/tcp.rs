@@ -105,7 +105,7 @@ pub(crate) enum Moved {
     Some(usize),
 }
 
-/// Moves one buffer at most.
+/// Moves one buffer at most. Whoever writes through something that holds bytes back flushes it.
 pub(crate) async fn pass(
     buffers: &Buffers,
     from: &mut (impl AsyncRead + Unpin),
@@ -115,7 +115,6 @@ pub(crate) async fn pass(
     let mut buffer = buffers.take();
     let count = buffer.read(from).await?;
     to.write_all(buffer.filled()).await?;
-    to.flush().await?;
     bytes.add(count as u64);
     buffers.give(buffer);
     Ok(if count == 0 { Moved::End } else { Moved::Some(count) })

@@ -57,6 +57,11 @@ pub struct Plane {
 }
 
 impl Plane {
+    /// A plane that leads nowhere.
+    pub fn empty(exposure: Exposure) -> Plane {
+        Plane { exposure, routes: Arc::default(), refused: Arc::default(), certificates: Arc::default(), services: Arc::from([]) }
+    }
+
     /// The service at `index`, which must come from this very snapshot and plane.
     pub fn service(&self, index: ServiceIndex) -> &Arc<Service> {
         &self.services[index.0 as usize]

@@ -74,14 +74,12 @@ fn listeners(settings: &Settings) -> Vec<ListenerState> {
 
 /// The picture of a world without objects.
 fn nothing() -> Arc<Snapshot> {
-    let plane = |exposure| Plane {
-        exposure,
-        routes: Arc::default(),
-        refused: Arc::default(),
-        certificates: Arc::default(),
-        services: Arc::from([]),
-    };
-    Arc::new(Snapshot { version: 0, external: plane(Exposure::External), internal: plane(Exposure::Internal), vips: Arc::default() })
+    Arc::new(Snapshot {
+        version: 0,
+        external: Plane::empty(Exposure::External),
+        internal: Plane::empty(Exposure::Internal),
+        vips: Arc::default(),
+    })
 }
 
 #[cfg(test)]

@@ -74,7 +74,9 @@ async fn through_tls(worker: &Worker, client: &mut Stream, upstream: &mut TcpStr
     let down = async {
         loop {
             poll_fn(|context| upstream_read.as_ref().poll_read_ready(context)).await?;
-            if let tcp::Moved::End = tcp::pass(&worker.buffers, &mut upstream_read, &mut client_write, &flow.down).await? {
+            let moved = tcp::pass(&worker.buffers, &mut upstream_read, &mut client_write, &flow.down).await?;
+            client_write.flush().await?;
+            if let tcp::Moved::End = moved {
                 return client_write.shutdown().await;
             }
         }

@@ -5,16 +5,16 @@
 //! with, `exchange` one request, `relay` the way back of its answer, `tunnel` what a connection is after it has switched protocols, `respond`
 //! what we answer by ourselves.
 
-mod attempt;
+pub(crate) mod attempt;
 pub mod body;
-mod caller;
+pub(crate) mod caller;
 mod client;
 pub mod decide;
 pub(crate) mod desk;
 mod exchange;
 pub mod head;
-mod relay;
-mod respond;
+pub(crate) mod relay;
+pub(crate) mod respond;
 pub(crate) mod serve;
 mod tunnel;
 pub mod write;

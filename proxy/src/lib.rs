@@ -15,6 +15,7 @@ pub mod demo;
 mod digits;
 pub mod explain;
 pub mod http;
+mod http2;
 pub mod listener;
 pub mod metrics;
 pub mod picture;

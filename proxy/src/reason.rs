@@ -21,11 +21,13 @@ pub enum Reason {
     UpstreamReset,
     /// The route stands, but no endpoint is ready.
     NoEndpoint,
+    /// The request was not answered within its time.
+    TimeoutRequest,
 }
 
 impl Reason {
     /// All of them, in the order of [`Reason::index`].
-    pub const ALL: [Reason; 8] = [
+    pub const ALL: [Reason; 9] = [
         Reason::BadRequest,
         Reason::NoRoute,
         Reason::TimeoutDownstream,
@@ -34,6 +36,7 @@ impl Reason {
         Reason::UpstreamConnect,
         Reason::UpstreamReset,
         Reason::NoEndpoint,
+        Reason::TimeoutRequest,
     ];
 
     /// Its word.
@@ -47,6 +50,7 @@ impl Reason {
             Reason::UpstreamConnect => "upstream-connect",
             Reason::UpstreamReset => "upstream-reset",
             Reason::NoEndpoint => "no-endpoint",
+            Reason::TimeoutRequest => "timeout-request",
         }
     }
 
@@ -60,6 +64,7 @@ impl Reason {
             Reason::HeadTooLarge => 431,
             Reason::UpstreamConnect | Reason::UpstreamReset => 502,
             Reason::NoEndpoint => 503,
+            Reason::TimeoutRequest => 504,
         }
     }
 

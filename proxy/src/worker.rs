@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use config::exposure::Exposure;
 use config::settings::Limits;
+use hyper::body::Bytes;
 use ipnet::IpNet;
 use registry::event::Report;
 use registry::snapshot::{Endpoint, EndpointId, Plane, ReplicaId, Service, Snapshot};
@@ -26,6 +27,7 @@ use crate::balance::{self, By};
 use crate::buffer::Buffers;
 use crate::clock::now_us;
 use crate::deadline::{Deadlines, TICK};
+use crate::http::caller::Caller;
 use crate::http::desk::Desks;
 use crate::http::head::HeadLimits;
 use crate::listener::{Listener, Speaks};
@@ -35,7 +37,7 @@ use crate::splice::Pipes;
 use crate::stats::{LocalCounts, WorkerCounts, plane};
 use crate::stream::Stream;
 use crate::tls::Handshakes;
-use crate::{http, tcp};
+use crate::{http, http2, tcp};
 
 /// What the control thread or a sibling asks of a worker.
 #[derive(Debug)]
@@ -277,8 +279,13 @@ impl Worker {
                 counts.connections[side].add(1);
                 counts.connections_open[side].add(1);
                 tokio::task::spawn_local(async move {
-                    if let Some(stream) = worker.greet(stream, peer, &listener).await {
-                        http::serve::serve(worker, stream, peer, listener).await;
+                    match worker.greet(stream, peer, &listener).await {
+                        Some(mut stream) if stream.agreed_on_http2() => {
+                            let caller = Caller::new(worker, listener, peer, &stream);
+                            Box::pin(http2::serve::serve(caller, &mut stream, Bytes::new())).await;
+                        }
+                        Some(stream) => http::serve::serve(worker, stream, peer, listener).await,
+                        None => {}
                     }
                     open.0.counts.worker().connections_open[side].sub(1);
                 });

@@ -2,20 +2,25 @@
 //!
 //! Invariant: a request is sent a second time only when the first sending cannot have been processed (no connection stood), or when its
 //! method is idempotent (RFC 9110 section 9.2.2), all of it is still here, and not a byte of an answer came; never twice in any other
-//! case. No byte is read or written here.
+//! case. No byte of a message is read or written here.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use config::exposure::Exposure;
 use registry::snapshot::{Endpoint, EndpointId, Service, Snapshot};
+use tokio::net::TcpStream;
 
 use super::caller::Caller;
 use super::decide::{Decision, decide, refused_exposure};
 use crate::balance::{self, By, InFlight};
+use crate::clock::now_us;
 use crate::reason::Reason;
 use crate::stats::Met;
-use config::exposure::Exposure;
+use crate::upstream;
+use crate::worker::Worker;
 
 /// Further endpoints that a request is tried on when connecting fails.
 const TRIES: usize = 3;
@@ -52,11 +57,6 @@ impl Tried {
     /// Whether sending it again cannot do anything twice that matters. `whole`: all of it is still here.
     pub(crate) fn may_repeat(&self, idempotent: bool, whole: bool) -> bool {
         !self.died && whole && idempotent
-    }
-
-    /// A connection broke: what was idle as long as that one is not trusted either.
-    pub(crate) fn died(&self) -> bool {
-        self.died
     }
 
     /// Why nobody answered: one that died without an answer is what matters.
@@ -113,6 +113,88 @@ impl Caller {
                 Err(NoChoice::Refused(Reason::NoRoute, why))
             }
         }
+    }
+}
+
+/// What the log says of a request besides its own words.
+pub(crate) struct Trail {
+    /// When its head was whole, in microseconds since the start of the process.
+    pub(crate) began_us: u64,
+    /// Made for the request; used when the client gave none.
+    pub(crate) request_id: [u8; 32],
+    /// Times that it was sent, or tried to be.
+    pub(crate) attempts: u32,
+    /// Where it was sent last.
+    pub(crate) upstream: Option<SocketAddr>,
+    /// The service it was sent to.
+    pub(crate) service: Option<Rc<Met>>,
+}
+
+impl Trail {
+    /// Of a request whose head is whole now.
+    pub(crate) fn begin(worker: &Worker) -> Trail {
+        let request_id = hex(worker.rng.borrow_mut().u128(..));
+        Trail { began_us: now_us(), request_id, attempts: 0, upstream: None, service: None }
+    }
+
+    /// The time for a decision: that of the request while it is the first.
+    pub(crate) fn now_us(&self) -> u64 {
+        if self.attempts == 0 { self.began_us } else { now_us() }
+    }
+
+    /// One more try.
+    fn note(&mut self, counts: &Rc<Met>, address: SocketAddr) {
+        self.attempts += 1;
+        if self.attempts > 1 {
+            counts.retries.add(1);
+        }
+        self.upstream = Some(address);
+        self.service = Some(counts.clone());
+    }
+}
+
+/// 32 hexadecimal digits.
+fn hex(id: u128) -> [u8; 32] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let bytes = id.to_be_bytes();
+    std::array::from_fn(|at| {
+        let byte = bytes[at / 2];
+        DIGITS[usize::from(if at % 2 == 0 { byte >> 4 } else { byte & 15 })]
+    })
+}
+
+impl Caller {
+    /// A connection to the replica of `endpoint`, which was chosen for `service`: an idle one, or a new one. Errs when none stood.
+    pub(crate) async fn reach(
+        &self,
+        service: &Service,
+        endpoint: &Endpoint,
+        tried: &Tried,
+        trail: &mut Trail,
+    ) -> Result<(Attempt, TcpStream), EndpointId> {
+        let worker = &self.worker;
+        let replica = &endpoint.replica;
+        let counts = worker.counts.of(self.listener.exposure, service);
+        trail.note(&counts, replica.address);
+        let flight = InFlight::begin(replica);
+        // What was idle as long as one that has just died is not trusted either.
+        let pooled = if tried.died { None } else { worker.pool.borrow_mut().checkout(replica.id) };
+        let reused = pooled.is_some();
+        let stream = match pooled {
+            Some(stream) => stream,
+            None => {
+                let timeout = Duration::from_millis(worker.limits.connect_timeout_ms);
+                // Rare, and large: in a box, so that the state of every request is smaller.
+                Box::pin(upstream::connect(replica.address, timeout)).await.map_err(|error| {
+                    tracing::debug!(service = %service.name, address = %replica.address, %error, "connect failed");
+                    balance::failed(&replica.load, now_us());
+                    endpoint.id
+                })?
+            }
+        };
+        // On an idle connection the request leaves at once.
+        let sent_us = if reused && trail.attempts == 1 { trail.began_us } else { now_us() };
+        Ok((Attempt { flight, endpoint: endpoint.id, reused, counts, sent_us }, stream))
     }
 }
 

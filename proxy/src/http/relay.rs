@@ -50,7 +50,7 @@ pub(super) struct Relayed {
 
 /// Why a client did not get a whole answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// The replica closed or reset before a byte of an answer.
     NoAnswer,
     /// What it sent is no response, and the client has seen nothing of it.

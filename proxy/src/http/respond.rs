@@ -60,8 +60,8 @@ pub(super) async fn refuse(
     if note.is_some() {
         connection.caller.worker.counts.worker().not_exposed[plane(connection.caller.listener.exposure)].add(1);
     }
-    if let Some(met) = &exchange.service {
-        met.answered(reason.status(), now_us().saturating_sub(exchange.began_us));
+    if let Some(met) = &exchange.trail.service {
+        met.answered(reason.status(), now_us().saturating_sub(exchange.trail.began_us));
     }
     desk.answer.out.clear();
     own(connection, reason, !keep, desk.request.head.method() == Method::Head, &mut desk.answer.out);
@@ -84,7 +84,7 @@ pub(super) fn log_cut(connection: &Connection, desk: &Desk, exchange: &Exchange,
 }
 
 /// Status in the log, and nowhere else, of a request whose client went away before its answer was whole.
-const CLIENT_GONE: u16 = 499;
+pub(crate) const CLIENT_GONE: u16 = 499;
 
 /// The client went away, or took nothing for too long: no answer of ours, so no reason.
 pub(super) fn log_gone(connection: &Connection, desk: &Desk, exchange: &Exchange) {
@@ -103,11 +103,11 @@ fn log(connection: &Connection, desk: &Desk, exchange: &Exchange, status: u16, b
         path: head.path().of(input),
         status,
         bytes,
-        duration_us: now_us().saturating_sub(exchange.began_us),
-        service: exchange.service.as_ref().map(|met| &met.name),
-        endpoint: exchange.upstream,
-        attempts: exchange.attempts,
-        request_id: request_id(head, input, &exchange.request_id),
+        duration_us: now_us().saturating_sub(exchange.trail.began_us),
+        service: exchange.trail.service.as_ref().map(|met| &met.name),
+        endpoint: exchange.trail.upstream,
+        attempts: exchange.trail.attempts,
+        request_id: request_id(head, input, &exchange.trail.request_id),
         reason,
         note,
     });

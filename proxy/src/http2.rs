@@ -1,0 +1,13 @@
+//! HTTP/2, by hyper: clients that speak it, and replicas that do.
+//!
+//! Routing, filters, choice of a replica, repetition, reasons and the log are those of HTTP/1 (`http/attempt.rs`, `http/decide.rs`); only
+//! messages are others. `serve` holds one client's connection, `exchange` one request, `answer` what comes back and what is said of it at
+//! its end, `one` a replica that speaks HTTP/1, `fields` what goes on of a head, `grpc` what gRPC clients understand.
+
+mod answer;
+mod ask;
+mod exchange;
+mod fields;
+mod grpc;
+mod one;
+pub(crate) mod serve;

@@ -28,6 +28,14 @@ pub(crate) fn hexadecimal(out: &mut Vec<u8>, number: u64) {
     }
 }
 
+/// Appends one chunk of a body (RFC 9112 section 7.1); `content` is not empty.
+pub(crate) fn chunk(out: &mut Vec<u8>, content: &[u8]) {
+    hexadecimal(out, content.len() as u64);
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(content);
+    out.extend_from_slice(b"\r\n");
+}
+
 /// Appends an address.
 pub(crate) fn ip(out: &mut Vec<u8>, ip: IpAddr) {
     match ip {

@@ -2,7 +2,8 @@
 //!
 //! [`head`], [`body`] and [`mod@write`] touch bytes only; no socket, no clock. `caller` says who asks, `attempt` whom to ask, for HTTP/2
 //! as well. `serve` holds one client's connection, `desk` what it works
-//! with, `exchange` one request, `relay` the way back of its answer, `tunnel` what a connection is after it has switched protocols, `respond`
+//! with, `exchange` one request, `relay` the way back of its answer, `lift` one
+//! for a replica that speaks something else, `tunnel` what a connection is after it has switched protocols, `respond`
 //! what we answer by ourselves.
 
 pub(crate) mod attempt;
@@ -13,6 +14,7 @@ pub mod decide;
 pub(crate) mod desk;
 mod exchange;
 pub mod head;
+mod lift;
 pub(crate) mod relay;
 pub(crate) mod respond;
 pub(crate) mod serve;

@@ -30,6 +30,8 @@ use crate::deadline::{Deadlines, TICK};
 use crate::http::caller::Caller;
 use crate::http::desk::Desks;
 use crate::http::head::HeadLimits;
+use crate::http2::lanes::Lanes;
+use crate::http2::link::Link;
 use crate::listener::{Listener, Speaks};
 use crate::picture::Pictures;
 use crate::pool::Pool;
@@ -85,6 +87,10 @@ pub(crate) struct Worker {
     pub(crate) pictures: Rc<Pictures>,
     handshakes: Handshakes,
     pub(crate) pool: RefCell<Pool>,
+    /// Idle connections of HTTP/1 in TLS.
+    pub(crate) links: RefCell<Pool<Link>>,
+    /// Connections of HTTP/2.
+    pub(crate) lanes: Lanes,
     pub(crate) rng: RefCell<fastrand::Rng>,
     pub(crate) counts: LocalCounts,
     pub(crate) deadlines: Rc<Deadlines>,
@@ -216,6 +222,8 @@ impl Worker {
             pictures,
             handshakes,
             pool: RefCell::new(Pool::new(shared.limits.idle_per_replica)),
+            links: RefCell::new(Pool::new(shared.limits.idle_per_replica)),
+            lanes: Lanes::default(),
             rng: RefCell::default(),
             counts: LocalCounts::new(start.counts.clone()),
             deadlines: Rc::default(),
@@ -326,9 +334,13 @@ impl Worker {
         let before = self.pictures.adopt(next);
         let held = self.pictures.hold();
         self.handshakes.renew(&held.snapshot().external.certificates);
-        let mut pool = self.pool.borrow_mut();
+        let (mut pool, mut links) = (self.pool.borrow_mut(), self.links.borrow_mut());
         for side in [Exposure::External, Exposure::Internal] {
-            left(before.plane(side), held.snapshot().plane(side), |replica| pool.forget(replica));
+            left(before.plane(side), held.snapshot().plane(side), |replica| {
+                pool.forget(replica);
+                links.forget(replica);
+                self.lanes.forget(replica);
+            });
         }
     }
 
@@ -339,7 +351,10 @@ impl Worker {
             access.flush();
         }
         if ticks.is_multiple_of(4) {
-            self.pool.borrow_mut().sweep(now_ms.saturating_sub(self.limits.idle_timeout_ms));
+            let oldest_ms = now_ms.saturating_sub(self.limits.idle_timeout_ms);
+            self.pool.borrow_mut().sweep(oldest_ms);
+            self.links.borrow_mut().sweep(oldest_ms);
+            self.lanes.sweep(oldest_ms);
             self.buffers.sweep();
             self.desks.sweep();
             *self.date.borrow_mut() = httpdate::fmt_http_date(SystemTime::now());
@@ -349,6 +364,8 @@ impl Worker {
     fn drain(&self) {
         self.draining.set(true);
         self.pool.borrow_mut().clear();
+        self.links.borrow_mut().clear();
+        self.lanes.clear();
         self.deadlines.expire_idle();
         self.all_done.notify_one();
     }

@@ -4,6 +4,7 @@
 //! method is idempotent (RFC 9110 section 9.2.2), all of it is still here, and not a byte of an answer came; never twice in any other
 //! case. No byte of a message is read or written here.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ const TRIES: usize = 3;
 pub(crate) struct Tried {
     /// Endpoints that failed; allocates only then.
     endpoints: Vec<EndpointId>,
+    /// Times that a connection was full or gone before anything was sent.
+    unsent: usize,
     /// A connection broke before a byte of an answer.
     died: bool,
     /// It was a reused one.
@@ -47,6 +50,12 @@ impl Tried {
         more
     }
 
+    /// Nothing of it was sent, for a reason that is nobody's fault. False when it is time to give up.
+    pub(crate) fn not_sent(&mut self) -> bool {
+        self.unsent += 1;
+        self.unsent <= TRIES
+    }
+
     /// The connection broke before a byte of an answer, and the request [may be repeated](Tried::may_repeat).
     pub(crate) fn broke(&mut self, endpoint: EndpointId, reused: bool) {
         self.died = true;
@@ -57,6 +66,11 @@ impl Tried {
     /// Whether sending it again cannot do anything twice that matters. `whole`: all of it is still here.
     pub(crate) fn may_repeat(&self, idempotent: bool, whole: bool) -> bool {
         !self.died && whole && idempotent
+    }
+
+    /// A connection broke: what was idle as long as that one is not trusted either.
+    pub(crate) fn died(&self) -> bool {
+        self.died
     }
 
     /// Why nobody answered: one that died without an answer is what matters.
@@ -164,7 +178,16 @@ fn hex(id: u128) -> [u8; 32] {
 }
 
 impl Caller {
-    /// A connection to the replica of `endpoint`, which was chosen for `service`: an idle one, or a new one. Errs when none stood.
+    /// One more try, at `endpoint`, which was chosen for `service`.
+    pub(crate) fn begin(&self, service: &Service, endpoint: &Endpoint, trail: &mut Trail) -> Attempt {
+        let counts = self.worker.counts.of(self.listener.exposure, service);
+        trail.note(&counts, endpoint.replica.address);
+        let flight = InFlight::begin(&endpoint.replica);
+        Attempt { flight, endpoint: endpoint.id, reused: false, counts, sent_us: trail.began_us }
+    }
+
+    /// A connection of HTTP/1 to the replica of `endpoint`, which was chosen for `service`: an idle one, or a new one. Errs when none
+    /// stood.
     pub(crate) async fn reach(
         &self,
         service: &Service,
@@ -172,29 +195,24 @@ impl Caller {
         tried: &Tried,
         trail: &mut Trail,
     ) -> Result<(Attempt, TcpStream), EndpointId> {
-        let worker = &self.worker;
-        let replica = &endpoint.replica;
-        let counts = worker.counts.of(self.listener.exposure, service);
-        trail.note(&counts, replica.address);
-        let flight = InFlight::begin(replica);
+        let (worker, replica) = (&self.worker, &endpoint.replica);
+        let mut attempt = self.begin(service, endpoint, trail);
         // What was idle as long as one that has just died is not trusted either.
         let pooled = if tried.died { None } else { worker.pool.borrow_mut().checkout(replica.id) };
-        let reused = pooled.is_some();
+        attempt.reused = pooled.is_some();
         let stream = match pooled {
             Some(stream) => stream,
             None => {
                 let timeout = Duration::from_millis(worker.limits.connect_timeout_ms);
                 // Rare, and large: in a box, so that the state of every request is smaller.
                 Box::pin(upstream::connect(replica.address, timeout)).await.map_err(|error| {
-                    tracing::debug!(service = %service.name, address = %replica.address, %error, "connect failed");
-                    balance::failed(&replica.load, now_us());
+                    attempt.unreachable(service, &error);
                     endpoint.id
                 })?
             }
         };
-        // On an idle connection the request leaves at once.
-        let sent_us = if reused && trail.attempts == 1 { trail.began_us } else { now_us() };
-        Ok((Attempt { flight, endpoint: endpoint.id, reused, counts, sent_us }, stream))
+        attempt.leaves(trail);
+        Ok((attempt, stream))
     }
 }
 
@@ -210,6 +228,20 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
+    /// Nothing stood to send it on.
+    pub(crate) fn unreachable(&self, service: &Service, error: &io::Error) {
+        let replica = self.flight.replica();
+        tracing::debug!(service = %service.name, address = %replica.address, %error, "connect failed");
+        balance::failed(&replica.load, now_us());
+    }
+
+    /// It is sent now. On an idle connection it left at once.
+    pub(crate) fn leaves(&mut self, trail: &Trail) {
+        if !self.reused || trail.attempts > 1 {
+            self.sent_us = now_us();
+        }
+    }
+
     /// It was answered with this status; the head came at `head_us`.
     pub(crate) fn answered(&self, status: u16, head_us: u64, now_us: u64) {
         let (load, took) = (&self.flight.replica().load, head_us.saturating_sub(self.sent_us));

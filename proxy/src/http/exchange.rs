@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use registry::snapshot::EndpointId;
+use registry::speech::Speech;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -14,6 +15,7 @@ use super::body::BodyReader;
 use super::client;
 use super::desk::{Desk, Message};
 use super::head::RequestHead;
+use super::lift;
 use super::relay::{self, Failure, Relayed};
 use super::respond;
 use super::serve::Connection;
@@ -60,6 +62,8 @@ struct Sent {
 /// Why a request could not be sent.
 enum Unsent {
     Not(NoChoice),
+    /// The replica speaks something else than plain HTTP/1.
+    Otherwise,
     /// No connection stood.
     NoConnection(EndpointId),
     /// The connection broke while it was written to; true when it was a reused one.
@@ -119,6 +123,7 @@ impl Exchange {
                         Err(failure) => return self.give_up(connection, desk, failure).await,
                     }
                 }
+                Err(Unsent::Otherwise) => return Box::pin(lift::run(connection, desk, self.head_length)).await,
                 Err(Unsent::Broken(place)) if self.may_repeat(desk, &tried) => place,
                 Err(Unsent::Broken(_)) => return self.refuse(connection, desk, Reason::UpstreamReset, None).await,
                 Err(Unsent::NoConnection(endpoint)) if tried.no_connection(endpoint) => continue,
@@ -144,6 +149,9 @@ impl Exchange {
         let client = || client::of(caller, request);
         let chosen = caller.choose(held.snapshot(), (request.head.host(), path), tried, self.trail.now_us(), client);
         let (service, endpoint) = chosen.map_err(Unsent::Not)?;
+        if endpoint.replica.speaks != Speech::Http1 {
+            return Err(Unsent::Otherwise);
+        }
         let reached = caller.reach(service, endpoint, tried, &mut self.trail).await;
         let (attempt, mut upstream) = reached.map_err(Unsent::NoConnection)?;
         if !write_within(&mut upstream, &request.out, Duration::from_millis(caller.worker.limits.connect_timeout_ms)).await {

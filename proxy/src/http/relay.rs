@@ -158,7 +158,7 @@ pub(super) async fn relay(
 
 /// Ends when the client has: at once when it resets; when it closed its side, once it took nothing for [`HALF_CLOSED_MS`], since it may
 /// still be reading. Never when it has sent more.
-async fn gone(from: &mut ReadSide<'_>, patience: &Deadline, written: &Cell<u64>) {
+pub(super) async fn gone(from: &mut ReadSide<'_>, patience: &Deadline, written: &Cell<u64>) {
     match from.more().await {
         Ok(false) => {}
         Ok(true) => pending().await,

@@ -10,11 +10,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use config::exposure::Exposure;
-use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Response, StatusCode, Uri};
+use registry::snapshot::ReplicaId;
 
+use super::lanes::Place;
 use super::{fields, grpc, one};
 use crate::access_log::AccessLine;
 use crate::clock::now_us;
@@ -45,6 +47,8 @@ pub(super) enum Content {
     Here(Bytes),
     /// A replica that speaks HTTP/1, after what came with the head.
     One(Bytes, Box<one::Rest>),
+    /// One that speaks HTTP/2.
+    Two(Incoming, Place),
 }
 
 /// What is to be said of a request.
@@ -95,6 +99,10 @@ impl Answer {
             Content::Here(bytes) | Content::One(bytes, _) if !bytes.is_empty() => Some(Ok(std::mem::take(bytes))),
             Content::Here(_) => None,
             Content::One(_, rest) => ready!(rest.poll_piece(context)),
+            Content::Two(incoming, _) => {
+                let frame = ready!(Pin::new(incoming).poll_frame(context));
+                return Poll::Ready(frame.map(|frame| frame.map_err(|_| Failure::CutUpstream)));
+            }
         };
         Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
     }
@@ -103,11 +111,14 @@ impl Answer {
     fn poll_limit(&mut self, context: &mut Context<'_>) -> Poll<Frame<Bytes>> {
         let Some(limit) = &mut self.limit else { return Poll::Pending };
         ready!(limit.as_mut().poll(context));
+        Poll::Ready(self.end_early(Reason::TimeoutRequest))
+    }
+
+    /// Ends an answer of gRPC in its middle: its client is told in its own words.
+    fn end_early(&mut self, reason: Reason) -> Frame<Bytes> {
         self.content = Content::Here(Bytes::new());
-        let mut trailers = HeaderMap::new();
-        grpc::say(grpc::DEADLINE_EXCEEDED, Reason::TimeoutRequest.as_str(), &mut trailers);
-        self.ending.cut(Reason::TimeoutRequest);
-        Poll::Ready(Frame::trailers(trailers))
+        self.ending.cut(reason);
+        Frame::trailers(grpc::trailers(reason))
     }
 }
 
@@ -144,6 +155,9 @@ impl Body for Answer {
         match failed {
             Some(Failure::CutUpstream | Failure::BadAnswer | Failure::NoAnswer) => {
                 this.ending.broke(false);
+                if this.ending.grpc {
+                    return Poll::Ready(Some(Ok(this.end_early(Reason::UpstreamReset))));
+                }
                 this.ending.cut(Reason::UpstreamReset);
             }
             Some(_) => this.ending.gone(),
@@ -156,13 +170,14 @@ impl Body for Answer {
         match &self.content {
             Content::Here(bytes) => bytes.is_empty(),
             Content::One(bytes, rest) => bytes.is_empty() && rest.done(),
+            Content::Two(incoming, _) => incoming.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Here(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::One(..) => SizeHint::default(),
+            Content::One(..) | Content::Two(..) => SizeHint::default(),
         }
     }
 }
@@ -255,6 +270,19 @@ impl Ending {
             self.bytes = 0;
             self.status = CLIENT_GONE;
             self.log(None, Some("the client went away before the answer was whole"));
+        }
+    }
+
+    /// Whom it was sent to last.
+    pub(super) fn replica(&self) -> Option<ReplicaId> {
+        self.attempt.as_ref().map(|attempt| attempt.flight.replica().id)
+    }
+
+    /// The head of an answer came now.
+    pub(super) fn answered_by_replica(&self, status: u16) {
+        if let Some(attempt) = &self.attempt {
+            let now = now_us();
+            attempt.answered(status, now, now);
         }
     }
 

@@ -8,24 +8,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::host::{self, MAX_HOST};
-use hyper::body::Body;
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{CONTENT_LENGTH, HOST};
 use hyper::http::request::Parts;
-use hyper::http::uri::Authority;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::http::uri::{Authority, Scheme};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use registry::snapshot::EndpointId;
+use registry::speech::Speech;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 use super::answer::{Answer, Content, Ending};
 use super::ask::Ask;
+use super::lanes::{self, Place};
+use super::link::Link;
+use super::way::{self, Way};
 use super::{fields, grpc, one};
-use crate::clock::now_us;
 use crate::http::attempt::{NoChoice, Tried};
 use crate::http::caller::Caller;
 use crate::http::head::{self, Framing, HeadLimits, ResponseHead};
 use crate::http::relay::Failure;
 use crate::http::write::Forward;
+use crate::picture::Held;
 use crate::reason::Reason;
 
 /// A request on its way.
@@ -59,12 +62,14 @@ enum Failed {
     Refused(Refusal),
     /// No connection stood.
     NoConnection(EndpointId),
+    /// The connection went, or was full, before anything of the request left.
+    Unsent,
     /// It broke before a byte of an answer; true when it was a reused one.
     Broken(EndpointId, bool),
 }
 
 /// Answers one request.
-pub(super) async fn run(caller: Rc<Caller>, request: Request<Ask>) -> Response<Answer> {
+pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>) -> Response<Answer> {
     let (mut head, ask) = request.into_parts();
     let mut ending = Ending::new(caller, &head);
     let (authority, framing) = match judge(&mut ending, &head, &ask) {
@@ -136,9 +141,11 @@ impl Exchange {
                 Err(Failed::Refused(refusal)) => return Err(refusal),
                 Err(Failed::NoConnection(endpoint)) if tried.no_connection(endpoint) => {}
                 Err(Failed::NoConnection(_)) => return Err(Refusal::Because(tried.reason(), None)),
+                Err(Failed::Unsent) if tried.not_sent() => {}
+                Err(Failed::Unsent) => return Err(Refusal::Because(Reason::UpstreamConnect, None)),
                 Err(Failed::Broken(endpoint, reused)) => {
                     let whole = self.ask.is_some() || self.framing == Framing::None;
-                    if !tried.may_repeat(head::Method::of(self.head.method.as_str().as_bytes()).idempotent(), whole) {
+                    if !tried.may_repeat(self.method().idempotent(), whole) {
                         return Err(Refusal::Because(Reason::UpstreamReset, None));
                     }
                     tried.broke(endpoint, reused);
@@ -158,42 +165,118 @@ impl Exchange {
                 NoChoice::Refused(reason, note) => Failed::Refused(Refusal::Because(reason, note)),
                 NoChoice::NobodyLeft => Failed::Refused(Refusal::Because(tried.reason(), None)),
             })?;
-        let reached = caller.reach(service, endpoint, tried, &mut self.ending.trail).await;
-        let (attempt, mut link) = reached.map_err(Failed::NoConnection)?;
-        let (id, reused, replica) = (attempt.endpoint, attempt.reused, endpoint.replica.id);
+        let trail = &mut self.ending.trail;
+        let (mut attempt, way) = if endpoint.replica.speaks == Speech::Http1 {
+            let (attempt, stream) = caller.reach(service, endpoint, tried, trail).await.map_err(Failed::NoConnection)?;
+            (attempt, Way::One(Link::Plain(stream)))
+        } else {
+            let mut attempt = caller.begin(service, endpoint, trail);
+            match way::open(&caller.worker, &endpoint.replica, tried.died()).await {
+                Ok((way, reused)) => {
+                    attempt.reused = reused;
+                    (attempt, way)
+                }
+                Err(error) => {
+                    attempt.unreachable(service, &error);
+                    return Err(Failed::NoConnection(endpoint.id));
+                }
+            }
+        };
+        attempt.leaves(trail);
         self.ending.attempt = Some(attempt);
+        match way {
+            Way::One(link) => self.by_one(link, held).await,
+            Way::Two(place, scheme) => self.by_two(place, scheme, held).await,
+        }
+    }
+
+    /// To a replica that speaks HTTP/1.
+    async fn by_one(&mut self, mut link: Link, held: Rc<Held>) -> Result<Got, Failed> {
+        let worker = self.ending.caller.worker.clone();
+        let Some(replica) = self.ending.replica() else { return Err(Failed::Unsent) };
         if !self.write_head(&mut link).await {
-            self.ending.broke(true);
-            return Err(Failed::Broken(id, reused));
+            return Err(self.broken());
         }
         drop(held);
         let ask = self.ask.take().map(|ask| (ask, self.framing == Framing::Chunked));
-        let limits = HeadLimits { bytes: caller.worker.limits.head_bytes, fields: caller.worker.limits.headers };
+        let limits = HeadLimits { bytes: worker.limits.head_bytes, fields: worker.limits.headers };
         let mut head = ResponseHead::new(limits);
-        let to = head::Method::of(self.head.method.as_str().as_bytes());
-        match one::Talk::new(&caller.worker, link, ask).answer(&mut head, to, replica).await {
-            Ok(answered) => Ok(self.got(&head, answered)),
-            Err(Failure::NoAnswer) => {
-                self.ending.broke(true);
-                Err(Failed::Broken(id, reused))
-            }
+        match one::Talk::new(&worker, link, ask).answer(&mut head, self.method(), replica).await {
+            Ok(answered) => Ok(self.got_one(&head, answered)),
+            Err(Failure::NoAnswer) => Err(self.broken()),
             Err(failure) => Err(Failed::Refused(self.refusal(failure))),
         }
     }
 
-    async fn write_head(&self, link: &mut TcpStream) -> bool {
+    async fn write_head(&self, link: &mut Link) -> bool {
         let mut out = Vec::with_capacity(1024);
         fields::write(&self.head.method, &self.head.uri, &self.authority, &self.head.headers, self.framing, &mut out);
         let patience = Duration::from_millis(self.ending.caller.worker.limits.connect_timeout_ms);
-        matches!(tokio::time::timeout(patience, link.write_all(&out)).await, Ok(Ok(())))
+        let written = async {
+            link.write_all(&out).await?;
+            link.flush().await
+        };
+        matches!(tokio::time::timeout(patience, written).await, Ok(Ok(())))
     }
 
-    fn got(&self, head: &ResponseHead, answered: one::Answered) -> Got {
-        let worker = &self.ending.caller.worker;
-        let now = now_us();
-        if let Some(attempt) = &self.ending.attempt {
-            attempt.answered(head.status(), now, now);
+    /// To a replica that speaks HTTP/2.
+    async fn by_two(&mut self, mut place: Place, scheme: Scheme, held: Rc<Held>) -> Result<Got, Failed> {
+        let sending = place.sender.try_send_request(self.compose(scheme));
+        drop(held);
+        match sending.await {
+            Ok(response) => Ok(self.got_two(response, place)),
+            Err(mut error) => match error.take_message() {
+                Some(request) => {
+                    let (head, ask) = request.into_parts();
+                    self.head.headers = head.headers;
+                    self.ask = (!matches!(ask, Ask::Nothing)).then_some(ask);
+                    Err(Failed::Unsent)
+                }
+                None if lanes::not_processed(&error.into_error()) && self.framing == Framing::None => Err(Failed::Unsent),
+                None => Err(self.broken()),
+            },
         }
+    }
+
+    /// The request as a replica that speaks HTTP/2 gets it. It is kept while it can be sent again.
+    fn compose(&mut self, scheme: Scheme) -> Request<Ask> {
+        let fields = if self.ask.is_some() { std::mem::take(&mut self.head.headers) } else { self.head.headers.clone() };
+        let mut request = Request::new(self.ask.take().unwrap_or(Ask::Nothing));
+        *request.method_mut() = self.head.method.clone();
+        *request.headers_mut() = fields;
+        let mut uri = self.head.uri.clone().into_parts();
+        uri.scheme = Some(scheme);
+        uri.authority = Authority::from_maybe_shared(Bytes::copy_from_slice(&self.authority)).ok();
+        // Whole as it is: a scheme, a host that was judged, and a target that begins with a slash.
+        *request.uri_mut() = Uri::from_parts(uri).unwrap_or_else(|_| self.head.uri.clone());
+        request
+    }
+
+    /// The connection broke before a byte of an answer.
+    fn broken(&self) -> Failed {
+        self.ending.broke(true);
+        match &self.ending.attempt {
+            Some(attempt) => Failed::Broken(attempt.endpoint, attempt.reused),
+            None => Failed::Unsent,
+        }
+    }
+
+    fn method(&self) -> head::Method {
+        head::Method::of(self.head.method.as_str().as_bytes())
+    }
+
+    fn got_two(&self, response: Response<Incoming>, place: Place) -> Got {
+        let (head, incoming) = response.into_parts();
+        let mut fields = head.headers;
+        fields::dated(&mut fields, &self.ending.caller.worker.date.borrow());
+        self.ending.answered_by_replica(if grpc::unavailable(&fields) { 503 } else { head.status.as_u16() });
+        let content = if incoming.is_end_stream() { Content::Here(Bytes::new()) } else { Content::Two(incoming, place) };
+        Got { status: head.status, fields, content }
+    }
+
+    fn got_one(&self, head: &ResponseHead, answered: one::Answered) -> Got {
+        let worker = &self.ending.caller.worker;
+        self.ending.answered_by_replica(head.status());
         let one::Answered { head: text, begun, rest } = answered;
         Got {
             status: StatusCode::from_u16(head.status()).unwrap_or(StatusCode::BAD_GATEWAY),

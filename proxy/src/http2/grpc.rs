@@ -10,9 +10,6 @@ use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 
 use crate::reason::Reason;
 
-/// gRPC's `DEADLINE_EXCEEDED`.
-pub(super) const DEADLINE_EXCEEDED: u16 = 4;
-
 static STATUS: HeaderName = HeaderName::from_static("grpc-status");
 static MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 static TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
@@ -44,6 +41,7 @@ pub(super) fn timeout(fields: &HeaderMap) -> Option<Duration> {
 
 /// What a reason of ours is in gRPC.
 fn status(reason: Reason) -> u16 {
+    const DEADLINE_EXCEEDED: u16 = 4;
     const INTERNAL: u16 = 13;
     const UNIMPLEMENTED: u16 = 12;
     const UNAVAILABLE: u16 = 14;
@@ -55,16 +53,27 @@ fn status(reason: Reason) -> u16 {
     }
 }
 
-/// The fields of an answer, or the trailers, that say why there is no better one.
+/// The fields of an answer that is all there is.
 pub(super) fn refusal(reason: Reason, fields: &mut HeaderMap) {
     fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    say(status(reason), reason.as_str(), fields);
+    say(reason, fields);
 }
 
-/// Says `status` with a message.
-pub(super) fn say(status: u16, message: &'static str, fields: &mut HeaderMap) {
-    fields.insert(STATUS.clone(), status.into());
-    fields.insert(MESSAGE.clone(), HeaderValue::from_static(message));
+/// What ends an answer that had begun.
+pub(super) fn trailers(reason: Reason) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    say(reason, &mut trailers);
+    trailers
+}
+
+fn say(reason: Reason, fields: &mut HeaderMap) {
+    fields.insert(STATUS.clone(), status(reason).into());
+    fields.insert(MESSAGE.clone(), HeaderValue::from_static(reason.as_str()));
+}
+
+/// Whether a replica says that it cannot serve: `UNAVAILABLE` with nothing before it.
+pub(super) fn unavailable(fields: &HeaderMap) -> bool {
+    fields.get(&STATUS).is_some_and(|status| status == "14")
 }
 
 #[cfg(test)]

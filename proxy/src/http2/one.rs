@@ -11,12 +11,13 @@ use std::task::{Context, Poll, ready};
 use hyper::body::{Body, Bytes};
 use registry::snapshot::ReplicaId;
 use tokio::io::{AsyncReadExt, AsyncWrite};
-use tokio::net::TcpStream;
 
 use super::ask::Ask;
+use super::link::Link;
 use crate::buffer::Buffer;
 use crate::clock::now_us;
 use crate::deadline::Deadline;
+use crate::digits;
 use crate::http::body::BodyReader;
 use crate::http::head::{Framing, Method, ResponseHead};
 use crate::http::relay::Failure;
@@ -28,7 +29,7 @@ const PIECE: u64 = 64 * 1024;
 /// A conversation with a replica, from the written head of the request on.
 pub(super) struct Talk {
     worker: Rc<Worker>,
-    link: TcpStream,
+    link: Link,
     input: Buffer,
     upload: Upload,
 }
@@ -77,7 +78,7 @@ pub(super) struct Rest {
 
 impl Talk {
     /// On `link`, where the head was written; `ask` is still to be sent, in chunks or as it is.
-    pub(super) fn new(worker: &Rc<Worker>, link: TcpStream, ask: Option<(Ask, bool)>) -> Talk {
+    pub(super) fn new(worker: &Rc<Worker>, link: Link, ask: Option<(Ask, bool)>) -> Talk {
         let upload = ask.map_or(Upload::Done, |(ask, chunked)| {
             let patience = worker.deadlines.register();
             Upload::Going(Box::new(Going { ask, chunked, out: Vec::new(), at: 0, last: false, patience, waiting: false }))
@@ -150,7 +151,10 @@ impl Talk {
     fn end(self, replica: ReplicaId, keeps: bool) {
         let Talk { worker, link, input, upload } = self;
         if keeps && matches!(upload, Upload::Done) && input.is_empty() && !worker.draining.get() {
-            worker.pool.borrow_mut().checkin(replica, link, now_us() / 1000);
+            match link {
+                Link::Plain(stream) => worker.pool.borrow_mut().checkin(replica, stream, now_us() / 1000),
+                tls => worker.links.borrow_mut().checkin(replica, tls, now_us() / 1000),
+            }
         }
         worker.buffers.give(input);
     }
@@ -158,7 +162,7 @@ impl Talk {
 
 impl Going {
     /// True when all of it was written, false when the replica takes no more.
-    fn poll(&mut self, context: &mut Context<'_>, link: &mut TcpStream, idle_ms: u64) -> Poll<Result<bool, Failure>> {
+    fn poll(&mut self, context: &mut Context<'_>, link: &mut Link, idle_ms: u64) -> Poll<Result<bool, Failure>> {
         loop {
             while self.at < self.out.len() {
                 match ready!(Pin::new(&mut *link).poll_write(context, &self.out[self.at..])) {
@@ -167,11 +171,15 @@ impl Going {
                 }
             }
             if self.last {
-                return Poll::Ready(Ok(true));
+                return Pin::new(&mut *link).poll_flush(context).map(|flushed| Ok(flushed.is_ok()));
             }
             self.out.clear();
             self.at = 0;
-            ready!(self.poll_piece(context, idle_ms))?;
+            if self.poll_piece(context, idle_ms)?.is_pending() {
+                // What TLS holds back must not wait for the client.
+                let _ = Pin::new(&mut *link).poll_flush(context); // an error comes again with the next write
+                return Poll::Pending;
+            }
         }
     }
 
@@ -206,10 +214,7 @@ impl Going {
         if !self.chunked {
             self.out.extend_from_slice(bytes);
         } else if !bytes.is_empty() {
-            crate::digits::hexadecimal(&mut self.out, bytes.len() as u64);
-            self.out.extend_from_slice(b"\r\n");
-            self.out.extend_from_slice(bytes);
-            self.out.extend_from_slice(b"\r\n");
+            digits::chunk(&mut self.out, bytes);
         }
     }
 }

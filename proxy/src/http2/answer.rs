@@ -48,7 +48,7 @@ pub(super) enum Content {
     /// A replica that speaks HTTP/1, after what came with the head.
     One(Bytes, Box<one::Rest>),
     /// One that speaks HTTP/2.
-    Two(Incoming, Place),
+    Two { incoming: Incoming, _place: Place },
 }
 
 /// What is to be said of a request.
@@ -99,7 +99,7 @@ impl Answer {
             Content::Here(bytes) | Content::One(bytes, _) if !bytes.is_empty() => Some(Ok(std::mem::take(bytes))),
             Content::Here(_) => None,
             Content::One(_, rest) => ready!(rest.poll_piece(context)),
-            Content::Two(incoming, _) => {
+            Content::Two { incoming, .. } => {
                 let frame = ready!(Pin::new(incoming).poll_frame(context));
                 return Poll::Ready(frame.map(|frame| frame.map_err(|_| Failure::CutUpstream)));
             }
@@ -170,14 +170,14 @@ impl Body for Answer {
         match &self.content {
             Content::Here(bytes) => bytes.is_empty(),
             Content::One(bytes, rest) => bytes.is_empty() && rest.done(),
-            Content::Two(incoming, _) => incoming.is_end_stream(),
+            Content::Two { incoming, .. } => incoming.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Here(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::One(..) | Content::Two(..) => SizeHint::default(),
+            Content::One(..) | Content::Two { .. } => SizeHint::default(),
         }
     }
 }

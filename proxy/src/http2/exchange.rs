@@ -270,7 +270,7 @@ impl Exchange {
         let mut fields = head.headers;
         fields::dated(&mut fields, &self.ending.caller.worker.date.borrow());
         self.ending.answered_by_replica(if grpc::unavailable(&fields) { 503 } else { head.status.as_u16() });
-        let content = if incoming.is_end_stream() { Content::Here(Bytes::new()) } else { Content::Two(incoming, place) };
+        let content = if incoming.is_end_stream() { Content::Here(Bytes::new()) } else { Content::Two { incoming, _place: place } };
         Got { status: head.status, fields, content }
     }
 

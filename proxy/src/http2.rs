@@ -7,6 +7,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod ask;
+mod connect;
 pub(crate) mod exchange;
 mod fields;
 mod grpc;

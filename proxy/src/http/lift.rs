@@ -76,7 +76,7 @@ pub(super) async fn run(connection: &mut Connection, desk: &mut Desk, head_lengt
         if invites {
             to.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
-        let (head, mut answer) = exchange::run(caller, request).await.into_parts();
+        let (head, mut answer) = exchange::run(caller, request, Rc::new(())).await.into_parts();
         let chunked = write_head(&head, &answer, form, uploading.get(), out);
         begun.set(true);
         to.write(out).await?;

@@ -3,6 +3,7 @@
 //! Invariant: as for HTTP/1: the picture is held from the pick until the request's head is sent, and `http/attempt.rs` says when it may be
 //! sent again. Each request is balanced by itself; nothing ties the requests of a connection to one replica.
 
+use std::any::Any;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,9 +20,10 @@ use tokio::io::AsyncWriteExt;
 
 use super::answer::{Answer, Content, Ending};
 use super::ask::Ask;
+use super::connect::{self, Switch};
 use super::lanes::{self, Place};
 use super::link::Link;
-use super::way::{self, Way};
+use super::way::{self, Need, Way};
 use super::{fields, grpc, one};
 use crate::http::attempt::{NoChoice, Tried};
 use crate::http::caller::Caller;
@@ -41,6 +43,8 @@ struct Exchange {
     framing: Framing,
     /// The body, until a sending takes it.
     ask: Option<Ask>,
+    /// What its stream is to go on with.
+    switch: Option<Switch>,
 }
 
 /// What a replica said, as far as it is here.
@@ -68,11 +72,12 @@ enum Failed {
     Broken(EndpointId, bool),
 }
 
-/// Answers one request.
-pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>) -> Response<Answer> {
+/// Answers one request. `open` is dropped when nothing of it is left.
+pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>, open: Rc<dyn Any>) -> Response<Answer> {
     let (mut head, ask) = request.into_parts();
     let mut ending = Ending::new(caller, &head);
-    let (authority, framing) = match judge(&mut ending, &head, &ask) {
+    let switch = if head.method == Method::CONNECT { Switch::of(&mut head, open) } else { None };
+    let (authority, framing) = match judge(&mut ending, &head, &ask, switch.is_some()) {
         Ok(judged) => judged,
         Err(reason) => return ending.refuse(reason, None),
     };
@@ -81,7 +86,10 @@ pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>) -> Response<A
     let (https, trusted) = (caller.https(), caller.trusted);
     let how = Forward { client: &caller.peer, https, host: &authority, trusted, request_id: ending.request_id() };
     fields::forward(&mut head.headers, &how);
-    let mut exchange = Exchange { ending, head, authority, framing, ask: (framing != Framing::None).then_some(ask) };
+    if let Some(switch) = &switch {
+        switch.ask(caller.worker.rng.borrow_mut().u128(..), &mut head.method, &mut head.headers);
+    }
+    let mut exchange = Exchange { ending, head, authority, framing, ask: (framing != Framing::None).then_some(ask), switch };
     let got = match limit {
         None => exchange.go().await,
         Some(limit) => {
@@ -97,13 +105,13 @@ pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>) -> Response<A
 }
 
 /// Whether it is a request that we accept: who it is for, as received, and how its body is framed.
-fn judge(ending: &mut Ending, head: &Parts, ask: &Ask) -> Result<(Vec<u8>, Framing), Reason> {
+fn judge(ending: &mut Ending, head: &Parts, ask: &Ask, switches: bool) -> Result<(Vec<u8>, Framing), Reason> {
     let bad = Err(Reason::BadRequest);
     if head.headers.len() > ending.caller.worker.limits.headers {
         return Err(Reason::HeadTooLarge);
     }
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
-    if head.method == Method::CONNECT || !target.starts_with('/') || !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if (head.method == Method::CONNECT && !switches) || !target.starts_with('/') || !target.bytes().all(|byte| byte.is_ascii_graphic()) {
         return bad;
     }
     let mut hosts = head.headers.get_all(HOST).iter().map(|value| value.as_bytes());
@@ -125,7 +133,7 @@ fn judge(ending: &mut Ending, head: &Parts, ask: &Ask) -> Result<(Vec<u8>, Frami
             let length = length.to_str().ok().filter(|_| digits).and_then(|text| text.parse().ok());
             Framing::Length(length.ok_or(Reason::BadRequest)?)
         }
-        (None, None) if ask.is_end_stream() => Framing::None,
+        (None, None) if switches || ask.is_end_stream() => Framing::None,
         (None, None) => Framing::Chunked,
     };
     Ok((host.to_vec(), framing))
@@ -171,7 +179,8 @@ impl Exchange {
             (attempt, Way::One(Link::Plain(stream)))
         } else {
             let mut attempt = caller.begin(service, endpoint, trail);
-            match way::open(&caller.worker, &endpoint.replica, tried.died()).await {
+            let need = Need { afresh: tried.died(), upgrade: self.switch.is_some() };
+            match way::open(&caller.worker, &endpoint.replica, need).await {
                 Ok((way, reused)) => {
                     attempt.reused = reused;
                     (attempt, way)
@@ -186,6 +195,8 @@ impl Exchange {
         self.ending.attempt = Some(attempt);
         match way {
             Way::One(link) => self.by_one(link, held).await,
+            // Such a replica may know extended CONNECT, but few do, and none that was met.
+            Way::Two(..) if self.switch.is_some() => Err(Failed::Refused(Refusal::Because(Reason::UpstreamConnect, None))),
             Way::Two(place, scheme) => self.by_two(place, scheme, held).await,
         }
     }
@@ -201,7 +212,7 @@ impl Exchange {
         let ask = self.ask.take().map(|ask| (ask, self.framing == Framing::Chunked));
         let limits = HeadLimits { bytes: worker.limits.head_bytes, fields: worker.limits.headers };
         let mut head = ResponseHead::new(limits);
-        match one::Talk::new(&worker, link, ask).answer(&mut head, self.method(), replica).await {
+        match one::Talk::new(&worker, link, ask).answer(&mut head, self.method(), replica, self.switch.as_ref()).await {
             Ok(answered) => Ok(self.got_one(&head, answered)),
             Err(Failure::NoAnswer) => Err(self.broken()),
             Err(failure) => Err(Failed::Refused(self.refusal(failure))),
@@ -274,13 +285,19 @@ impl Exchange {
         Got { status: head.status, fields, content }
     }
 
-    fn got_one(&self, head: &ResponseHead, answered: one::Answered) -> Got {
-        let worker = &self.ending.caller.worker;
+    fn got_one(&mut self, head: &ResponseHead, answered: one::Answered) -> Got {
         self.ending.answered_by_replica(head.status());
-        let one::Answered { head: text, begun, rest } = answered;
+        let one::Answered { head: text, begun, rest, agreed } = answered;
+        let mut fields = fields::from_one(head, &text, &self.ending.caller.worker.date.borrow());
+        let mut status = head.status();
+        if let (Some(agreed), Some(switch), Some(attempt)) = (agreed, self.switch.take(), self.ending.attempt.take()) {
+            status = 200;
+            connect::agreed(&mut fields);
+            switch.carry(agreed, attempt);
+        }
         Got {
-            status: StatusCode::from_u16(head.status()).unwrap_or(StatusCode::BAD_GATEWAY),
-            fields: fields::from_one(head, &text, &worker.date.borrow()),
+            status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
+            fields,
             content: match rest {
                 None => Content::Here(begun),
                 Some(rest) => Content::One(begun, rest),

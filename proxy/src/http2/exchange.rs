@@ -3,7 +3,6 @@
 //! Invariant: as for HTTP/1: the picture is held from the pick until the request's head is sent, and `http/attempt.rs` says when it may be
 //! sent again. Each request is balanced by itself; nothing ties the requests of a connection to one replica.
 
-use std::any::Any;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +19,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::answer::{Answer, Content, Ending};
 use super::ask::Ask;
-use super::connect::{self, Switch};
+use super::connect::{Holds, Switch};
 use super::lanes::{self, Place};
 use super::link::Link;
 use super::way::{self, Need, Way};
@@ -72,11 +71,11 @@ enum Failed {
     Broken(EndpointId, bool),
 }
 
-/// Answers one request. `open` is dropped when nothing of it is left.
-pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>, open: Rc<dyn Any>) -> Response<Answer> {
+/// Answers one request.
+pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>, holds: Holds) -> Response<Answer> {
     let (mut head, ask) = request.into_parts();
     let mut ending = Ending::new(caller, &head);
-    let switch = if head.method == Method::CONNECT { Switch::of(&mut head, open) } else { None };
+    let switch = Switch::of(&mut head, holds);
     let (authority, framing) = match judge(&mut ending, &head, &ask, switch.is_some()) {
         Ok(judged) => judged,
         Err(reason) => return ending.refuse(reason, None),
@@ -291,9 +290,7 @@ impl Exchange {
         let mut fields = fields::from_one(head, &text, &self.ending.caller.worker.date.borrow());
         let mut status = head.status();
         if let (Some(agreed), Some(switch), Some(attempt)) = (agreed, self.switch.take(), self.ending.attempt.take()) {
-            status = 200;
-            connect::agreed(&mut fields);
-            switch.carry(agreed, attempt);
+            status = switch.done(agreed, attempt, &mut fields);
         }
         Got {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),

@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::pool::{self, Idle};
-use crate::upstream;
+use crate::{tcp, upstream};
 
 /// A connection to a replica.
 pub(crate) enum Link {
@@ -51,6 +51,11 @@ impl Link {
             Link::Plain(_) => false,
             Link::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
         }
+    }
+
+    /// The next close sends a reset instead of an end.
+    pub(crate) fn reset(&self) {
+        tcp::reset(self.socket());
     }
 
     fn socket(&self) -> &TcpStream {

@@ -282,7 +282,7 @@ impl Exchange {
         }
         if let Ok(done) = &relayed {
             counts.answered(done.status, now.saturating_sub(self.began_us));
-            if done.switched {
+            if done.switched() {
                 let early = desk.request.input.filled().get(self.head_length + self.body_in_out..).unwrap_or_default();
                 self.tunnel = Some(Box::new(Tunnel::new(upstream, flight, counts, early, desk.answer.input.filled())));
             } else if done.reusable && !connection.worker.draining.get() {

@@ -178,7 +178,7 @@ impl Exchange {
             let Attempt { flight, counts, .. } = attempt;
             let worker = &connection.caller.worker;
             counts.answered(done.status, now.saturating_sub(self.trail.began_us));
-            if done.switched {
+            if done.switched() {
                 let early = desk.request.input.filled().get(self.head_length + self.body_in_out..).unwrap_or_default();
                 self.tunnel = Some(Box::new(Tunnel::new(Link::Plain(upstream), flight, counts, early, desk.answer.input.filled())));
             } else if done.reusable && !worker.draining.get() {

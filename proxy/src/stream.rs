@@ -7,13 +7,18 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use config::object::ClientTerms;
+use registry::client::ClientPolicy;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio_rustls::server::TlsStream;
 
+use crate::http::write::Shown;
 use crate::tcp;
 
 /// A client's connection.
@@ -30,11 +35,35 @@ pub(crate) struct Tls {
     session: RefCell<TlsStream<TcpStream>>,
     /// The host that the handshake named, normalised.
     pub(crate) opened: Option<Box<str>>,
+    /// What the client showed, where its host asks for something.
+    pub(crate) client: Option<Rc<Verified>>,
+}
+
+/// A client that met what was asked of it.
+pub(crate) struct Verified {
+    /// By what it was asked.
+    pub(crate) policy: Arc<ClientPolicy>,
+    /// The subject of the certificate that it showed (RFC 4514, printable ASCII); `None` where it need not show one and did not.
+    pub(crate) subject: Option<Box<str>>,
 }
 
 impl Tls {
-    pub(crate) fn new(session: TlsStream<TcpStream>, opened: Option<Box<str>>) -> Tls {
-        Tls { session: RefCell::new(session), opened }
+    pub(crate) fn new(session: TlsStream<TcpStream>, opened: Option<Box<str>>, client: Option<Rc<Verified>>) -> Tls {
+        Tls { session: RefCell::new(session), opened, client }
+    }
+
+    /// The terms by which the client was asked to show something.
+    pub(crate) fn asked_by(&self) -> Option<&ClientTerms> {
+        self.client.as_ref().map(|client| &client.policy.terms)
+    }
+
+    /// What replicas are told of what the client showed.
+    pub(crate) fn shown(&self) -> Shown<'_> {
+        match self.client.as_deref().map(|client| client.subject.as_deref()) {
+            None => Shown::Unasked,
+            Some(None) => Shown::Nothing,
+            Some(Some(subject)) => Shown::Certificate(subject.as_bytes()),
+        }
     }
 
     fn poll<T>(&self, poll: impl FnOnce(Pin<&mut TlsStream<TcpStream>>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {

@@ -22,13 +22,13 @@ use super::relay::{self, Failure, Relayed};
 use super::respond;
 use super::serve::Connection;
 use super::tunnel::Tunnel;
-use super::write::{Forward, write_request};
+use super::write::{Forward, Shown, write_request};
 use crate::balance::{self, By, InFlight};
 use crate::clock::now_us;
 use crate::picture::Held;
 use crate::reason::Reason;
 use crate::stats::Met;
-use crate::upstream;
+use crate::{tls, upstream};
 
 /// Further endpoints that a request is tried on when connecting fails.
 const TRIES: usize = 3;
@@ -153,6 +153,7 @@ impl Exchange {
             host: head.authority().map_or(&[][..], |span| span.of(bytes)),
             trusted: connection.trusted,
             request_id: &self.request_id,
+            shown: connection.stream.tls().map_or(Shown::Unasked, |tls| tls.shown()),
         };
         out.clear();
         write_request(head, bytes, &forward, out);
@@ -253,7 +254,10 @@ impl Exchange {
             return Err(Unsent::Refused(Reason::Misdirected, None));
         }
         match decide(plane, host, path) {
-            Decision::Forward { service, .. } => {
+            Decision::Forward { service, route } => {
+                let tls = connection.stream.tls();
+                let asked_by = tls.and_then(|tls| tls.asked_by());
+                tls::admits(route.client.as_deref(), tls.is_some(), asked_by).map_err(|reason| Unsent::Refused(reason, None))?;
                 let client = if service.affinity_s.is_some() { client::of(connection, request) } else { connection.client };
                 let pick = |avoid: &[EndpointId]| connection.worker.pick(service, client, avoid, By::Latency, now);
                 // A replica that closed an idle connection may be well: if there is no other, it is asked again on a new one.

@@ -17,7 +17,7 @@ fn request(text: &str) -> RequestHead {
 fn forward_from(text: &str, client: &str, trusted: bool) -> String {
     let head = request(text);
     let host = head.authority().map_or(&[][..], |span| span.of(text.as_bytes()));
-    let forward = Forward { client: client.as_bytes(), https: false, host, trusted, request_id: MADE };
+    let forward = Forward { client: client.as_bytes(), https: false, host, trusted, request_id: MADE, shown: Shown::Unasked };
     let mut out = Vec::new();
     write_request(&head, text.as_bytes(), &forward, &mut out);
     String::from_utf8(out).unwrap()

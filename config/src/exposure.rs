@@ -18,10 +18,21 @@ pub const UPSTREAM_CA: &str = "tidegate.dev/upstream-ca";
 pub const UPSTREAM_NAME: &str = "tidegate.dev/upstream-name";
 /// Annotation of a Service: a Secret whose certificate its replicas are shown.
 pub const UPSTREAM_CERTIFICATE: &str = "tidegate.dev/upstream-certificate";
+/// Annotation of an Ingress: a Secret whose `ca.crt` its clients' certificates are verified by.
+pub const CLIENT_CA: &str = "tidegate.dev/client-ca";
+/// Annotation of an Ingress: `optional` serves clients without a certificate too.
+pub const CLIENT_VERIFY: &str = "tidegate.dev/client-verify";
+/// How ingress-nginx' annotations about client certificates start.
+pub const NGINX_TLS: &str = "nginx.ingress.kubernetes.io/auth-tls-";
 
 /// Annotations under our prefix that say nothing about exposure, and the kind that each belongs to. Elsewhere they are unknown.
-const ANNOTATIONS: [(Kind, &str); 3] =
-    [(Kind::Service, UPSTREAM_CA), (Kind::Service, UPSTREAM_NAME), (Kind::Service, UPSTREAM_CERTIFICATE)];
+const ANNOTATIONS: [(Kind, &str); 5] = [
+    (Kind::Service, UPSTREAM_CA),
+    (Kind::Service, UPSTREAM_NAME),
+    (Kind::Service, UPSTREAM_CERTIFICATE),
+    (Kind::Ingress, CLIENT_CA),
+    (Kind::Ingress, CLIENT_VERIFY),
+];
 
 /// Whether an annotation of such an object is known and says nothing about exposure.
 pub fn is_annotation_of(kind: Kind, key: &str) -> bool {

@@ -15,6 +15,7 @@ use crate::problem::{Problem, Reason};
 pub(crate) mod document;
 
 pub(crate) mod check;
+mod client;
 mod fields;
 mod ingress;
 mod kind;
@@ -26,6 +27,7 @@ mod secret;
 mod service;
 mod slice;
 mod upstream;
+mod wipe;
 
 #[cfg(test)]
 mod tests;
@@ -96,7 +98,10 @@ impl fmt::Display for Spot<'_> {
 
 impl Extend<Document> for Manifest {
     fn extend<I: IntoIterator<Item = Document>>(&mut self, documents: I) {
-        documents.into_iter().for_each(|document| self.document(&document));
+        for mut document in documents {
+            self.document(&document);
+            wipe::wipe(&mut document.value);
+        }
     }
 }
 

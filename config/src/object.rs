@@ -114,7 +114,8 @@ pub struct Meta {
     pub deleting: bool,
     /// `metadata.labels`
     pub labels: Labels,
-    /// `metadata.annotations` under `tidegate.dev/`, `kubernetes.io/` and `ingressclass.kubernetes.io/`; others are dropped.
+    /// `metadata.annotations` under `tidegate.dev/`, `kubernetes.io/`, `ingressclass.kubernetes.io/` and
+    /// `nginx.ingress.kubernetes.io/auth-tls-`; others are dropped.
     pub annotations: Labels,
     /// Something that was meant to decide about its exposure cannot be understood, or is in a version of it that cannot be used:
     /// as if it were internal.
@@ -403,6 +404,20 @@ pub struct Ingress {
     /// `spec.tls`, its entries that name a Secret.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tls: Vec<IngressTls>,
+    /// What clients of its hosts must show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientTerms>,
+}
+
+/// By whom the certificates of clients must be vouched for, from an Ingress's annotations.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ClientTerms {
+    /// Namespace of the Secret that holds the authorities (`ca.crt`).
+    pub namespace: Name,
+    /// Its name.
+    pub secret: Name,
+    /// A client that shows none is served, too; one that shows a bad one never is.
+    pub optional: bool,
 }
 
 /// One entry of an Ingress's `spec.tls`.

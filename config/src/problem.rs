@@ -41,6 +41,8 @@ pub enum Reason {
     AddressRefused,
     /// A socket could not be bound.
     BindFailed,
+    /// A certificate that is not valid now, or will not be soon.
+    Expiry,
     /// A record of the state directory failed its check.
     StateDamaged,
 }

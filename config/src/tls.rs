@@ -14,10 +14,20 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{Error, RootCertStore, SignatureAlgorithm};
+use zeroize::Zeroizing;
+
+pub mod x509;
+
+use x509::Validity;
 
 /// What the other side of a handshake is shown, and what proves that it is ours. Cheap to clone.
 #[derive(Clone)]
-pub struct Certificate(Arc<CertifiedKey>);
+pub struct Certificate(Arc<Pair>);
+
+struct Pair {
+    key: Arc<CertifiedKey>,
+    validity: Option<Validity>,
+}
 
 /// Which part of a pair is wrong, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +64,7 @@ impl Certificate {
         let unfit = bad(KEY, "a private key that cannot be used", A_KEY, "make a key of one of these kinds, and a certificate for it");
         let pair = CertifiedKey::new(chain, any_supported_type(&key).map_err(|_| unfit)?);
         match pair.keys_match() {
-            Ok(()) => Ok(Certificate(Arc::new(pair))),
+            Ok(()) => Ok(Certificate(Arc::new(Pair { validity: validity(&pair.cert), key: Arc::new(pair) }))),
             Err(Error::InconsistentKeys(_)) => {
                 let fix = "put the key that the certificate was made with, and the certificate itself before its issuers";
                 Err(bad(KEY, "a private key that is not the certificate's", "the key of the first certificate in `tls.crt`", fix))
@@ -65,18 +75,23 @@ impl Certificate {
 
     /// What a handshake works with.
     pub fn certified(&self) -> &Arc<CertifiedKey> {
-        &self.0
+        &self.0.key
+    }
+
+    /// The time in which every certificate of its chain is valid; `None` when that cannot be read.
+    pub fn validity(&self) -> Option<Validity> {
+        self.0.validity
     }
 
     /// Whether a client that asks for `host` would accept the name in it.
     pub fn names(&self, host: &str) -> bool {
-        let Some(Ok(parsed)) = self.0.cert.first().map(ParsedCertificate::try_from) else { return false };
+        let Some(Ok(parsed)) = self.0.key.cert.first().map(ParsedCertificate::try_from) else { return false };
         ServerName::try_from(host).is_ok_and(|name| verify_server_name(&parsed, &name).is_ok())
     }
 
     /// The kind of its key.
     pub fn algorithm(&self) -> SignatureAlgorithm {
-        self.0.key.algorithm()
+        self.0.key.key.algorithm()
     }
 }
 
@@ -118,6 +133,10 @@ impl fmt::Debug for Authorities {
     }
 }
 
+fn validity(chain: &[CertificateDer<'_>]) -> Option<Validity> {
+    chain.iter().filter_map(|certificate| Validity::of(certificate)).reduce(Validity::and)
+}
+
 fn read_chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, BadCertificate> {
     read_certificates(pem, CHAIN, A_CHAIN)
 }
@@ -131,14 +150,14 @@ fn read_certificates(pem: &[u8], part: &'static str, expected: &'static str) -> 
     Ok(chain)
 }
 
-fn read_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, BadCertificate> {
+fn read_key(pem: &[u8]) -> Result<Zeroizing<PrivateKeyDer<'static>>, BadCertificate> {
     if pem.windows(9).any(|window| window == b"ENCRYPTED") {
         let fix = "take the passphrase off with `openssl pkey -in FILE`";
         return Err(bad(KEY, "a private key with a passphrase", "a private key without one", fix));
     }
     let mut keys = PrivateKeyDer::pem_slice_iter(pem);
     match keys.next() {
-        Some(Ok(key)) => Ok(key),
+        Some(Ok(key)) => Ok(Zeroizing::new(key)),
         Some(Err(_)) => Err(bad(KEY, "text that is not PEM", A_KEY, "put the text of the key's file as it is")),
         None => Err(bad(KEY, "no private key", A_KEY, "put the text of the key's file, not its name")),
     }
@@ -151,7 +170,7 @@ fn bad(part: &'static str, found: &'static str, expected: &'static str, fix: &'s
 impl PartialEq for Certificate {
     /// Equal chains have equal keys: each key was found to belong to its first certificate.
     fn eq(&self, other: &Certificate) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0.cert == other.0.cert
+        Arc::ptr_eq(&self.0, &other.0) || self.0.key.cert == other.0.key.cert
     }
 }
 

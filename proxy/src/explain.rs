@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use config::exposure::Exposure;
 use config::host;
 use config::settings::Limits;
+use registry::client::Demand;
 use registry::event::ListenerState;
 use registry::snapshot::{Plane, Service, Snapshot};
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,7 @@ pub use question::{BadQuestion, Question};
 use crate::http::decide::{Decision, decide, refused_exposure};
 use crate::http::head::{HeadLimits, RequestHead};
 use crate::reason::Reason;
+use crate::tls;
 
 /// What would happen. Field names are a contract with scripts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,7 +115,7 @@ pub fn explain(snapshot: &Snapshot, listeners: &[ListenerState], question: &Ques
     if question.https && !by_certificate(snapshot.plane(question.from), question.opened().as_deref(), &host, &mut said) {
         return said;
     }
-    by_route(snapshot, question.from, &host, &path, &mut said);
+    by_route(snapshot, question, &host, &path, &mut said);
     said
 }
 
@@ -127,9 +129,25 @@ fn by_certificate(plane: &Plane, opened: Option<&str>, host: &str, said: &mut Ex
     };
     let secrets: Vec<&str> = offer.certificates.iter().map(|(secret, _)| &**secret).collect();
     said.notes.push(format!("certificate for {name}: Secret {} ({})", secrets.join(" and "), offer.owner));
+    match plane.certificates.demand(opened) {
+        None => {}
+        Some(Demand::By(policy)) => said.notes.push(format!(
+            "{} show a certificate that Secret {}/{} vouches for",
+            if policy.terms.optional { "the client may" } else { "the client must" },
+            policy.terms.namespace,
+            policy.terms.secret
+        )),
+        Some(Demand::Nobody(why)) => {
+            said.why = format!("the handshake ends with the alert access_denied: {why}");
+            return false;
+        }
+    }
     let carries = plane.certificates.carries(opened, host);
     if !carries {
-        said.refuse(Reason::Misdirected, format!("{host} is not served with the certificate that the connection was opened with"));
+        said.refuse(
+            Reason::Misdirected,
+            format!("{host} shows, or asks its clients for, another certificate than the connection was opened with"),
+        );
     }
     carries
 }
@@ -156,12 +174,18 @@ fn read(question: &Question) -> Result<(String, String), (Reason, String)> {
     Ok((host, path))
 }
 
-fn by_route(snapshot: &Snapshot, from: Exposure, host: &str, path: &str, said: &mut Explanation) {
+fn by_route(snapshot: &Snapshot, question: &Question, host: &str, path: &str, said: &mut Explanation) {
+    let from = question.from;
     let plane = snapshot.plane(from);
     match decide(plane, host, path) {
         Decision::Forward { route, service } => {
             said.take(route);
-            said.forward(service);
+            let opened = question.opened();
+            let asked_by = plane.certificates.demand(opened.as_deref()).filter(|_| question.https).and_then(Demand::terms);
+            match tls::admits(route.client.as_deref(), question.https, asked_by) {
+                Ok(()) => said.forward(service),
+                Err(reason) => said.refuse(reason, "its clients must have shown a certificate in a TLS handshake for its host".to_owned()),
+            }
         }
         Decision::NoEndpoint { route, why } => {
             said.take(route);

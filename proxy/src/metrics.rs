@@ -258,6 +258,9 @@ fn of_registry(scene: &Scene<'_>, families: &mut Families) {
         (labels([("severity", &severity), ("reason", &format!("{reason:?}"))]), number as f64)
     });
     families.gauges("tidegate_problems", "What `tidegate check` would say now, by severity and reason.", problems.collect());
+    let expiries = counts.expiries.iter().map(|(secret, &expiry)| (labels([("secret", secret)]), expiry as f64)).collect();
+    let help = "When the first certificate of a chain that is shown expires, in seconds since 1970.";
+    families.gauges("tidegate_certificate_expiry_timestamp_seconds", help, expiries);
     families.gauges("tidegate_objects", "Objects that serve.", vec![(Vec::new(), counts.objects as f64)]);
 }
 

@@ -9,9 +9,11 @@ pub enum Reason {
     BadRequest,
     /// No route for this host and path on this listener's plane.
     NoRoute,
+    /// The route takes only clients that showed a certificate in a TLS handshake, and this one did not come through TLS.
+    ClientCertificate,
     /// The client did not finish its head, or its body stopped moving.
     TimeoutDownstream,
-    /// The host has another certificate than the connection was opened with.
+    /// The host has another certificate, or asks its clients for another, than the connection was opened with.
     Misdirected,
     /// The head is larger than the limits.
     HeadTooLarge,
@@ -27,9 +29,10 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of [`Reason::index`].
-    pub const ALL: [Reason; 9] = [
+    pub const ALL: [Reason; 10] = [
         Reason::BadRequest,
         Reason::NoRoute,
+        Reason::ClientCertificate,
         Reason::TimeoutDownstream,
         Reason::Misdirected,
         Reason::HeadTooLarge,
@@ -44,6 +47,7 @@ impl Reason {
         match self {
             Reason::BadRequest => "bad-request",
             Reason::NoRoute => "no-route",
+            Reason::ClientCertificate => "client-certificate",
             Reason::TimeoutDownstream => "timeout-downstream",
             Reason::Misdirected => "misdirected",
             Reason::HeadTooLarge => "head-too-large",
@@ -59,6 +63,7 @@ impl Reason {
         match self {
             Reason::BadRequest => 400,
             Reason::NoRoute => 404,
+            Reason::ClientCertificate => 403,
             Reason::TimeoutDownstream => 408,
             Reason::Misdirected => 421,
             Reason::HeadTooLarge => 431,

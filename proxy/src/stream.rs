@@ -7,8 +7,11 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use registry::client::ClientPolicy;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
@@ -30,11 +33,21 @@ pub(crate) struct Tls {
     session: RefCell<TlsStream<TcpStream>>,
     /// The host that the handshake named, normalised.
     pub(crate) opened: Option<Box<str>>,
+    /// What the client showed, where its host asks for something.
+    pub(crate) client: Option<Rc<Verified>>,
+}
+
+/// A client that met what was asked of it.
+pub(crate) struct Verified {
+    /// By what it was asked.
+    pub(crate) policy: Arc<ClientPolicy>,
+    /// The subject of the certificate that it showed (RFC 4514, printable ASCII); `None` where it need not show one and did not.
+    pub(crate) subject: Option<Box<str>>,
 }
 
 impl Tls {
-    pub(crate) fn new(session: TlsStream<TcpStream>, opened: Option<Box<str>>) -> Tls {
-        Tls { session: RefCell::new(session), opened }
+    pub(crate) fn new(session: TlsStream<TcpStream>, opened: Option<Box<str>>, client: Option<Rc<Verified>>) -> Tls {
+        Tls { session: RefCell::new(session), opened, client }
     }
 
     fn poll<T>(&self, poll: impl FnOnce(Pin<&mut TlsStream<TcpStream>>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use config::exposure::Exposure;
 use config::problem::{Problem, Reason, Severity};
@@ -94,6 +94,7 @@ pub fn start(settings: &Settings, own: OwnAddresses) -> Result<Started, Problem>
     }
     let mut registry = Registry::new(&settings, saved);
     registry.set_own_addresses(own.clone());
+    registry.set_date(unix_s());
     let (out, events) = mpsc::channel(WAITING_EVENTS);
     let folders: HashSet<PathBuf> = settings.manifests.iter().cloned().collect();
     for path in folders {
@@ -140,6 +141,12 @@ pub fn local_addresses() -> Vec<IpAddr> {
     addresses.sort();
     addresses.dedup();
     addresses
+}
+
+/// The date, in seconds since 1970.
+pub fn unix_s() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Runs a folder source and starts it again when it ends.
@@ -282,6 +289,9 @@ impl Actor {
     fn tick(&mut self) {
         self.bury();
         self.keeper.again();
+        if self.registry.set_date(unix_s()) {
+            self.log(); // what expires is told once a day at most
+        }
         let known = self.own.local.len();
         let new: Vec<IpAddr> = local_addresses().into_iter().filter(|address| !self.own.local.contains(address)).collect();
         self.own.local.extend(new);

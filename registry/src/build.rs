@@ -18,6 +18,7 @@ use crate::speech::{Speech, UpstreamTls};
 use crate::vip::Vips;
 
 pub(crate) mod certificates;
+pub(crate) mod clients;
 mod covers;
 mod index;
 mod members;
@@ -371,6 +372,12 @@ impl World {
             bound.port() == address.port() && (bound.ip().to_canonical() == ip || any)
         };
         self.own.listeners.iter().find(ours).map(|bound| format!("our own listener {bound}"))
+    }
+
+    /// Secrets whose certificate replicas are shown, there or not.
+    pub(crate) fn shown_secrets(&self) -> impl Iterator<Item = ObjectKey> {
+        let services = self.services.values().map(Entry::service);
+        services.filter_map(|service| Some(speech::secret_of(service, service.upstream.certificate.as_ref()?)))
     }
 
     /// The service in the internal plane.

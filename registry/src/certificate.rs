@@ -1,4 +1,5 @@
-//! Which certificate a host is served with: a hash on the exact host, then its one-label wildcard, then what serves every host.
+//! Which certificate a host is served with, and what its clients must show: a hash on the exact host, then its one-label wildcard, then
+//! what serves every host.
 //!
 //! Invariant: the first that asks for a host has it, and keeps others off it; a host may have one certificate for each kind of key.
 //! Nothing here knows Kubernetes objects, exposure or sockets.
@@ -9,6 +10,8 @@ use std::sync::Arc;
 use config::host::{Host, HostPattern};
 use config::object::Name;
 use config::tls::Certificate;
+
+use crate::client::Demand;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -29,29 +32,65 @@ impl Offer {
     }
 }
 
+/// Something for each host that has it.
+#[derive(Debug, PartialEq, Eq)]
+struct ByHost<T> {
+    exact: Map<Host, T>,
+    one_label: Map<Host, T>,
+    any: Option<T>,
+}
+
+impl<T> Default for ByHost<T> {
+    fn default() -> ByHost<T> {
+        ByHost { exact: Map::default(), one_label: Map::default(), any: None }
+    }
+}
+
+impl<T> ByHost<T> {
+    fn find(&self, host: Option<&str>) -> Option<&T> {
+        host.and_then(|host| self.of_host(host)).or(self.any.as_ref())
+    }
+
+    fn of_host(&self, host: &str) -> Option<&T> {
+        self.exact.get(host).or_else(|| self.one_label.get(host.split_once('.')?.1))
+    }
+
+    fn put(&mut self, host: HostPattern, what: T) {
+        match host {
+            HostPattern::Exact(host) => _ = self.exact.insert(host, what),
+            HostPattern::OneLabel(suffix) => _ = self.one_label.insert(suffix, what),
+            HostPattern::Any => self.any = Some(what),
+        }
+    }
+}
+
 /// The certificates of one plane.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct CertificateTable {
-    exact: Map<Host, Arc<Offer>>,
-    one_label: Map<Host, Arc<Offer>>,
-    any: Option<Arc<Offer>>,
+    offers: ByHost<Arc<Offer>>,
+    /// Every host that is served, when any asks for something.
+    demands: ByHost<Option<Demand>>,
 }
 
 impl CertificateTable {
     /// What a client is shown that asks for `host` (normalised), or names none.
     pub fn find(&self, host: Option<&str>) -> Option<&Arc<Offer>> {
-        host.and_then(|host| self.of_host(host)).or(self.any.as_ref())
+        self.offers.find(host)
     }
 
-    fn of_host(&self, host: &str) -> Option<&Arc<Offer>> {
-        self.exact.get(host).or_else(|| self.one_label.get(host.split_once('.')?.1))
+    /// What a client must show that asks for `host` (normalised), or names none.
+    pub fn demand(&self, host: Option<&str>) -> Option<&Demand> {
+        self.demands.find(host)?.as_ref()
     }
 
     /// Whether a connection that was opened for `opened` may carry a request for `host`: when a connection opened for that would have
-    /// been shown the same (RFC 9110 section 15.5.20). A request without a host is for the host that was opened.
+    /// been shown the same, and been asked for the same (RFC 9110 section 15.5.20). A request without a host is for the host that was opened.
     pub fn carries(&self, opened: Option<&str>, host: &str) -> bool {
         if host.is_empty() || opened == Some(host) {
             return true;
+        }
+        if self.demand(opened) != self.demand(Some(host)) {
+            return false;
         }
         match (self.find(opened), self.find(Some(host))) {
             (Some(shown), Some(due)) => Arc::ptr_eq(shown, due) || shown.same(due),
@@ -61,7 +100,8 @@ impl CertificateTable {
 
     /// Whether no host has any.
     pub fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.one_label.is_empty() && self.any.is_none()
+        let offers = &self.offers;
+        offers.exact.is_empty() && offers.one_label.is_empty() && offers.any.is_none()
     }
 }
 
@@ -78,6 +118,7 @@ pub enum Taken {
 #[derive(Debug, Default)]
 pub struct CertificateTableBuilder {
     hosts: HashMap<HostPattern, Offer>,
+    demands: ByHost<Option<Demand>>,
 }
 
 impl CertificateTableBuilder {
@@ -100,18 +141,16 @@ impl CertificateTableBuilder {
         Ok(())
     }
 
+    /// Asks the clients of `host` for something, or for nothing.
+    pub fn demand(&mut self, host: &HostPattern, demand: Option<Demand>) {
+        self.demands.put(host.clone(), demand);
+    }
+
     /// The finished table.
     pub fn build(self) -> CertificateTable {
-        let mut table = CertificateTable::default();
-        for (host, offer) in self.hosts {
-            let offer = Arc::new(offer);
-            match host {
-                HostPattern::Exact(host) => _ = table.exact.insert(host, offer),
-                HostPattern::OneLabel(suffix) => _ = table.one_label.insert(suffix, offer),
-                HostPattern::Any => table.any = Some(offer),
-            }
-        }
-        table
+        let mut offers = ByHost::default();
+        self.hosts.into_iter().for_each(|(host, offer)| offers.put(host, Arc::new(offer)));
+        CertificateTable { offers, demands: self.demands }
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::exposure::Exposure;
-use config::object::{Kind, Object, ObjectKey};
+use config::object::{Kind, Name, Object, ObjectKey};
 use config::problem::{Problem, Reason, Severity};
 use config::settings::{ExposureMode, Settings};
 
@@ -23,6 +23,7 @@ use crate::state::{Saved, SavedVip};
 use crate::store::{Changed, Store};
 use crate::vip::Vips;
 
+mod expiry;
 mod lifted;
 mod views;
 
@@ -53,6 +54,8 @@ pub struct Counts {
     pub version: u64,
     /// Services built since the start: what changes cost.
     pub rebuilt: u64,
+    /// When each certificate that something shows expires, in seconds since 1970, by its Secret (`NAMESPACE/NAME`).
+    pub expiries: BTreeMap<Name, i64>,
 }
 
 /// The one writer's state.
@@ -73,6 +76,8 @@ pub struct Registry {
     seals: Seals,
     lifted: Vec<Lifted>,
     strict: bool,
+    /// Seconds since 1970, for what expires; 0 while nobody said.
+    date_s: i64,
     routes_dirty: bool,
     certificates_dirty: bool,
     published: Option<Arc<Snapshot>>,
@@ -97,6 +102,7 @@ impl Registry {
             seals: Seals::default(),
             lifted: Vec::new(),
             strict,
+            date_s: 0,
             routes_dirty: false,
             certificates_dirty: settings.tls_default_secret.is_some(),
             published: None,
@@ -106,6 +112,12 @@ impl Registry {
     /// Our own listeners and local interface addresses (known once bound; offline: from the settings).
     pub fn set_own_addresses(&mut self, own: OwnAddresses) {
         self.world.set_own_addresses(own);
+    }
+
+    /// Tells the date, in seconds since 1970; without it nothing expires. True when another day has begun.
+    pub fn set_date(&mut self, unix_s: i64) -> bool {
+        const DAY_S: i64 = 86_400;
+        unix_s / DAY_S != std::mem::replace(&mut self.date_s, unix_s) / DAY_S
     }
 
     /// Waits for the first whole batch of `source` before [`Registry::ready`].
@@ -262,9 +274,10 @@ impl Registry {
         if !std::mem::take(&mut self.certificates_dirty) && !wanted_anew {
             return false;
         }
-        let old = self.certificates.external.clone();
-        self.certificates = certificates::compile(&self.routes.wants, &self.world.terms.secrets, self.default_secret.as_ref(), &old);
-        !Arc::ptr_eq(&old, &self.certificates.external)
+        let (routes, default) = (&self.routes, self.default_secret.as_ref());
+        let new = certificates::compile(&routes.wants, &routes.claims, &self.world.terms.secrets, default, &self.certificates);
+        let old = std::mem::replace(&mut self.certificates, new);
+        !Arc::ptr_eq(&old.external, &self.certificates.external)
     }
 
     /// What must be persisted since the last call.

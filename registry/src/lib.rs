@@ -7,6 +7,7 @@ pub mod actor;
 pub mod assertion;
 mod build;
 pub mod certificate;
+pub mod client;
 pub mod core;
 pub mod event;
 pub mod exposure;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use config::host::{Host, HostPattern};
-use config::object::{Name, PathType};
+use config::object::{ClientTerms, Name, PathType};
 
 use crate::snapshot::ServiceIndex;
 
@@ -38,6 +38,8 @@ pub struct Route {
     pub path: Box<str>,
     /// What it does.
     pub action: Action,
+    /// What its clients must have shown in their handshake.
+    pub client: Option<Arc<ClientTerms>>,
 }
 
 /// The routes of one plane.

@@ -1,8 +1,8 @@
 //! An authority of the test's own, and the Secrets that hold what it issues.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256,
-    SignatureAlgorithm,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    PKCS_RSA_SHA256, SignatureAlgorithm, date_time_ymd,
 };
 
 /// Issues certificates; clients are told to trust it.
@@ -53,11 +53,35 @@ impl Authority {
         self.issue(hosts, &PKCS_RSA_SHA256)
     }
 
+    /// A certificate that is valid until this day of this year and month.
+    pub fn until(&self, hosts: &[&str], (year, month, day): (i32, u8, u8)) -> Issued {
+        self.with(hosts, &PKCS_ECDSA_P256_SHA256, "a site of a test", |params| params.not_after = date_time_ymd(year, month, day))
+    }
+
+    /// A certificate for a client of this name.
+    pub fn person(&self, name: &str) -> Issued {
+        self.with(&[], &PKCS_ECDSA_P256_SHA256, name, |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth])
+    }
+
+    /// A Secret with its own certificate as `ca.crt`: `NAMESPACE/NAME`, or `NAME` in `default`.
+    pub fn secret(&self, name: &str) -> String {
+        let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{namespace: {namespace}, name: {name}}}\nstringData:\n  ca.crt: |\n{}",
+            block(&self.pem)
+        )
+    }
+
     fn issue(&self, hosts: &[&str], kind: &'static SignatureAlgorithm) -> Issued {
+        self.with(hosts, kind, "a site of a test", |_| {}) // a name other than its issuer's
+    }
+
+    fn with(&self, hosts: &[&str], kind: &'static SignatureAlgorithm, name: &str, change: impl Fn(&mut CertificateParams)) -> Issued {
         let key = KeyPair::generate_for(kind).expect("a key can be made");
         let hosts: Vec<String> = hosts.iter().map(|&host| host.to_owned()).collect();
         let mut params = CertificateParams::new(hosts).expect("the names are host names");
-        params.distinguished_name.push(DnType::CommonName, "a site of a test"); // another than its issuer's
+        params.distinguished_name.push(DnType::CommonName, name);
+        change(&mut params);
         let chain = params.signed_by(&key, &self.issuer).expect("it can be signed").pem();
         Issued { chain, key: key.serialize_pem() }
     }
@@ -75,10 +99,13 @@ impl Issued {
     }
 }
 
+fn block(text: &str) -> String {
+    text.lines().map(|line| format!("    {line}\n")).collect()
+}
+
 /// A Secret of type `kubernetes.io/tls` with these texts.
 pub fn secret(name: &str, chain: &str, key: &str) -> String {
     let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
-    let block = |text: &str| text.lines().map(|line| format!("    {line}\n")).collect::<String>();
     format!(
         "apiVersion: v1\nkind: Secret\ntype: kubernetes.io/tls\nmetadata: {{namespace: {namespace}, name: {name}}}\n\
          stringData:\n  tls.crt: |\n{}  tls.key: |\n{}",

@@ -33,3 +33,17 @@ fn handshakes_are_counted_by_how_they_ended() {
     drop(silent);
     assert_eq!((of("full"), of("resumed"), of("client-certificate")), (2.0, 2.0, 0.0));
 }
+
+#[test]
+fn a_certificate_that_expires_is_told() {
+    let scene = Scene::new(Behaviour::Named);
+    let issued = scene.authority.until(&["shop.example"], (2020, 1, 1));
+    let gate =
+        scene.setup().manifest("shop.yaml", site("shop", "shop.example", "one")).manifest("secret.yaml", issued.secret("shop")).start();
+    assert_eq!(gate.sum("tidegate_certificate_expiry_timestamp_seconds", &["default/shop"]), 1_577_836_800.0);
+    let problem = gate.await_problem(&["Secret default/shop", "Expiry", "expired on 2020-01-01"]);
+    assert_eq!((&problem["severity"], problem["fix"].is_string()), (&"warning".into(), true), "{problem}");
+    let folder = gate.folder().display().to_string();
+    let said = tidegate_tests::command(["check", "--manifests", &folder]);
+    assert!(said.stdout.contains("warning Expiry"), "{}", said.stdout);
+}

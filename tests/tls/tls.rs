@@ -8,6 +8,7 @@ use tidegate_tests::objects::{self, file, ingress, path};
 use tidegate_tests::{Authority, Behaviour, Finished, Net, Replica, Setup, Tidegate};
 
 mod bytes;
+mod clients;
 mod handshakes;
 mod metrics;
 mod secrets;

@@ -10,6 +10,7 @@ use serde_json::{Map, Number, Value};
 use serde_saphyr::{DuplicateKeyPolicy, NonFiniteFloatPolicy, Options, Spanned};
 
 use super::seal;
+use super::wipe::wipe;
 use crate::problem::{Problem, Reason};
 
 /// One document of a file. Empty ones (comments, `null`) are not documents.
@@ -264,7 +265,9 @@ impl<'de> Visitor<'de> for Node<'_> {
             if let Some(lost) = fields.get(&key) {
                 repeated.push(Repeated { path: step.to_string(), ours: seal::mentions(&key, lost) });
             }
-            fields.insert(key, value);
+            if let Some(mut lost) = fields.insert(key, value) {
+                wipe(&mut lost);
+            }
         }
         Ok(Value::Object(fields))
     }

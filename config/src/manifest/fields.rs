@@ -8,6 +8,7 @@ use serde_path_to_error::Segment;
 
 use super::check::Findings;
 use super::seal;
+use super::wipe::Wiped;
 use crate::problem::{Problem, Reason};
 
 /// More wrong types than this in one object are not listed one by one.
@@ -29,7 +30,7 @@ pub(super) fn read_telling<T: DeserializeOwned>(value: &Value, out: &mut Finding
     }
     // Only what is wrong pays for finding out where.
     let (Err(mut error), _) = attempt::<T>(value) else { return None };
-    let mut rest = value.clone();
+    let mut rest = Wiped(value.clone());
     let mut last = String::new();
     for _ in 0..MOST_ERRORS {
         let path = error.path().to_string();

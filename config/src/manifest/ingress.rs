@@ -6,7 +6,7 @@ use k8s_openapi::api::networking::v1 as networking;
 
 use super::check::{self, Findings};
 use super::meta::{self, NameRule};
-use super::shared;
+use super::{client, shared};
 use crate::host::HostPattern;
 use crate::object::{
     CLASS_ANNOTATION, Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, IngressTls, Meta, Name, PathType, PortRef,
@@ -40,7 +40,9 @@ pub(super) fn convert(raw: networking::Ingress, out: &mut Findings) -> Ingress {
     if spec.default_backend.is_none() && spec.rules.as_ref().is_none_or(Vec::is_empty) {
         out.missing::<()>("spec", "`rules` or `defaultBackend`");
     }
+    let client = client::terms(&meta, out);
     Ingress {
+        client,
         class: class_name(spec.ingress_class_name, &meta, out),
         default_backend: spec.default_backend.and_then(|raw| backend(raw, "spec.defaultBackend", out)),
         rules: spec.rules.unwrap_or_default().into_iter().enumerate().filter_map(|(index, raw)| rule(raw, index, out)).collect(),

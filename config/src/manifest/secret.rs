@@ -2,13 +2,14 @@
 //! either are none of our business: they are counted and never kept, and of one that is read nothing else is.
 //!
 //! Invariant: no problem holds a word that was written anywhere but in the metadata. A part that does not parse, or a pair that does
-//! not belong together, refuses the object, so that its last good version goes on serving.
+//! not belong together, refuses the object, so that its last good version goes on serving. What was decoded is overwritten.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1 as core;
 use serde_json::{Map, Value};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::check::Findings;
 use super::fields;
@@ -46,17 +47,17 @@ pub(super) fn read(value: &Value, out: &mut Findings) -> Option<Secret> {
     let raw = fields::read_telling::<core::Secret>(value, out, wrong_type);
     out.retell(hushed);
     let core::Secret { metadata, data, string_data, .. } = raw?;
+    let mut parts = Parts { plain: string_data.unwrap_or_default(), encoded: data.unwrap_or_default() };
     let meta = meta::namespaced(metadata, NameRule::Subdomain, out);
     if out.has_errors() {
         return None; // a part that could not be read must not be called missing
     }
-    let mut parts = Parts { plain: string_data.unwrap_or_default(), encoded: data.unwrap_or_default() };
     let ca = authorities(&mut parts, out);
     let certificate = if value.as_object().is_some_and(is_tls) { Some(pair(&mut parts, out)?) } else { None };
     Some(Secret { meta, certificate, ca: ca? })
 }
 
-/// What is written in it.
+/// What is written in it, overwritten when it is dropped.
 struct Parts {
     plain: BTreeMap<String, String>,
     encoded: BTreeMap<String, ByteString>,
@@ -64,9 +65,17 @@ struct Parts {
 
 impl Parts {
     /// A part, and the field that it is in. As in the API, plain text wins over base64.
-    fn take(&mut self, name: &str) -> Option<(&'static str, Vec<u8>)> {
+    fn take(&mut self, name: &str) -> Option<(&'static str, Zeroizing<Vec<u8>>)> {
         let plain = self.plain.remove(name).map(|text| ("stringData", text.into_bytes()));
-        plain.or_else(|| Some(("data", self.encoded.remove(name)?.0)))
+        let (field, bytes) = plain.or_else(|| Some(("data", self.encoded.remove(name)?.0)))?;
+        Some((field, Zeroizing::new(bytes)))
+    }
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        self.plain.values_mut().for_each(Zeroize::zeroize);
+        self.encoded.values_mut().for_each(|bytes| bytes.0.zeroize());
     }
 }
 

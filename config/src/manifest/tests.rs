@@ -575,3 +575,41 @@ fn the_examples_load_without_a_problem() {
     }
     assert!(objects >= 10);
 }
+
+#[test]
+fn what_clients_must_show_is_read_and_a_word_that_is_not_understood_refuses_the_ingress() {
+    const NGINX: &str = "nginx.ingress.kubernetes.io/auth-tls";
+    let of = |annotations: &str| {
+        parse(
+            format!(
+                "{{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {{name: web, namespace: a, annotations: {{{annotations}}}}}, \
+                 spec: {{defaultBackend: {{service: {{name: web, port: {{number: 1}}}}}}}}}}"
+            )
+            .as_bytes(),
+        )
+    };
+    let terms = |annotations: &str| match of(annotations).objects.remove(0) {
+        Object::Ingress(ingress) => ingress.client.map(|terms| format!("{}/{} {}", terms.namespace, terms.secret, terms.optional)),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(terms("tidegate.dev/client-ca: staff").as_deref(), Some("a/staff false"));
+    assert_eq!(terms("tidegate.dev/client-ca: staff, tidegate.dev/client-verify: optional").as_deref(), Some("a/staff true"));
+    assert_eq!(terms(&format!("{NGINX}-secret: b/staff, {NGINX}-verify-client: 'on'")).as_deref(), Some("b/staff false"));
+    assert_eq!(terms(&format!("{NGINX}-secret: b/staff, {NGINX}-verify-client: 'off'")), None);
+    assert_eq!(terms(&format!("{NGINX}-verify-client: 'on'")), None, "as in ingress-nginx");
+    let depth = of(&format!("{NGINX}-secret: b/staff, {NGINX}-verify-depth: '1'"));
+    assert!(depth.objects.len() == 1 && depth.problems[0].severity == Severity::Warning, "{:?}", said(&depth));
+    for (annotations, field) in [
+        ("tidegate.dev/client-ca: b/staff".to_owned(), "tidegate.dev/client-ca"),
+        ("tidegate.dev/client-ca: staff, tidegate.dev/client-verify: 'yes'".to_owned(), "tidegate.dev/client-verify"),
+        ("tidegate.dev/client-verify: 'on'".to_owned(), "tidegate.dev/client-verify"),
+        (format!("tidegate.dev/client-ca: staff, {NGINX}-secret: a/staff"), "tidegate.dev/client-ca"),
+        (format!("{NGINX}-secret: staff"), "auth-tls-secret"),
+        (format!("{NGINX}-secret: b/staff, {NGINX}-verify-client: optional_no_ca"), "auth-tls-verify-client"),
+        (format!("{NGINX}-secret: b/staff, {NGINX}-match-cn: CN=ann"), "auth-tls-match-cn"),
+    ] {
+        let manifest = of(&annotations);
+        assert_eq!((manifest.refused.len(), manifest.sealed.len()), (1, 0), "{annotations}: {:?}", said(&manifest));
+        assert!(manifest.problems[0].place.field.as_deref().is_some_and(|at| at.contains(field)), "{:?}", said(&manifest));
+    }
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use config::exposure::Exposure;
 use config::problem::{Problem, Reason};
 use config::settings::Settings;
-use registry::actor::local_addresses;
+use registry::actor::{local_addresses, unix_s};
 use registry::core::Registry;
 use registry::event::{Event, ListenerState};
 use registry::snapshot::{OwnAddresses, Plane, Snapshot};
@@ -39,6 +39,7 @@ pub(super) fn cold_start(settings: &Settings) -> Result<Offline, Vec<Problem>> {
     }
     let saved = settings.state_dir.as_deref().map_or_else(Saved::default, state::read_only);
     let mut registry = Registry::new(settings, saved);
+    registry.set_date(unix_s());
     let listeners = listeners(settings);
     let own = listeners.iter().map(|listener| listener.address).filter(|address| address.port() != 0);
     registry.set_own_addresses(OwnAddresses { listeners: own.collect(), local: local_addresses() });

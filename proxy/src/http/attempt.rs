@@ -20,8 +20,8 @@ use crate::balance::{self, By, InFlight};
 use crate::clock::now_us;
 use crate::reason::Reason;
 use crate::stats::Met;
-use crate::upstream;
 use crate::worker::Worker;
+use crate::{tls, upstream};
 
 /// Further endpoints that a request is tried on when connecting fails.
 const TRIES: usize = 3;
@@ -112,7 +112,9 @@ impl Caller {
             return Err(NoChoice::Refused(Reason::Misdirected, None));
         }
         match decide(plane, host, path) {
-            Decision::Forward { service, .. } => {
+            Decision::Forward { route, service } => {
+                let admitted = tls::admits(route.client.as_deref(), self.https(), self.asked_by());
+                admitted.map_err(|reason| NoChoice::Refused(reason, None))?;
                 let keeps = service.affinity_s.is_some();
                 let client = if keeps { client() } else { self.client };
                 let pick = |avoid: &[EndpointId]| self.worker.pick(service, client, avoid, By::Latency, now_us);

@@ -6,11 +6,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use config::object::ClientTerms;
 use registry::snapshot::{Plane, Snapshot};
 
+use super::write::Shown;
 use crate::digits;
 use crate::listener::{Listener, contains};
-use crate::stream::Stream;
+use crate::stream::{Stream, Verified};
 use crate::worker::Worker;
 
 /// The longest address as text.
@@ -32,18 +34,22 @@ pub(crate) struct Caller {
 }
 
 /// What a request came through.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) enum Over {
     Plain,
-    /// TLS, with the host that the handshake named, normalised.
-    Tls(Option<Box<str>>),
+    Tls {
+        /// The host that the handshake named, normalised.
+        opened: Option<Box<str>>,
+        /// What the client showed, where its host asks for something.
+        shown: Option<Rc<Verified>>,
+    },
 }
 
 impl Caller {
     pub(crate) fn new(worker: Rc<Worker>, listener: Arc<Listener>, peer: SocketAddr, stream: &Stream) -> Caller {
         let mut text = Vec::with_capacity(MAX_IP);
         digits::ip(&mut text, peer.ip().to_canonical());
-        let over = stream.tls().map_or(Over::Plain, |tls| Over::Tls(tls.opened.clone()));
+        let over = stream.tls().map_or(Over::Plain, |tls| Over::Tls { opened: tls.opened.clone(), shown: tls.client.clone() });
         Caller { trusted: contains(&worker.shared.trusted, peer.ip()), client: peer.ip(), peer: text.into(), worker, listener, over }
     }
 
@@ -54,14 +60,32 @@ impl Caller {
 
     /// It came through TLS.
     pub(crate) fn https(&self) -> bool {
-        self.over != Over::Plain
+        matches!(self.over, Over::Tls { .. })
+    }
+
+    /// By what terms the client was asked to show a certificate.
+    pub(crate) fn asked_by(&self) -> Option<&ClientTerms> {
+        match &self.over {
+            Over::Plain => None,
+            Over::Tls { shown, .. } => shown.as_ref().map(|shown| &shown.policy.terms),
+        }
+    }
+
+    /// What replicas are told of what the client showed.
+    pub(crate) fn shown(&self) -> Shown<'_> {
+        match &self.over {
+            Over::Tls { shown: Some(shown), .. } => {
+                shown.subject.as_ref().map_or(Shown::Nothing, |subject| Shown::Certificate(subject.as_bytes()))
+            }
+            Over::Plain | Over::Tls { shown: None, .. } => Shown::Unasked,
+        }
     }
 
     /// Whether a request for `host` may come on this connection (see [`registry::certificate::CertificateTable::carries`]).
     pub(crate) fn may_ask(&self, plane: &Plane, host: &str) -> bool {
         match &self.over {
             Over::Plain => true,
-            Over::Tls(opened) => plane.certificates.carries(opened.as_deref(), host),
+            Over::Tls { opened, .. } => plane.certificates.carries(opened.as_deref(), host),
         }
     }
 }

@@ -101,6 +101,7 @@ impl Exchange {
             host: head.authority().map_or(&[][..], |span| span.of(bytes)),
             trusted: connection.caller.trusted,
             request_id: &self.trail.request_id,
+            shown: connection.caller.shown(),
         };
         out.clear();
         write_request(head, bytes, &forward, out);

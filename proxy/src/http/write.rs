@@ -27,6 +27,20 @@ pub struct Forward<'a> {
     pub trusted: bool,
     /// `X-Request-Id` for a request that has no good one.
     pub request_id: &'a [u8],
+    /// What the client showed in its handshake.
+    pub shown: Shown<'a>,
+}
+
+/// What a client showed in its handshake, where it was asked to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shown<'a> {
+    /// It was not asked: nothing is told.
+    #[default]
+    Unasked,
+    /// It need not show a certificate, and did not.
+    Nothing,
+    /// A certificate of this subject, which was verified.
+    Certificate(&'a [u8]),
 }
 
 /// How an answer goes to the client.
@@ -54,12 +68,13 @@ pub fn write_request(head: &RequestHead, bytes: &[u8], forward: &Forward<'_>, ou
     out.extend_from_slice(target);
     out.extend_from_slice(b" HTTP/1.1\r\n");
     line(out, b"Host", forward.host);
-    copy(head.fields(), bytes, head.length(), out, |field| goes_up(field, head, forward.trusted));
+    copy(head.fields(), bytes, head.length(), out, |field| goes_up(field, head, forward));
     if head.takes_trailers() {
         line(out, b"TE", b"trailers");
     }
     upgrade_lines(out, head.upgrade(bytes).map(|span| span.of(bytes)));
     write_forwarding(head, bytes, forward, out);
+    forward.shown.fields().for_each(|(name, value)| line(out, name.as_bytes(), value));
     line(out, b"X-Request-Id", request_id(head, bytes, forward.request_id));
     match head.framing() {
         Framing::Length(length) => length_line(out, length),
@@ -87,14 +102,15 @@ pub(crate) fn good_request_id(id: &[u8]) -> bool {
 }
 
 /// Whether a request's field is copied. Those that are written anew are not.
-fn goes_up(field: &Field, head: &RequestHead, trusted: bool) -> bool {
+fn goes_up(field: &Field, head: &RequestHead, forward: &Forward<'_>) -> bool {
     match field.kind {
         FieldKind::Other => !field.hop,
         FieldKind::Host | FieldKind::ContentLength | FieldKind::XRequestId => false,
         FieldKind::Forwarded | FieldKind::XForwardedFor => false,
         FieldKind::Expect => head.version_11(),
         FieldKind::Trailer => head.framing() == Framing::Chunked,
-        kind if kind.forwarding() => trusted,
+        FieldKind::SslClient => forward.trusted && forward.shown == Shown::Unasked,
+        kind if kind.forwarding() => forward.trusted,
         kind => !kind.hop_by_hop(),
     }
 }
@@ -169,6 +185,18 @@ impl Forward<'_> {
     }
 }
 
+impl<'a> Shown<'a> {
+    /// The fields that tell it, by ingress-nginx' names.
+    pub(crate) fn fields(self) -> impl Iterator<Item = (&'static str, &'a [u8])> {
+        let (verify, subject): (Option<&[u8]>, _) = match self {
+            Shown::Unasked => (None, None),
+            Shown::Nothing => (Some(b"NONE"), None),
+            Shown::Certificate(subject) => (Some(b"SUCCESS"), Some(subject)),
+        };
+        [("ssl-client-verify", verify), ("ssl-client-subject-dn", subject)].into_iter().filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
 /// What a trusted proxy said in fields of this kind, for us to add to.
 fn before(head: &RequestHead, bytes: &[u8], forward: &Forward<'_>, kind: FieldKind, out: &mut Vec<u8>) {
     if !forward.trusted {
@@ -239,6 +267,7 @@ pub fn write_own(status: u16, phrase: &str, header: Option<&str>, close: bool, h
 pub const fn phrase(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",
+        403 => "Forbidden",
         404 => "Not Found",
         408 => "Request Timeout",
         421 => "Misdirected Request",

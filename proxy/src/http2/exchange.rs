@@ -83,7 +83,7 @@ pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>, holds: Holds)
     let limit = if ending.grpc() { grpc::timeout(&head.headers) } else { None };
     let caller = &ending.caller;
     let (https, trusted) = (caller.https(), caller.trusted);
-    let how = Forward { client: &caller.peer, https, host: &authority, trusted, request_id: ending.request_id() };
+    let how = Forward { client: &caller.peer, https, host: &authority, trusted, request_id: ending.request_id(), shown: caller.shown() };
     fields::forward(&mut head.headers, &how);
     if let Some(switch) = &switch {
         switch.ask(caller.worker.rng.borrow_mut().u128(..), &mut head.method, &mut head.headers);

@@ -10,7 +10,7 @@ use hyper::{HeaderMap, Method, Uri};
 
 use crate::digits;
 use crate::http::head::{FieldKind, Framing, ResponseHead};
-use crate::http::write::{self, Forward, line};
+use crate::http::write::{self, Forward, Shown, line};
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -22,7 +22,7 @@ pub(super) fn forward(fields: &mut HeaderMap, how: &Forward<'_>) {
     let trailers = fields.get_all(TE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"));
     let told_for = before(fields, &X_FORWARDED_FOR, how.trusted);
     let mut told = before(fields, &FORWARDED, how.trusted);
-    let gone: Vec<HeaderName> = fields.keys().filter(|name| !goes_up(name, how.trusted)).cloned().collect();
+    let gone: Vec<HeaderName> = fields.keys().filter(|name| !goes_up(name, how)).cloned().collect();
     for name in &gone {
         fields.remove(name);
     }
@@ -39,6 +39,9 @@ pub(super) fn forward(fields: &mut HeaderMap, how: &Forward<'_>) {
     how.write_element(&mut told);
     put(fields, &FORWARDED, told);
     put(fields, &X_REQUEST_ID, how.request_id.to_vec());
+    for (name, value) in how.shown.fields() {
+        put(fields, &HeaderName::from_static(name), value.to_vec());
+    }
 }
 
 /// What a trusted proxy said, for us to add to.
@@ -58,12 +61,13 @@ fn put(fields: &mut HeaderMap, name: &HeaderName, value: Vec<u8>) {
     }
 }
 
-fn goes_up(name: &HeaderName, trusted: bool) -> bool {
+fn goes_up(name: &HeaderName, how: &Forward<'_>) -> bool {
     match FieldKind::of(name.as_str().as_bytes()) {
         FieldKind::Other | FieldKind::ContentLength => true,
         // The body's way up needs no leave: an answer in between would not reach the client.
         FieldKind::Host | FieldKind::XRequestId | FieldKind::Forwarded | FieldKind::XForwardedFor | FieldKind::Expect => false,
-        kind if kind.forwarding() => trusted,
+        FieldKind::SslClient => how.trusted && how.shown == Shown::Unasked,
+        kind if kind.forwarding() => how.trusted,
         kind => !kind.hop_by_hop(),
     }
 }

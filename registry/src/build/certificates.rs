@@ -12,6 +12,7 @@ use config::object::{Ingress, Kind, Name, Object, ObjectKey, Secret};
 use config::problem::{Problem, Reason};
 use config::tls::Certificate;
 
+use super::clients::{self, Claims, Demands};
 use crate::certificate::{CertificateTable, CertificateTableBuilder, Taken};
 use crate::exposure;
 
@@ -42,7 +43,7 @@ impl Want {
 }
 
 /// All hosts of an Ingress's rules.
-fn hosts(ingress: &Ingress) -> Vec<HostPattern> {
+pub(super) fn hosts(ingress: &Ingress) -> Vec<HostPattern> {
     let hosts: BTreeSet<&HostPattern> = ingress.rules.iter().map(|rule| &rule.host).collect();
     if hosts.is_empty() { vec![HostPattern::Any] } else { hosts.into_iter().cloned().collect() }
 }
@@ -53,21 +54,29 @@ pub(crate) struct Compiled {
     pub(crate) external: Arc<CertificateTable>,
     /// Every Secret that is wanted, there or not.
     pub(crate) named: BTreeSet<ObjectKey>,
+    /// Those of them whose certificate is shown.
+    pub(crate) shown: BTreeSet<ObjectKey>,
+    /// What is asked of clients.
+    demands: Demands,
     /// Each with its object; none when it is a setting.
     pub(crate) problems: Vec<(Option<ObjectKey>, Problem)>,
 }
 
 /// Compiles what is wanted, which comes oldest first. `default` serves all hosts that nothing else does. A table that turns out the same
 /// stays the same `Arc`.
-pub(crate) fn compile(wants: &[Want], secrets: &Secrets, default: Option<&ObjectKey>, old: &Arc<CertificateTable>) -> Compiled {
+pub(crate) fn compile(wants: &[Want], claims: &Claims, secrets: &Secrets, default: Option<&ObjectKey>, old: &Compiled) -> Compiled {
     let mut compiler = Compiler { secrets, builder: CertificateTableBuilder::default(), out: Compiled::default() };
     if let Some(key) = default {
         compiler.default(key); // before all others: what an operator sets is not taken by an Ingress without hosts
     }
     wants.iter().for_each(|want| compiler.want(want));
-    let Compiler { builder, mut out, .. } = compiler;
+    let Compiler { mut builder, mut out, .. } = compiler;
+    out.demands = clients::compile(claims, secrets, &old.demands, &mut builder);
     let table = builder.build();
-    out.external = if table == **old { old.clone() } else { Arc::new(table) };
+    out.problems.extend(clients::problems(claims, &out.demands, &table).into_iter().map(|(key, problem)| (Some(key), problem)));
+    out.shown = out.named.clone();
+    out.named.extend(out.demands.keys().map(clients::secret_of));
+    out.external = if table == *old.external { old.external.clone() } else { Arc::new(table) };
     out
 }
 

@@ -10,12 +10,14 @@ use std::sync::Arc;
 use config::exposure::Exposure;
 use config::host::HostPattern;
 use config::object::{
-    CLASS_ANNOTATION, Ingress, IngressBackend, Kind, Name, Object, ObjectKey, PathType, PortRef, Protocol, ServiceKey, ServiceType,
+    CLASS_ANNOTATION, ClientTerms, Ingress, IngressBackend, Kind, Name, Object, ObjectKey, PathType, PortRef, Protocol, ServiceKey,
+    ServiceType,
 };
 use config::problem::{Problem, Reason};
 
 use super::World;
 use super::certificates::Want;
+use super::clients::Claims;
 use super::seats::protocol;
 use crate::exposure::{self, Classes, Said, Side};
 use crate::route::{Action, Route, RouteTable, RouteTableBuilder};
@@ -51,6 +53,8 @@ pub(crate) struct Compiled {
     pub(crate) named: BTreeSet<ServiceKey>,
     /// The certificates that Ingresses ask for, the oldest first.
     pub(crate) wants: Vec<Want>,
+    /// What their clients must show.
+    pub(crate) claims: Claims,
     pub(crate) rows: Vec<Row>,
     pub(crate) problems: Vec<(ObjectKey, Problem)>,
 }
@@ -105,6 +109,7 @@ struct Owner<'a> {
     key: ObjectKey,
     name: Name,
     exposure: Exposure,
+    client: Option<Arc<ClientTerms>>,
     /// Why none of its rules may serve.
     refused: Option<Arc<str>>,
 }
@@ -146,14 +151,26 @@ impl Compiler<'_> {
             let problem = Problem::warning(Reason::Conflict, found).at("spec.ingressClassName").expected("one class");
             self.problem(&key, problem.fix("remove the annotation; the field counts"));
         }
-        let refused = refused.map(|why| format!("{key}: {why}").into());
-        let owner = Owner { ingress, name: key.to_string().into(), key, exposure, refused };
+        let refused = refused.or_else(|| self.enter(&key, ingress, exposure)).map(|why| format!("{key}: {why}").into());
+        let client = ingress.client.clone().map(Arc::new);
+        let owner = Owner { ingress, name: key.to_string().into(), key, exposure, client, refused };
         let before = self.out.rows.len();
         self.rules(&owner);
         // Of an Ingress that is refused as a whole nobody outside may know, by its certificate either.
         if self.out.rows[before..].iter().any(|row| !row.refused) {
             self.out.wants.extend(Want::all(&owner.key, ingress, exposure));
         }
+    }
+
+    /// Enters what an Ingress asks of its clients; why its rules are refused, when that cannot be.
+    fn enter(&mut self, key: &ObjectKey, ingress: &Ingress, exposure: Exposure) -> Option<String> {
+        if exposure == Exposure::Internal {
+            return None; // TLS is not served there: its routes take no client that had to show something
+        }
+        let problem = self.out.claims.enter(key, ingress).err()?;
+        let why = problem.found.clone();
+        self.problem(key, problem);
+        Some(why)
     }
 
     /// The plane of an Ingress, and why none of its rules may serve there; `None` when it is not ours.
@@ -254,7 +271,14 @@ impl Compiler<'_> {
             Action::Unavailable(why) | Action::Refused(why) => Some(why.clone()),
         };
         let path_type = if let RuleKind::Path(path_type) = rule.kind { path_type } else { PathType::Prefix };
-        let route = Route { owner: owner.name.clone(), host: rule.host.clone(), path_type, path: rule.path.into(), action };
+        let route = Route {
+            owner: owner.name.clone(),
+            host: rule.host.clone(),
+            path_type,
+            path: rule.path.into(),
+            action,
+            client: owner.client.clone(),
+        };
         let side = &mut self.sides[usize::from(owner.exposure == Exposure::Internal)];
         let table = if refused { &mut side.refused } else { &mut side.routes };
         let added = match rule.kind {

@@ -48,11 +48,17 @@ impl Terms {
         }
     }
 
-    fn secret(&self, key: &ObjectKey) -> Option<&Secret> {
-        match &**self.secrets.get(key)? {
-            Object::Secret(secret) => Some(secret),
-            _ => None,
-        }
+    /// A Secret that is there.
+    pub(crate) fn secret(&self, key: &ObjectKey) -> Option<&Secret> {
+        secret(&self.secrets, key)
+    }
+}
+
+/// A Secret that is there.
+pub(super) fn secret<'s>(secrets: &'s Secrets, key: &ObjectKey) -> Option<&'s Secret> {
+    match &**secrets.get(key)? {
+        Object::Secret(secret) => Some(secret),
+        _ => None,
     }
 }
 
@@ -65,7 +71,7 @@ fn secrets_of(object: Option<&Object>) -> impl Iterator<Item = ObjectKey> {
 }
 
 /// Names a Secret of the Service's namespace.
-fn secret_of(service: &Service, name: &Name) -> ObjectKey {
+pub(super) fn secret_of(service: &Service, name: &Name) -> ObjectKey {
     ObjectKey { kind: Kind::Secret, namespace: service.meta.namespace.clone(), name: name.clone() }
 }
 

@@ -14,6 +14,7 @@ use crate::snapshot::{EndpointId, ReplicaId, Service as Served};
 
 mod certificates;
 mod churn;
+mod clients;
 mod exposed;
 mod life;
 mod plainly;
@@ -93,7 +94,7 @@ fn ingress(name: &str, class: Option<&str>, rules: &[(&str, &str, &str)]) -> Ing
         paths: vec![IngressPath { path_type: PathType::Prefix, path: (*path).into(), backend: backend(service) }],
     };
     let rules = rules.iter().map(rule).collect();
-    Ingress { meta: meta(name, &[]), class: class.map(Name::from), default_backend: None, rules, tls: Vec::new() }
+    Ingress { meta: meta(name, &[]), class: class.map(Name::from), default_backend: None, rules, tls: Vec::new(), client: None }
 }
 
 fn backend(service: &str) -> IngressBackend {

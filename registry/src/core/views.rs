@@ -9,7 +9,7 @@ use config::exposure::Exposure;
 use config::object::{Kind, ObjectKey, ServiceKey};
 use config::problem::{Problem, Reason};
 
-use super::{Counts, Registry};
+use super::{Counts, Registry, expiry};
 use crate::build::notes::type_name;
 use crate::build::routes::Row;
 use crate::build::seats::{Seat, protocol, shown};
@@ -45,6 +45,9 @@ impl Registry {
                 Some(key) => add(key, problem.clone()),
                 None => settings.push(problem.clone()),
             }
+        }
+        for (key, certificate) in self.shown_certificates() {
+            expiry::problem(certificate, self.date_s).into_iter().for_each(|problem| add(&key, problem));
         }
         for (name, dropped) in self.outside.dropped() {
             for (address, seal) in dropped {
@@ -192,6 +195,7 @@ impl Registry {
             objects: self.store.len(),
             version: self.version(),
             rebuilt: self.world.rebuilt,
+            expiries: self.expiries(),
         }
     }
 

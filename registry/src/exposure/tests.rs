@@ -13,7 +13,7 @@ fn class(name: &str, controller: &str, default: bool, pairs: &[(&str, &str)]) ->
 }
 
 fn ingress(class: Option<&str>) -> Ingress {
-    Ingress { meta: Meta::default(), class: class.map(Name::from), default_backend: None, rules: Vec::new(), tls: Vec::new() }
+    Ingress { meta: Meta::default(), class: class.map(Name::from), default_backend: None, rules: Vec::new(), tls: Vec::new(), client: None }
 }
 
 const OUTSIDE: Side = Side::Ours(Exposure::External);

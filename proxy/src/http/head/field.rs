@@ -34,6 +34,8 @@ pub enum FieldKind {
     /// Another `X-Forwarded-` name, or a forwarding name spelt with `_`, which many replicas read as `-`.
     XForwardedOther,
     XRealIp,
+    /// An `ssl-client-` name, in either spelling: what a client showed in its handshake.
+    SslClient,
     XRequestId,
     UserAgent,
     Referer,
@@ -81,6 +83,7 @@ impl FieldKind {
             (18, b'p') => (b"proxy-authenticate", K::ProxyAuthenticate),
             (19, b'p') => (b"proxy-authorization", K::ProxyAuthorization),
             (_, b'x') => return FieldKind::of_x(name),
+            (_, b's') if begins_like(name, b"ssl-client-") => return K::SslClient,
             _ => return K::Other,
         };
         if name.eq_ignore_ascii_case(expected) { kind } else { K::Other }
@@ -111,7 +114,14 @@ impl FieldKind {
         use FieldKind as K;
         matches!(
             self,
-            K::Forwarded | K::XForwardedFor | K::XForwardedProto | K::XForwardedHost | K::XForwardedPort | K::XForwardedOther | K::XRealIp
+            K::Forwarded
+                | K::XForwardedFor
+                | K::XForwardedProto
+                | K::XForwardedHost
+                | K::XForwardedPort
+                | K::XForwardedOther
+                | K::XRealIp
+                | K::SslClient
         )
     }
 

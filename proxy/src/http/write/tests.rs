@@ -15,9 +15,13 @@ fn request(text: &str) -> RequestHead {
 }
 
 fn forward_from(text: &str, client: &str, trusted: bool) -> String {
+    forward_shown(text, client, trusted, Shown::Unasked)
+}
+
+fn forward_shown(text: &str, client: &str, trusted: bool, shown: Shown<'_>) -> String {
     let head = request(text);
     let host = head.authority().map_or(&[][..], |span| span.of(text.as_bytes()));
-    let forward = Forward { client: client.as_bytes(), https: false, host, trusted, request_id: MADE };
+    let forward = Forward { client: client.as_bytes(), https: false, host, trusted, request_id: MADE, shown };
     let mut out = Vec::new();
     write_request(&head, text.as_bytes(), &forward, &mut out);
     String::from_utf8(out).unwrap()
@@ -57,6 +61,23 @@ fn a_trusted_proxy_is_believed_and_added_to() {
                     X-Forwarded-For: 6.6.6.6, 7.7.7.7, 8.8.8.8, 192.0.2.17\r\n\
                     Forwarded: for=6.6.6.6, for=192.0.2.17;host=\"A.b:8\";proto=http\r\nX-Request-Id: made\r\n\r\n";
     assert_eq!(forwarded(text, true), expected);
+}
+
+#[test]
+fn what_a_client_showed_is_told_by_us_or_by_a_trusted_proxy() {
+    let text = "GET / HTTP/1.1\r\nHost: a.b\r\nssl-client-verify: SUCCESS\r\nSSL_Client_Subject_DN: CN=root\r\nssl-client-x: 1\r\n\r\n";
+    let told = |trusted, shown| {
+        let out = forward_shown(text, "192.0.2.17", trusted, shown);
+        let lines = out.lines().filter(|line| line.to_ascii_lowercase().starts_with("ssl"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(told(false, Shown::Unasked), Vec::<String>::new());
+    assert_eq!(told(true, Shown::Unasked).len(), 3, "a proxy in front that asks for us");
+    for trusted in [false, true] {
+        assert_eq!(told(trusted, Shown::Nothing), ["ssl-client-verify: NONE"]);
+        let ours = ["ssl-client-verify: SUCCESS", "ssl-client-subject-dn: CN=ann"];
+        assert_eq!(told(trusted, Shown::Certificate(b"CN=ann")), ours);
+    }
 }
 
 #[test]

@@ -107,3 +107,31 @@ fn no_secret_is_saved_and_none_makes_its_file_worth_saving_again() {
     cold.apply(batch(true, vec![("m/all.yaml", manifest(web(vec![secret("a/web", &issued())])))]), T);
     assert!(cold.unsaved().origins.is_empty(), "what was saved is all that is to be saved");
 }
+
+#[test]
+fn a_certificate_that_is_shown_is_told_before_it_expires() {
+    const DAY_S: i64 = 86_400;
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["web.example".to_owned()]).unwrap();
+    (params.not_before, params.not_after) = (rcgen::date_time_ymd(2026, 1, 1), rcgen::date_time_ymd(2026, 12, 31));
+    let pem = params.self_signed(&key).unwrap().pem();
+    let certificate = Certificate::from_pem(pem.as_bytes(), key.serialize_pem().as_bytes()).unwrap();
+    let end = certificate.validity().unwrap().until_s;
+    let mut registry = registry(web(vec![object(site()), secret("a/web", &certificate), secret("a/unused", &certificate)]));
+    publish(&mut registry);
+    assert_eq!(registry.problems(), [], "nobody said what date it is");
+    for (date, told) in [
+        (end - 22 * DAY_S, None),
+        (end - 20 * DAY_S, Some("expires on 2026-12-31")),
+        (end + 1, Some("expired on 2026-12-31")),
+        (end - 366 * DAY_S, Some("is not valid before 2026-01-01")),
+    ] {
+        assert!(registry.set_date(date) && !registry.set_date(date), "a day is another day once");
+        let problems = registry.problems();
+        assert_eq!(problems.len(), usize::from(told.is_some()), "{problems:?}");
+        let said = problems.first().map(ToString::to_string).unwrap_or_default();
+        assert!(said.contains(told.unwrap_or_default()), "{said}");
+        assert!(told.is_none() || said.contains("warning Expiry: m/all.yaml: Secret a/web: tls.crt"), "{said}");
+    }
+    assert_eq!(registry.counts().expiries, [("a/web".into(), end)].into());
+}

@@ -12,11 +12,15 @@ use std::time::{Duration, SystemTime};
 use config::manifest;
 use config::problem::{Problem, Reason};
 use rustix::fs::OFlags;
+use zeroize::Zeroizing;
 
 use crate::event::{Change, Content, Origin};
 
 /// Larger files are refused, so that a stray image of a disk does not eat the memory.
 const LARGEST: u64 = 256 * 1024 * 1024;
+
+/// What a file holds, overwritten when it is dropped: there may be a Secret in it.
+type Bytes = Zeroizing<Vec<u8>>;
 
 static HASHER: LazyLock<foldhash::quality::RandomState> = LazyLock::new(foldhash::quality::RandomState::default);
 
@@ -88,7 +92,7 @@ pub(super) fn look(origin: &Origin, before: Option<&Seen>) -> Look {
         Err(problem) => (Stamp::default(), Err(problem)),
     };
     let state = match &read {
-        Ok(bytes) => State::Read(HASHER.hash_one(bytes)),
+        Ok(bytes) => State::Read(HASHER.hash_one(&**bytes)),
         Err(problem) => State::Failed(problem.clone()),
     };
     let seen = Seen { stamp, state };
@@ -99,7 +103,7 @@ pub(super) fn look(origin: &Origin, before: Option<&Seen>) -> Look {
 }
 
 /// The bytes of a regular file; `None` when it changed meanwhile.
-fn bytes(origin: &Path) -> Result<(Stamp, Option<Vec<u8>>), Problem> {
+fn bytes(origin: &Path) -> Result<(Stamp, Option<Bytes>), Problem> {
     let failed = |error: io::Error| unreadable(origin, &error);
     // A pipe must not hold us up until someone writes to it.
     let flags = OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -120,8 +124,8 @@ fn bytes(origin: &Path) -> Result<(Stamp, Option<Vec<u8>>), Problem> {
     Ok((stamp, steady.then_some(bytes)))
 }
 
-fn read_all(file: &mut File, size: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(size as usize + 1);
+fn read_all(file: &mut File, size: u64) -> io::Result<Bytes> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(size as usize + 1));
     file.take(LARGEST + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::host::HostPattern;
@@ -202,6 +203,9 @@ pub struct Pod {
     pub ready: bool,
     /// Container ports: what a named `targetPort` means for this pod.
     pub ports: Vec<PodPort>,
+    /// `spec.nodeName`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<Name>,
     /// `spec.hostNetwork`: its addresses are its node's, and only the ports above are its own.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub host_network: bool,
@@ -231,8 +235,19 @@ pub enum Protocol {
     Sctp,
 }
 
+impl Protocol {
+    /// The API's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Tcp => "TCP",
+            Protocol::Udp => "UDP",
+            Protocol::Sctp => "SCTP",
+        }
+    }
+}
+
 /// core/v1 Service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// Its metadata.
     pub meta: Meta,
@@ -250,10 +265,57 @@ pub struct Service {
     /// (`spec.sessionAffinityConfig.clientIP.timeoutSeconds`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity_s: Option<u32>,
+    /// What else a NodePort or LoadBalancer spec says about the way outside.
+    #[serde(default, skip_serializing_if = "Carrier::is_default")]
+    pub carrier: Carrier,
+    /// Traffic policies that say `Local`.
+    #[serde(default, skip_serializing_if = "LocalOnly::is_default")]
+    pub local_only: LocalOnly,
     /// `spec.externalIPs`, never served; named in `check`.
     pub external_ips: Vec<IpAddr>,
     /// Fields of the spec that are not in the API, found on a NodePort or LoadBalancer service: they refuse its exposure.
     pub unknown_fields: Vec<String>,
+}
+
+/// How a NodePort or LoadBalancer service is carried outside. Means nothing for other types.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Carrier {
+    /// `spec.loadBalancerIP`
+    pub ip: Option<IpAddr>,
+    /// `spec.loadBalancerClass`
+    pub class: Option<Name>,
+    /// `spec.loadBalancerSourceRanges`, or the annotation that it came from: who may connect. Empty: everybody.
+    pub sources: Vec<IpNet>,
+    /// `spec.allocateLoadBalancerNodePorts`; true when absent.
+    pub node_ports: bool,
+}
+
+impl Default for Carrier {
+    fn default() -> Carrier {
+        Carrier { ip: None, class: None, sources: Vec::new(), node_ports: true }
+    }
+}
+
+impl Carrier {
+    fn is_default(&self) -> bool {
+        *self == Carrier::default()
+    }
+}
+
+/// Which of a Service's traffic policies say `Local`: only endpoints on this node are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalOnly {
+    /// `spec.internalTrafficPolicy`: through its virtual IP.
+    pub inside: bool,
+    /// `spec.externalTrafficPolicy`: through its node ports and its load balancer.
+    pub outside: bool,
+}
+
+impl LocalOnly {
+    fn is_default(&self) -> bool {
+        *self == LocalOnly::default()
+    }
 }
 
 /// `spec.type` of a Service.
@@ -353,6 +415,9 @@ pub struct SliceEndpoint {
     pub terminating: bool,
     /// `targetRef` when it names a Pod: (name, uid).
     pub pod: Option<(Name, Option<Name>)>,
+    /// `nodeName`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<Name>,
 }
 
 /// The annotation that named an Ingress's class before `spec.ingressClassName` did.

@@ -36,7 +36,6 @@ fn app(index: usize) -> Labels {
 pub fn service(index: usize) -> Object {
     Object::Service(Service {
         meta: meta(&namespace(index), &format!("s{index}"), Labels::new()),
-        service_type: ServiceType::ClusterIp,
         cluster_ip: ClusterIp::Headless,
         selector: Some(app(index)),
         ports: vec![ServicePort {
@@ -47,10 +46,7 @@ pub fn service(index: usize) -> Object {
             app_protocol: None,
             node_port: None,
         }],
-        publish_not_ready: false,
-        affinity_s: None,
-        external_ips: Vec::new(),
-        unknown_fields: Vec::new(),
+        ..Service::default()
     })
 }
 
@@ -62,6 +58,7 @@ pub fn pod(of: usize, name: &str, ip: Ipv4Addr, ready: bool) -> Object {
         finished: false,
         ready,
         ports: Vec::new(),
+        node: None,
         host_network: false,
     })
 }

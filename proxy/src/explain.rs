@@ -95,7 +95,7 @@ pub fn explain(snapshot: &Snapshot, listeners: &[ListenerState], question: &Ques
         ..Explanation::default()
     };
     if question.from == Exposure::Internal
-        && let Some((vip, port)) = question.vip(&snapshot.vips)
+        && let Some((vip, port)) = question.vip(&snapshot.internal.listeners)
     {
         by_vip(snapshot.internal.service(port.service), vip, &mut said);
         return said;

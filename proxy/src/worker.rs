@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener, TcpStream as StdStream, UdpSocket as StdUdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -15,8 +15,8 @@ use config::exposure::Exposure;
 use config::settings::Limits;
 use ipnet::IpNet;
 use registry::event::Report;
-use registry::snapshot::{Endpoint, EndpointId, Plane, ReplicaId, Service, Snapshot};
-use tokio::net::{TcpListener, TcpStream};
+use registry::snapshot::{Endpoint, EndpointId, Plane, ReplicaId, Service, Snapshot, Socket};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -35,6 +35,7 @@ use crate::splice::Pipes;
 use crate::stats::{LocalCounts, WorkerCounts, plane};
 use crate::stream::Stream;
 use crate::tls::Handshakes;
+use crate::udp::{self, Flows};
 use crate::{http, tcp};
 
 /// What the control thread or a sibling asks of a worker.
@@ -42,8 +43,10 @@ use crate::{http, tcp};
 pub enum Order {
     /// Accept on this socket.
     Accept(Arc<Listener>, StdListener),
-    /// Stop accepting there, after what is queued was taken.
-    Close(SocketAddr),
+    /// Carry the datagrams of this socket.
+    Receive(Arc<Listener>, StdUdpSocket),
+    /// Stop there, after what is queued was accepted.
+    Close(Socket),
     /// Serve a connection that a sibling accepted.
     Take(Arc<Listener>, StdStream, SocketAddr),
     /// Stop accepting, finish what is in flight, end.
@@ -89,6 +92,7 @@ pub(crate) struct Worker {
     pub(crate) buffers: Buffers,
     pub(crate) desks: Desks,
     pub(crate) pipes: Pipes,
+    pub(crate) flows: Flows,
     pub(crate) access: Option<LocalAccessLog>,
     pub(crate) draining: Cell<bool>,
     /// `Date` for answers of our own, renewed by the tick.
@@ -164,7 +168,7 @@ pub fn run(start: Start) -> std::io::Result<()> {
 
 async fn work(mut start: Start) {
     let worker = Rc::new(Worker::new(&mut start));
-    let mut accepting: HashMap<SocketAddr, oneshot::Sender<()>> = HashMap::new();
+    let mut accepting: HashMap<Socket, oneshot::Sender<()>> = HashMap::new();
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut ticks = 0u64;
@@ -172,7 +176,8 @@ async fn work(mut start: Start) {
         tokio::select! {
             order = start.orders.recv() => match order {
                 Some(Order::Accept(listener, socket)) => worker.accept_on(listener, socket, &mut accepting),
-                Some(Order::Close(address)) => drop(accepting.remove(&address)),
+                Some(Order::Receive(listener, socket)) => worker.receive_on(listener, socket, &mut accepting),
+                Some(Order::Close(socket)) => drop(accepting.remove(&socket)),
                 Some(Order::Take(listener, stream, peer)) => worker.take(listener, stream, peer),
                 Some(Order::Drain) => {
                     accepting.clear();
@@ -220,6 +225,7 @@ impl Worker {
             buffers: Buffers::default(),
             desks: Desks::new(HeadLimits { bytes: shared.limits.head_bytes, fields: shared.limits.headers }),
             pipes: Pipes::default(),
+            flows: Flows::new(shared.limits.udp_flows),
             access: start.access.take(),
             draining: Cell::new(false),
             date: RefCell::new(httpdate::fmt_http_date(SystemTime::now())),
@@ -230,21 +236,39 @@ impl Worker {
         }
     }
 
-    fn accept_on(self: &Rc<Self>, listener: Arc<Listener>, socket: StdListener, accepting: &mut HashMap<SocketAddr, oneshot::Sender<()>>) {
+    fn accept_on(self: &Rc<Self>, listener: Arc<Listener>, socket: StdListener, accepting: &mut HashMap<Socket, oneshot::Sender<()>>) {
         let socket = match TcpListener::from_std(socket) {
             Ok(socket) => socket,
             Err(error) => return tracing::error!(listener = %listener.name, %error, "cannot accept"),
         };
         let (stop, stopped) = oneshot::channel();
-        accepting.insert(listener.address, stop);
+        accepting.insert(listener.socket(), stop);
         tokio::task::spawn_local(accept(Accepting::new(self), listener, socket, stopped));
+    }
+
+    fn receive_on(self: &Rc<Self>, listener: Arc<Listener>, socket: StdUdpSocket, accepting: &mut HashMap<Socket, oneshot::Sender<()>>) {
+        let socket = match UdpSocket::from_std(socket) {
+            Ok(socket) => socket,
+            Err(error) => return tracing::error!(listener = %listener.name, %error, "cannot receive"),
+        };
+        let (stop, stopped) = oneshot::channel();
+        accepting.insert(listener.socket(), stop);
+        let receiving = Accepting::new(self);
+        tokio::task::spawn_local(async move {
+            udp::serve(receiving.0.clone(), listener, socket, stopped).await;
+            drop(receiving);
+        });
     }
 
     /// Serves a new connection here, or hands it to a sibling with fewer. HTTP listeners have a socket for each worker already.
     fn admit(self: &Rc<Self>, listener: &Arc<Listener>, stream: TcpStream, peer: SocketAddr) {
         if !listener.admits(peer.ip(), &self.shared.internal) {
             tracing::warn!(listener = %listener.name, %peer, "refused: the peer is outside internalCidrs");
-            return tcp::reset(&stream);
+            return self.turn_away(listener, &stream);
+        }
+        if listener.speaks == Speaks::Tcp && listener.exposure == Exposure::External && !self.lets_in(listener, peer.ip()) {
+            tracing::debug!(listener = %listener.name, %peer, "refused: the peer is outside the source ranges");
+            return self.turn_away(listener, &stream);
         }
         let open = |worker: usize| self.shared.open[worker].load(Relaxed);
         let least = (0..self.shared.open.len()).min_by_key(|&worker| (open(worker), worker != self.id)).unwrap_or(self.id);
@@ -258,6 +282,17 @@ impl Worker {
         {
             self.take(listener, stream, peer);
         }
+    }
+
+    /// Whether the Service's source ranges hold the peer, by the newest picture.
+    fn lets_in(&self, listener: &Listener, peer: IpAddr) -> bool {
+        let held = self.pictures.hold();
+        held.snapshot().plane(listener.exposure).listeners.get(&listener.socket()).is_some_and(|asked| asked.lets_in(peer))
+    }
+
+    fn turn_away(&self, listener: &Listener, stream: &TcpStream) {
+        self.counts.worker().turned_away[plane(listener.exposure)].add(1);
+        tcp::reset(stream);
     }
 
     fn take(self: &Rc<Self>, listener: Arc<Listener>, stream: StdStream, peer: SocketAddr) {
@@ -285,10 +320,11 @@ impl Worker {
             }
             Speaks::Tcp => {
                 tokio::task::spawn_local(async move {
-                    tcp::carry(worker, stream, peer.ip(), listener.address).await;
+                    tcp::carry(worker, stream, peer.ip(), listener).await;
                     drop(open);
                 });
             }
+            Speaks::Udp => {} // nobody connects
         }
     }
 
@@ -319,6 +355,7 @@ impl Worker {
         let before = self.pictures.adopt(next);
         let held = self.pictures.hold();
         self.handshakes.renew(&held.snapshot().external.certificates);
+        self.flows.follow(held.snapshot());
         let mut pool = self.pool.borrow_mut();
         for side in [Exposure::External, Exposure::Internal] {
             left(before.plane(side), held.snapshot().plane(side), |replica| pool.forget(replica));
@@ -331,6 +368,7 @@ impl Worker {
         if let Some(access) = &self.access {
             access.flush();
         }
+        self.flows.sweep(now_ms.saturating_sub(self.limits.udp_idle_timeout_ms));
         if ticks.is_multiple_of(4) {
             self.pool.borrow_mut().sweep(now_ms.saturating_sub(self.limits.idle_timeout_ms));
             self.buffers.sweep();

@@ -165,14 +165,7 @@ async fn supervise(path: PathBuf, out: mpsc::Sender<Event>) {
 }
 
 fn empty() -> Snapshot {
-    let plane = |exposure| Plane {
-        exposure,
-        routes: Arc::default(),
-        refused: Arc::default(),
-        certificates: Arc::default(),
-        services: Arc::default(),
-    };
-    Snapshot { version: 0, external: plane(Exposure::External), internal: plane(Exposure::Internal), vips: Arc::default() }
+    Snapshot { version: 0, external: Plane::empty(Exposure::External), internal: Plane::empty(Exposure::Internal) }
 }
 
 /// What the actor listens to.
@@ -263,7 +256,7 @@ impl Actor {
             return;
         }
         if let Some(snapshot) = self.registry.publish(self.now()) {
-            tracing::debug!(version = snapshot.version, vips = snapshot.vips.len(), "published");
+            tracing::debug!(version = snapshot.version, vips = snapshot.internal.listeners.len(), "published");
             self.graves.push(self.snapshots.send_replace(snapshot));
         }
         for lifted in self.registry.lifted() {

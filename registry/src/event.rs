@@ -72,18 +72,18 @@ pub enum Report {
     },
     /// A listener was bound, failed to bind, or was closed.
     Listener(ListenerState),
-    /// A listener is gone.
-    Closed(Arc<str>),
+    /// A listener of this name at this address is gone.
+    Closed(Arc<str>, SocketAddr),
 }
 
 /// One listener as `get listeners` shows it.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct ListenerState {
-    /// `http`, `internal-http`, `admin`, `metrics`, or `vip NAMESPACE/NAME:PORT`.
+    /// `http`, `internal-http`, `admin`, `metrics`, or `vip NAMESPACE/NAME:PORT`, `node-port ...`, `load-balancer ...`.
     pub name: Arc<str>,
     /// `external` or `internal`.
     pub exposure: String,
-    /// `HTTP` or `TCP`.
+    /// `HTTP`, `HTTPS`, `TCP` or `UDP`.
     pub protocol: String,
     /// The bound address (with the real port), or the one asked for when it could not be bound.
     pub address: SocketAddr,

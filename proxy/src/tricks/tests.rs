@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use config::exposure::Exposure;
 use config::host::{HostPattern, MAX_HOST, normalise};
-use config::object::{PathType, ServiceKey};
+use config::object::{PathType, Protocol, ServiceKey};
 use registry::route::{Action, Route, RouteTable, RouteTableBuilder};
 use registry::snapshot::{Endpoint, EndpointId, Plane, PortName, Replica, ReplicaId, Service, ServiceIndex};
 
@@ -83,7 +83,7 @@ fn plane() -> Plane {
     let id = NonZeroU64::MIN;
     let replica = Replica { id: ReplicaId(id), address: "127.40.0.1:8080".parse().unwrap(), pod: None, load: Default::default() };
     let service = Service {
-        name: PortName { service: ServiceKey { namespace: "web".into(), name: "shop".into() }, port: 8080 },
+        name: PortName { service: ServiceKey { namespace: "web".into(), name: "shop".into() }, port: 8080, protocol: Protocol::Tcp },
         slot: 0,
         affinity_s: None,
         endpoints: Box::new([Endpoint { id: EndpointId(id), replica: Arc::new(replica) }]),

@@ -6,9 +6,9 @@ use std::num::NonZeroU64;
 use std::thread::JoinHandle;
 
 use config::host::HostPattern;
-use config::object::{PathType, ServiceKey};
+use config::object::{PathType, Protocol, ServiceKey};
 use registry::route::{Action, Route, RouteTableBuilder};
-use registry::snapshot::{Endpoint, EndpointId, PortName, Replica, Service, ServiceIndex, VipPort};
+use registry::snapshot::{Endpoint, EndpointId, PortName, Replica, Service, ServiceIndex, ServiceListener, Way};
 
 use super::*;
 
@@ -59,7 +59,7 @@ fn snapshot(version: u64, replica: Option<SocketAddr>, vip: Option<SocketAddr>) 
         id: EndpointId(id),
         replica: Arc::new(Replica { id: ReplicaId(id), address, pod: None, load: Default::default() }),
     };
-    let name = PortName { service: ServiceKey { namespace: "x".into(), name: "y".into() }, port: 80 };
+    let name = PortName { service: ServiceKey { namespace: "x".into(), name: "y".into() }, port: 80, protocol: Protocol::Tcp };
     let service =
         Arc::new(Service { name: name.clone(), slot: 0, affinity_s: None, endpoints: replica.map(endpoint).into_iter().collect() });
     let mut routes = RouteTableBuilder::default();
@@ -67,15 +67,18 @@ fn snapshot(version: u64, replica: Option<SocketAddr>, vip: Option<SocketAddr>) 
     let action = Action::Forward(ServiceIndex(0));
     routes.add(Route { owner: "Ingress x/y".into(), host, path_type: PathType::Prefix, path: "/".into(), action }).unwrap();
     let routes = Arc::new(routes.build());
+    let listener = ServiceListener { way: Way::Vip, service: ServiceIndex(0), name, sources: Arc::default() };
+    let listener = |address| [Protocol::Tcp, Protocol::Udp].map(|protocol| (Socket::new(protocol, address), listener.clone()));
+    let vips = Arc::new(vip.into_iter().flat_map(listener).collect());
     let plane = |exposure| Plane {
         exposure,
         routes: routes.clone(),
         refused: Arc::default(),
         certificates: Arc::default(),
         services: Arc::from([service.clone()]),
+        listeners: if exposure == Exposure::Internal { Arc::clone(&vips) } else { Arc::default() },
     };
-    let vips = vip.map(|address| (address, VipPort { service: ServiceIndex(0), name })).into_iter().collect();
-    Snapshot { version, external: plane(Exposure::External), internal: plane(Exposure::Internal), vips: Arc::new(vips) }
+    Snapshot { version, external: plane(Exposure::External), internal: plane(Exposure::Internal) }
 }
 
 /// A replica that reads one head for each answer, as often as there are answers, on one connection after the other.

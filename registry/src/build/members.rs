@@ -21,6 +21,8 @@ pub(super) struct Member {
     pub(super) ready: bool,
     pub(super) serving: bool,
     pub(super) terminating: bool,
+    /// The node that it is on, when that is known.
+    pub(super) node: Option<Name>,
     /// Of two pods on one address the one met later is right.
     met: u64,
 }
@@ -65,7 +67,8 @@ impl Named {
                 let address = SocketAddr::new(endpoint.ip.to_canonical(), at.port);
                 let (identity, pod, met) = who(endpoint, &slice.meta.namespace, index);
                 let SliceEndpoint { ready, serving, terminating, .. } = *endpoint;
-                self.0.push(Member { address, identity, pod, ready, serving, terminating, met });
+                let node = endpoint.node.clone();
+                self.0.push(Member { address, identity, pod, ready, serving, terminating, node, met });
             }
         }
     }
@@ -81,6 +84,7 @@ impl Named {
             ready: pod.ready && !pod.meta.deleting,
             serving: pod.ready,
             terminating: pod.meta.deleting,
+            node: pod.node.clone(),
             met: known.met,
         });
     }

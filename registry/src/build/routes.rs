@@ -16,7 +16,6 @@ use config::problem::{Problem, Reason};
 
 use super::World;
 use super::certificates::Want;
-use super::seats::protocol;
 use crate::exposure::{self, Classes, Said, Side};
 use crate::route::{Action, Route, RouteTable, RouteTableBuilder};
 use crate::snapshot::{PortName, ServiceIndex};
@@ -281,7 +280,7 @@ impl Compiler<'_> {
     }
 
     fn index(&mut self, name: &PortName, owner: &Owner<'_>) -> ServiceIndex {
-        let place = self.world.services.get(&name.service).and_then(|entry| entry.tcp(name.port)).and_then(|port| port.place);
+        let place = self.world.services.get(&name.service).and_then(|entry| entry.port(name)).and_then(|port| port.place);
         match (owner.exposure, &owner.refused, place) {
             (Exposure::External, None, _) => *self.places.entry(name.clone()).or_insert_with(|| {
                 self.out.outside.push(name.clone());
@@ -323,10 +322,10 @@ impl Compiler<'_> {
             port = tcp;
         }
         if port.protocol != Protocol::Tcp {
-            let found = format!("port `{}` of Service {key} is {}", backend.port, protocol(port.protocol));
+            let found = format!("port `{}` of Service {key} is {}", backend.port, port.protocol.as_str());
             return Found::Refused(("port", Problem::error(Reason::Invalid, found).expected("a TCP port")));
         }
-        Found::Port(PortName { service: key.clone(), port: port.port })
+        Found::Port(PortName { service: key.clone(), port: port.port, protocol: port.protocol })
     }
 
     fn problem(&mut self, key: &ObjectKey, problem: Problem) {

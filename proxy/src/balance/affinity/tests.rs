@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use config::object::ServiceKey;
+use config::object::{Protocol, ServiceKey};
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
 use registry::snapshot::{PortName, Replica, ReplicaId};
 
@@ -23,7 +23,7 @@ fn service(slot: u32, numbers: impl IntoIterator<Item = u16>) -> Service {
         let replica = Replica { id: ReplicaId(id), address: ([10, 0, high, low], 8080).into(), pod: None, load: Default::default() };
         Endpoint { id: EndpointId(id), replica: Arc::new(replica) }
     };
-    let name = PortName { service: ServiceKey { namespace: "a".into(), name: "web".into() }, port: 80 };
+    let name = PortName { service: ServiceKey { namespace: "a".into(), name: "web".into() }, port: 80, protocol: Protocol::Tcp };
     Service { name, slot, affinity_s: Some(KEEP_S), endpoints: numbers.into_iter().map(endpoint).collect() }
 }
 

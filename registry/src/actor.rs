@@ -4,13 +4,14 @@
 //! picture is published only when every source has spoken. It decides nothing: the registry does. Snapshots that nobody reads any
 //! more are freed here, never on a worker.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use config::exposure::Exposure;
+use config::object::Name;
 use config::problem::{Problem, Reason, Severity};
 use config::settings::Settings;
 use serde::Serialize;
@@ -19,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::core::{Counts, Registry};
 use crate::event::{Event, Report};
 use crate::snapshot::{OwnAddresses, Plane, Snapshot};
-use crate::source::folder;
+use crate::source::{dns, folder};
 use crate::state::{self, Saved, StateDir};
 use crate::view::Topic;
 
@@ -100,6 +101,10 @@ pub fn start(settings: &Settings, own: OwnAddresses) -> Result<Started, Problem>
         registry.expect(folder::name(&path));
         tokio::spawn(supervise(path, out.clone()));
     }
+    let (names, wanted) = watch::channel(BTreeSet::new());
+    if !settings.external_names.is_empty() {
+        tokio::spawn(dns::watch(settings.dns_servers.clone(), wanted, out.clone()));
+    }
     let (snapshots, receiver) = watch::channel(Arc::new(empty()));
     let (reports, reported) = mpsc::unbounded_channel();
     let (asks, asked) = mpsc::channel(WAITING_ASKS);
@@ -112,6 +117,7 @@ pub fn start(settings: &Settings, own: OwnAddresses) -> Result<Started, Problem>
         graves: Vec::new(),
         logged: HashSet::new(),
         keeper: Keeper::new(dir, problem),
+        names,
         ready: false,
     };
     tokio::spawn(actor.run(Inputs { events, reports: reported, asks: asked, ends, _open: out }));
@@ -188,6 +194,8 @@ struct Actor {
     /// Problems that are in the log already.
     logged: HashSet<Problem>,
     keeper: Keeper,
+    /// Whose addresses DNS is asked for.
+    names: watch::Sender<BTreeSet<Name>>,
     /// Every source has spoken, and what they said was published.
     ready: bool,
 }
@@ -259,6 +267,13 @@ impl Actor {
             tracing::debug!(version = snapshot.version, vips = snapshot.internal.listeners.len(), "published");
             self.graves.push(self.snapshots.send_replace(snapshot));
         }
+        self.names.send_if_modified(|names| {
+            let changed = names != self.registry.names();
+            if changed {
+                names.clone_from(self.registry.names());
+            }
+            changed
+        });
         for lifted in self.registry.lifted() {
             tracing::warn!("{lifted}");
         }

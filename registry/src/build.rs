@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use config::host::HostPattern;
 use config::object::{EndpointSlice, Kind, Name, Object, ObjectKey, Protocol, Service, ServiceKey, ServicePort, ServiceType};
 use config::problem::Problem;
 use ipnet::IpNet;
@@ -23,6 +24,7 @@ pub(crate) mod certificates;
 mod covers;
 mod index;
 mod members;
+mod names;
 pub(crate) mod notes;
 mod outside;
 pub(crate) mod places;
@@ -31,6 +33,7 @@ pub(crate) mod seats;
 
 use covers::Addresses;
 use index::Index;
+use names::Names;
 use places::{Only, Places};
 use seats::Seat;
 
@@ -49,6 +52,10 @@ pub(crate) struct Ground {
     pub(crate) external: Vec<IpAddr>,
     /// `serviceCidr`
     pub(crate) service_cidr: IpNet,
+    /// `externalName.allow`
+    pub(crate) names: Vec<HostPattern>,
+    /// `externalName.allowInside`
+    pub(crate) names_inside: Vec<HostPattern>,
 }
 
 /// One Service that serves.
@@ -122,6 +129,7 @@ pub(crate) struct World {
     outward: BTreeSet<Socket>,
     /// Something changed that [`World::carriers`] depends on.
     pub(crate) carriers_dirty: bool,
+    pub(crate) names: Names,
     own: OwnAddresses,
     ground: Ground,
     strict: bool,
@@ -149,6 +157,7 @@ impl World {
             vips: Arc::default(),
             outward: BTreeSet::new(),
             carriers_dirty: false,
+            names: Names::default(),
             own: OwnAddresses::default(),
             strict: ground.strict,
             ground,
@@ -218,6 +227,7 @@ impl World {
     pub(crate) fn set_service(&mut self, key: &ObjectKey, before: Option<&Arc<Object>>, after: Option<Arc<Object>>, version: u64) {
         let key = ServiceKey { namespace: key.namespace.clone(), name: key.name.clone() };
         self.index.set_service(&key, before, after.as_ref());
+        self.names.set_service(&key, before.map(AsRef::as_ref), after.as_deref());
         self.written.insert(key.clone());
         self.carriers_dirty |= [before, after.as_ref()].into_iter().flatten().any(|object| is_carrier(object));
         if before.map(|object| route_facts(object)) != after.as_ref().map(|object| route_facts(object)) {
@@ -373,13 +383,17 @@ impl World {
         let references = self.references(key);
         self.index.set_references(key, &entry.references, &references);
         entry.references = references;
-        let reading = members::read(key, entry.service(), &self.index);
+        let mut reading = members::read(key, entry.service(), &self.index);
+        let leads_to = if let ServiceType::ExternalName(name) = &entry.service().service_type { Some(name.clone()) } else { None };
+        if let Some(name) = &leads_to {
+            reading.lead_to(entry.service(), self.names.of(name));
+        }
         let affinity_s = entry.service().affinity_s;
         let mut refused = Vec::new();
         for (port, members) in entry.ports.iter_mut().zip(reading.members) {
             self.seat(key, port, members, &mut refused, version);
             for place in port.place.into_iter().chain(port.local_place) {
-                self.places.set_affinity(place, affinity_s);
+                self.places.set_manner(place, affinity_s, leads_to.as_ref().map(|name| told(name, &port.spec)).as_ref());
             }
         }
         let old = std::mem::replace(&mut entry.covered, reading.covered);
@@ -454,15 +468,23 @@ fn is_carrier(object: &Object) -> bool {
     matches!(service.service_type, ServiceType::NodePort | ServiceType::LoadBalancer)
 }
 
+/// The `Host` that an outside name is asked with.
+fn told(name: &Name, port: &ServicePort) -> Arc<str> {
+    match members::number(port) {
+        80 | 443 => name.clone(),
+        other => format!("{name}:{other}").into(),
+    }
+}
+
 /// What a route depends on, besides the seal.
 #[derive(PartialEq)]
 struct RouteFacts<'a> {
-    type_name: &'static str,
+    service_type: &'a ServiceType,
     ports: Vec<(&'a Name, u16, Protocol)>,
 }
 
 fn route_facts(object: &Object) -> Option<RouteFacts<'_>> {
     let Object::Service(service) = object else { return None };
     let ports = service.ports.iter().map(|port| (&port.name, port.port, port.protocol));
-    Some(RouteFacts { type_name: notes::type_name(&service.service_type), ports: ports.collect() })
+    Some(RouteFacts { service_type: &service.service_type, ports: ports.collect() })
 }

@@ -4,13 +4,13 @@
 //! came, except where history is meant to count: which of two files was first, and which address a service was given. One change
 //! builds again only what it touches.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use config::exposure::Exposure;
-use config::object::{Kind, Object, ObjectKey};
+use config::object::{Kind, Name, Object, ObjectKey};
 use config::problem::{Problem, Reason, Severity};
 use config::settings::{ExposureMode, Settings};
 
@@ -72,6 +72,8 @@ pub struct Registry {
     ingresses: BTreeMap<Age, Arc<Object>>,
     classes: Classes,
     routes: Compiled,
+    /// Whose addresses are wanted: names that some route leads to, and may.
+    names: BTreeSet<Name>,
     secrets: Secrets,
     default_secret: Option<ObjectKey>,
     certificates: certificates::Compiled,
@@ -96,6 +98,8 @@ impl Registry {
             node: settings.node_name.clone(),
             external: settings.external_addresses.clone(),
             service_cidr: settings.service_cidr,
+            names: settings.external_names.clone(),
+            names_inside: settings.external_names_inside.clone(),
         };
         Registry {
             store: Store::new(saved.origins, saved.damaged_origins, saved.problems),
@@ -107,6 +111,7 @@ impl Registry {
             ingresses: BTreeMap::new(),
             classes: Classes { objects: BTreeMap::new(), also: settings.ingress_classes.clone() },
             routes: Compiled::default(),
+            names: BTreeSet::new(),
             secrets: Secrets::new(),
             default_secret: settings.tls_default_secret.clone(),
             certificates: certificates::Compiled::default(),
@@ -143,6 +148,7 @@ impl Registry {
             Event::Batch(batch) => self.store.apply(batch, now),
             Event::Stale(source, problem) => self.store.stale(&source, problem, now),
             Event::Alive(source) => self.store.alive(&source, now),
+            Event::Resolved(name, answer) => self.world.set_name(name, answer, now),
         }
         for changed in self.store.changes() {
             self.take(changed);
@@ -256,6 +262,11 @@ impl Registry {
         Some(snapshot)
     }
 
+    /// The names whose addresses DNS should be asked for, by the newest picture.
+    pub fn names(&self) -> &BTreeSet<Name> {
+        &self.names
+    }
+
     /// Seals whose end opened a way from outside, since the last call.
     pub fn lifted(&mut self) -> Vec<Lifted> {
         std::mem::take(&mut self.lifted)
@@ -280,6 +291,8 @@ impl Registry {
                 _ => None,
             });
             self.routes = routes::compile(ingresses, &self.classes, &self.world);
+            self.names = self.world.wanted_names(self.routes.named.iter());
+            self.world.names.keep(&self.names);
         }
         if compile || carried {
             self.renew_outside();

@@ -2,12 +2,13 @@
 //!
 //! Invariant: a batch is applied whole or not at all, so that a ConfigMap's swap is one step.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
 use config::exposure::Exposure;
 use config::manifest::Manifest;
+use config::object::Name;
 use config::problem::Problem;
 
 /// What a source calls one unit of its content: for a folder, the file's path as the operator would type it.
@@ -58,6 +59,8 @@ pub enum Event {
     Stale(SourceName, Problem),
     /// It was looked at and nothing changed; its age starts anew.
     Alive(SourceName),
+    /// What DNS says of a name; none is none. An error leaves the last answer, marked stale.
+    Resolved(Name, Result<Vec<IpAddr>, Problem>),
 }
 
 /// What the data plane tells the registry.

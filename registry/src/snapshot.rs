@@ -92,6 +92,8 @@ pub struct Service {
     pub slot: u32,
     /// A client keeps its endpoint until this many seconds after its last use (`sessionAffinity: ClientIP`).
     pub affinity_s: Option<u32>,
+    /// What `Host` says to its replicas, where they are somebody else's (ExternalName).
+    pub host: Option<Arc<str>>,
     /// Ready endpoints, or serving ones that are terminating when none is ready (KEP-1669). In a stable order, without repeats.
     pub endpoints: Box<[Endpoint]>,
 }
@@ -99,12 +101,12 @@ pub struct Service {
 impl Service {
     /// A service port without endpoints.
     pub fn unreachable(name: PortName, slot: u32) -> Service {
-        Service { name, slot, affinity_s: None, endpoints: Box::default() }
+        Service { name, slot, affinity_s: None, host: None, endpoints: Box::default() }
     }
 
     /// The same with other endpoints.
     pub fn with(&self, endpoints: Box<[Endpoint]>) -> Service {
-        Service { name: self.name.clone(), slot: self.slot, affinity_s: self.affinity_s, endpoints }
+        Service { name: self.name.clone(), slot: self.slot, affinity_s: self.affinity_s, host: self.host.clone(), endpoints }
     }
 }
 

@@ -32,7 +32,9 @@ impl Carried {
     fn text(&self, kind: &str, label: &str) -> String {
         let plain = tcp(&self.net, "data/db", self.net.port(), &[&self.db]);
         let labelled = plain.replacen("name: db}", &format!("name: db, labels: {{{label}}}}}"), 1);
-        labelled.replace("spec: {selector", &format!("spec: {{type: {kind}, selector")).replace("targetPort", &format!("nodePort: {NUMBER}, targetPort"))
+        labelled
+            .replace("spec: {selector", &format!("spec: {{type: {kind}, selector"))
+            .replace("targetPort", &format!("nodePort: {NUMBER}, targetPort"))
     }
 
     fn setup(&self, kind: &str, label: &str, more: &str) -> Setup {
@@ -75,8 +77,11 @@ fn a_seal_closes_node_ports_and_load_balancers_and_its_end_opens_them() {
 fn a_node_port_carries_no_address_that_a_seal_covers() {
     let carried = Carried::new();
     let port = carried.net.port();
-    let thief = super::carried("thief", carried.db.ip(), port)
-        .replacen("spec: {ports: [{port: 80}]}", &format!("spec: {{type: NodePort, ports: [{{port: 80, nodePort: {NUMBER}}}]}}"), 1);
+    let thief = super::carried("thief", carried.db.ip(), port).replacen(
+        "spec: {ports: [{port: 80}]}",
+        &format!("spec: {{type: NodePort, ports: [{{port: 80, nodePort: {NUMBER}}}]}}"),
+        1,
+    );
     let inside = tcp(&carried.net, "data/db", port, &[&carried.db]);
     let gate = carried.setup("ClusterIP", "team: data", "").manifest("db.yaml", inside).manifest("thief.yaml", thief);
     let gate = gate.manifest("seal.yaml", namespace("data", SEAL)).start();

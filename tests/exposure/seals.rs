@@ -181,7 +181,6 @@ fn default_backends_and_wildcards_do_not_leak() {
     assert_eq!(scene.db.connections(), 0);
 }
 
-
 /// A file that cannot be read might hold a seal.
 #[test]
 fn a_cold_start_with_an_unreadable_file_is_strict_until_it_can_be_read() {

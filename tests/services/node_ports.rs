@@ -107,7 +107,8 @@ fn a_load_balancer_is_bound_beside_the_virtual_ip_of_the_same_port() {
         assert_eq!(Client::connect(address).get("any.example", "/").replica(), "web-0", "{address}");
     }
     await_until("each counts its own", || {
-        gate.sum("tidegate_outward_connections_total", &["default/web"]) == 1.0 && gate.sum("tidegate_vip_connections_total", &["default/web"]) == 1.0
+        gate.sum("tidegate_outward_connections_total", &["default/web"]) == 1.0
+            && gate.sum("tidegate_vip_connections_total", &["default/web"]) == 1.0
     });
     assert!(gate.rows("listeners").iter().all(|row| !row["name"].as_str().unwrap_or_default().starts_with("node-port")));
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tidegate_tests::objects::{file, pod, service};
 use tidegate_tests::{Behaviour, Client, Datagrams, Net, Replica, Setup, Tidegate, await_until};
 
+mod external_names;
 mod node_ports;
 mod udp;
 

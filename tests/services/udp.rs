@@ -74,13 +74,13 @@ fn socat_is_answered_from_the_virtual_ip() {
 #[test]
 fn dig_resolves_through_it_over_udp_and_falls_back_to_tcp_on_the_same_port() {
     let net = Net::take();
-    let server = Datagrams::start(&net, |query| dns(query, 5, |name, kind| {
-        (name == "tide.example").then(|| if kind == 1 { vec![IpAddr::from([192, 0, 2, 53])] } else { Vec::new() })
-    }));
-    let both = service("udp", net.port(), net.port()).replace(
-        "ports: [{",
-        &format!("ports: [{{name: tcp, port: {0}, targetPort: {0}}}, {{name: udp, protocol: UDP, ", net.port()),
-    );
+    let server = Datagrams::start(&net, |query| {
+        dns(query, 5, |name, kind| {
+            (name == "tide.example").then(|| if kind == 1 { vec![IpAddr::from([192, 0, 2, 53])] } else { Vec::new() })
+        })
+    });
+    let both = service("udp", net.port(), net.port())
+        .replace("ports: [{", &format!("ports: [{{name: tcp, port: {0}, targetPort: {0}}}, {{name: udp, protocol: UDP, ", net.port()));
     let gate = Setup::new(&net).manifest("udp.yaml", file(&[both, pod("dns-0", "udp", server.ip())])).start();
     let to = vip(&gate, &net);
     assert_eq!(bound(&gate, &format!("vip default/udp:{}", net.port())), to, "TCP and UDP share the address and the port");
@@ -170,10 +170,7 @@ fn flows_end_when_idle_and_are_bounded() {
 fn only_peers_inside_are_heard() {
     let net = Net::take();
     let one = Datagrams::named(&net, "one");
-    let gate = Setup::new(&net)
-        .manifest("udp.yaml", udp(&net, &[("one", &one)]))
-        .flag("--internal-cidr", &net.service_cidr())
-        .start();
+    let gate = Setup::new(&net).manifest("udp.yaml", udp(&net, &[("one", &one)])).flag("--internal-cidr", &net.service_cidr()).start();
     let stranger = client(vip(&gate, &net));
     assert_eq!(ask(&stranger, "let me in"), None);
     assert_eq!((one.received(), gate.sum("tidegate_udp_dropped_total", &["internal", "not-admitted"])), (0, 1.0));

@@ -110,6 +110,22 @@ impl Question {
         (!address).then(|| host.to_string())
     }
 
+    /// The node port or load balancer that the URL means to a client outside: by its port, which the URL gives, and its address when the URL
+    /// has one.
+    pub(super) fn outward<'v>(&self, listeners: &'v ServiceListeners) -> Option<(SocketAddr, &'v ServiceListener)> {
+        let (host, port) = (Host::parse(&self.authority).ok()?, self.port()?);
+        let ip = host.as_str().trim_matches(['[', ']']).parse::<IpAddr>().ok();
+        let meant = |socket: &Socket| {
+            let at = socket.address;
+            let here = ip.is_none_or(|ip| at.ip() == ip || at.ip().is_unspecified());
+            socket.protocol == Protocol::Tcp && at.port() == port && here
+        };
+        // Who names the address is preferred, as by the kernel.
+        let found =
+            listeners.iter().filter(|(socket, _)| meant(socket)).min_by_key(|(socket, _)| (socket.address.ip().is_unspecified(), **socket));
+        found.map(|(socket, listener)| (socket.address, listener))
+    }
+
     /// The VIP port that the URL means to a client inside: by its address, or by a name of its Service as a hosts file gives it.
     pub(super) fn vip<'v>(&self, vips: &'v ServiceListeners) -> Option<(SocketAddr, &'v ServiceListener)> {
         let host = Host::parse(&self.authority).ok()?;

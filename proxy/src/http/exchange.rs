@@ -22,7 +22,7 @@ use super::relay::{self, Failure, Relayed};
 use super::respond;
 use super::serve::Connection;
 use super::tunnel::Tunnel;
-use super::write::{Forward, write_request};
+use super::write::{Forward, set_host, write_request};
 use crate::balance::{self, By, InFlight};
 use crate::clock::now_us;
 use crate::picture::Held;
@@ -59,6 +59,8 @@ pub(super) struct Exchange {
     body_in_out: usize,
     /// `out` is the whole request: it can be sent again.
     all_here: bool,
+    /// Its `Host` is the name of an outside service.
+    renamed: bool,
     /// Made for the request; used when the client gave none.
     pub(super) request_id: [u8; 32],
     /// Times that it was sent, or tried to be.
@@ -127,6 +129,7 @@ pub(super) async fn run(connection: &mut Connection, desk: &mut Desk, head_lengt
         body: BodyReader::new(desk.request.head.framing()),
         body_in_out: 0,
         all_here: false,
+        renamed: false,
         request_id: hex(connection.worker.rng.borrow_mut().u128(..)),
         attempts: 0,
         upstream: None,
@@ -167,7 +170,7 @@ impl Exchange {
     async fn go(&mut self, connection: &mut Connection, desk: &mut Desk) -> Turn {
         let mut tried = Tried::default();
         loop {
-            let (endpoint, reused) = match self.send(connection, &desk.request, &tried).await {
+            let (endpoint, reused) = match self.send(connection, &mut desk.request, &tried).await {
                 Ok(sent) => {
                     let place = (sent.endpoint, sent.reused);
                     match self.answer(connection, desk, sent).await {
@@ -198,10 +201,11 @@ impl Exchange {
     }
 
     /// Decides, picks, connects and writes. Endpoints that were tried are avoided.
-    async fn send(&mut self, connection: &Connection, request: &Message<RequestHead>, tried: &Tried) -> Result<Sent, Unsent> {
+    async fn send(&mut self, connection: &Connection, request: &mut Message<RequestHead>, tried: &Tried) -> Result<Sent, Unsent> {
         let worker = &connection.worker;
         let held = worker.pictures.hold();
         let (service, endpoint) = self.pick(connection, request, &held, tried)?;
+        self.rename(service, request);
         let counts = worker.counts.of(connection.listener.exposure, service);
         self.attempts += 1;
         if self.attempts > 1 {
@@ -234,6 +238,17 @@ impl Exchange {
             return Err(Unsent::Broken((endpoint.id, reused)));
         }
         Ok(Sent { upstream, flight, endpoint: endpoint.id, reused, counts, sent_us })
+    }
+
+    /// An outside name is asked by its own name; should the route lead elsewhere meanwhile, by the client's again.
+    fn rename(&mut self, service: &Service, request: &mut Message<RequestHead>) {
+        if service.host.is_none() && !self.renamed {
+            return;
+        }
+        let Message { input, head, out } = request;
+        let asked = head.authority().map_or(&[][..], |span| span.of(input.filled()));
+        set_host(out, service.host.as_ref().map_or(asked, |host| host.as_bytes()));
+        self.renamed = service.host.is_some();
     }
 
     fn pick<'h>(

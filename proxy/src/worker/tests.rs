@@ -60,8 +60,13 @@ fn snapshot(version: u64, replica: Option<SocketAddr>, vip: Option<SocketAddr>) 
         replica: Arc::new(Replica { id: ReplicaId(id), address, pod: None, load: Default::default() }),
     };
     let name = PortName { service: ServiceKey { namespace: "x".into(), name: "y".into() }, port: 80, protocol: Protocol::Tcp };
-    let service =
-        Arc::new(Service { name: name.clone(), slot: 0, affinity_s: None, endpoints: replica.map(endpoint).into_iter().collect() });
+    let service = Arc::new(Service {
+        name: name.clone(),
+        slot: 0,
+        affinity_s: None,
+        host: None,
+        endpoints: replica.map(endpoint).into_iter().collect(),
+    });
     let mut routes = RouteTableBuilder::default();
     let host = HostPattern::parse_ingress("a.test").unwrap();
     let action = Action::Forward(ServiceIndex(0));
@@ -254,4 +259,42 @@ fn connections_that_were_queued_are_served_before_a_drain_ends() {
     scene.drain();
     assert!(read_until(&mut client, b"\r\n\r\n").starts_with("HTTP/1.1 200 "));
     heads.join().unwrap();
+}
+
+/// A VIP's socket of datagrams, bound like the binder would.
+fn receive(scene: &Scene, exposure: Exposure) -> SocketAddr {
+    let socket = crate::listener::bind_udp("127.0.0.1:0".parse().unwrap(), false).unwrap();
+    let address = socket.local_addr().unwrap();
+    let listener = Listener { name: "vip x/y:80/UDP".into(), exposure, speaks: Speaks::Udp, address };
+    scene.shared.orders[0].send(Order::Receive(Arc::new(listener), socket)).unwrap();
+    address
+}
+
+#[test]
+fn a_datagram_goes_to_the_endpoint_and_its_answer_comes_from_the_vip() {
+    let replica = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let scene = Scene::new(snapshot(1, None, None));
+    let address = receive(&scene, Exposure::Internal);
+    let (stranger, client) = (receive(&scene, Exposure::External), std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+    scene.snapshots.send(Arc::new(snapshot(2, Some(replica.local_addr().unwrap()), Some(address)))).unwrap();
+    client.connect(address).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut buffer = [0; 64];
+    // Until the worker has the picture, what is sent is dropped.
+    replica.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let from = loop {
+        client.send(b"ping").unwrap();
+        if let Ok((4, from)) = replica.recv_from(&mut buffer) {
+            break from;
+        }
+    };
+    assert_ne!(from, client.local_addr().unwrap(), "the flow has a socket of its own");
+    replica.send_to(b"pong", from).unwrap();
+    assert_eq!(client.recv(&mut buffer).unwrap(), 4, "a connected socket hears the VIP alone");
+    // What is bound outside finds nothing on the external plane.
+    client.send_to(b"leak", stranger).unwrap();
+    client.send_to(b"again", address).unwrap();
+    let next = std::iter::from_fn(|| replica.recv_from(&mut buffer).ok().map(|(length, _)| length)).find(|length| *length != 4);
+    assert_eq!(next, Some(5), "only what came by the VIP arrives");
+    scene.drain();
 }

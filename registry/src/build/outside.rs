@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use config::object::ServiceKey;
+use config::object::{ServiceKey, ServiceType};
 
 use super::World;
 use super::places::Only;
@@ -21,7 +21,7 @@ pub(crate) struct Outside {
     names: Vec<Named>,
     by_service: BTreeMap<ServiceKey, Vec<usize>>,
     services: Vec<Arc<Service>>,
-    /// Endpoints that were left out, and which seal covers them.
+    /// Endpoints that were left out, and why.
     dropped: BTreeMap<PortName, Vec<(SocketAddr, String)>>,
     changed: bool,
 }
@@ -72,8 +72,8 @@ impl Outside {
         let from = local.as_ref().unwrap_or(&inside.endpoints);
         let (mut endpoints, mut dropped) = (Vec::with_capacity(from.len()), Vec::new());
         for endpoint in from {
-            match world.covered_by(endpoint.replica.address) {
-                Some(seal) => dropped.push((endpoint.replica.address, seal)),
+            match world.barred(name, endpoint.replica.address) {
+                Some(why) => dropped.push((endpoint.replica.address, why)),
                 None => endpoints.push(endpoint.clone()),
             }
         }
@@ -82,8 +82,10 @@ impl Outside {
         } else {
             self.dropped.insert(name.clone(), dropped);
         }
-        let same =
-            |old: &&Arc<Service>| (old.slot, old.affinity_s) == (inside.slot, inside.affinity_s) && ids(&old.endpoints).eq(ids(&endpoints));
+        let same = |old: &&Arc<Service>| {
+            (old.slot, old.affinity_s, &old.host) == (inside.slot, inside.affinity_s, &inside.host)
+                && ids(&old.endpoints).eq(ids(&endpoints))
+        };
         match old.filter(same) {
             Some(old) => old.clone(),
             None => Arc::new(inside.with(endpoints.into())),
@@ -118,6 +120,16 @@ fn ids(endpoints: &[Endpoint]) -> impl Iterator<Item = crate::snapshot::Endpoint
 }
 
 impl World {
+    /// Why an endpoint of this service may not be reached from outside.
+    fn barred(&self, name: &PortName, address: SocketAddr) -> Option<String> {
+        if let Some(seal) = self.covered_by(address) {
+            return Some(format!("an address of {seal}, which is sealed"));
+        }
+        let ServiceType::ExternalName(host) = &self.services.get(&name.service)?.service().service_type else { return None };
+        let why = self.is_inside(host, address.ip())?;
+        Some(format!("{why}, and externalName.allowInside does not list {host}"))
+    }
+
     /// The seal that covers an address, if one does.
     fn covered_by(&self, address: SocketAddr) -> Option<String> {
         let sealed = |key: &&ServiceKey| self.services.get(*key).is_some_and(|entry| entry.seal.is_some());

@@ -53,11 +53,11 @@ impl Places {
         }
     }
 
-    /// How long a client of the service keeps its endpoint.
-    pub(super) fn set_affinity(&mut self, place: ServiceIndex, affinity_s: Option<u32>) {
+    /// How long a client of the service keeps its endpoint, and what its replicas are told for `Host`.
+    pub(super) fn set_manner(&mut self, place: ServiceIndex, affinity_s: Option<u32>, host: Option<&Arc<str>>) {
         let (old, _) = &mut self.places[place.0 as usize];
-        if old.affinity_s != affinity_s {
-            *old = Arc::new(Service { affinity_s, ..Service::clone(old) });
+        if (old.affinity_s, old.host.as_ref()) != (affinity_s, host) {
+            *old = Arc::new(Service { affinity_s, host: host.cloned(), ..Service::clone(old) });
             self.changed = true;
         }
     }

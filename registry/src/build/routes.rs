@@ -297,13 +297,19 @@ impl Compiler<'_> {
             return Found::Nothing(("name", problem.fix(format!("write the Service in namespace {}, or correct the name", key.namespace))));
         };
         let service = entry.service();
-        if let ServiceType::ExternalName(name) = &service.service_type {
-            let problem = Problem::error(Reason::NotServed, format!("Service {key} is of type ExternalName ({name})"));
-            return Found::Refused(("name", problem.fix("point to a Service with endpoints: an outside name is never proxied")));
-        }
         if let (Some(seal), Exposure::External) = (&entry.seal, exposure) {
             let problem = Problem::error(Reason::NotExposed, format!("Service {key} is {}", seal.why()));
             return Found::Refused(("name", problem.fix(seal.fix())));
+        }
+        if let ServiceType::ExternalName(name) = &service.service_type
+            && !self.world.may_lead_to(name)
+        {
+            let found = format!("Service {key} leads to {name}, and externalName.allow does not list it");
+            let problem = Problem::error(Reason::NotExposed, found).expected("a name that may be led to");
+            return Found::Refused((
+                "name",
+                problem.fix(format!("add `{name}` to externalName.allow, or point to a Service with endpoints")),
+            ));
         }
         let mut matching = service.ports.iter().filter(|port| match &backend.port {
             PortRef::Number(number) => port.port == *number,

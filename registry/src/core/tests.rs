@@ -17,6 +17,7 @@ mod certificates;
 mod churn;
 mod exposed;
 mod life;
+mod names;
 mod plainly;
 mod sealed;
 mod sources;

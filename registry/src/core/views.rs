@@ -39,6 +39,9 @@ impl Registry {
         for (name, problem) in self.node_ports.problems() {
             add(&object(&name.service), problem.clone());
         }
+        for (key, problem) in self.world.names.problems() {
+            add(&object(key), problem.clone());
+        }
         for (key, problem) in &self.carriers.problems {
             add(&object(key), problem.clone());
         }
@@ -55,10 +58,10 @@ impl Registry {
             }
         }
         for (name, dropped) in self.outside.dropped() {
-            for (address, seal) in dropped {
-                let found = format!("its endpoint {address} is an address of {seal}, which is sealed: it is left out outside");
-                let problem = Problem::error(Reason::NotExposed, found).expected("endpoints that no seal covers");
-                add(&object(&name.service), problem.fix("correct the selector or the slice, or remove the seal"));
+            for (address, why) in dropped {
+                let found = format!("its endpoint {address} is {why}: it is left out outside");
+                let problem = Problem::error(Reason::NotExposed, found).expected("endpoints that the world may reach");
+                add(&object(&name.service), problem.fix("correct the selector, the slice or the name, or remove the seal"));
             }
         }
         all.append(&mut settings);
@@ -149,7 +152,9 @@ impl Registry {
 
     /// Every source, by name.
     pub fn sources(&self, now: Duration) -> Vec<SourceView> {
-        self.store.source_views(now)
+        let mut all = self.store.source_views(now);
+        all.extend(self.world.names.views(now));
+        all
     }
 
     /// Every service port, and every way to reach it; sorted.

@@ -92,6 +92,9 @@ impl Plainly<'_> {
 
     /// All members of the first port, in any order and repeated.
     fn members(&self, service: &Service) -> Vec<Member> {
+        if let ServiceType::ExternalName(_) = service.service_type {
+            return Vec::new(); // nobody asked DNS
+        }
         if self.slices(service).next().is_some() {
             let any_new = self.slices(service).any(|slice| !slice.legacy);
             let counted = self.slices(service).filter(|slice| slice.legacy != any_new);

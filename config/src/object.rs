@@ -12,7 +12,10 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::host::HostPattern;
-use crate::tls::Certificate;
+use crate::tls::{Authorities, Certificate};
+
+mod app_protocol;
+pub use app_protocol::AppProtocol;
 
 /// A name that many structures share.
 pub type Name = Arc<str>;
@@ -36,7 +39,7 @@ pub enum Kind {
     Ingress,
     /// networking.k8s.io/v1 IngressClass
     IngressClass,
-    /// core/v1 Secret, of type `kubernetes.io/tls` alone
+    /// core/v1 Secret: certificates and authorities, nothing else of it
     Secret,
 }
 
@@ -271,6 +274,9 @@ pub struct Service {
     /// Traffic policies that say `Local`.
     #[serde(default, skip_serializing_if = "LocalOnly::is_default")]
     pub local_only: LocalOnly,
+    /// How TLS to its replicas is done, on ports that speak it.
+    #[serde(default, skip_serializing_if = "UpstreamTerms::is_default")]
+    pub upstream: UpstreamTerms,
     /// `spec.externalIPs`, never served; named in `check`.
     pub external_ips: Vec<IpAddr>,
     /// Fields of the spec that are not in the API, found on a NodePort or LoadBalancer service: they refuse its exposure.
@@ -318,6 +324,24 @@ impl LocalOnly {
     }
 }
 
+/// The terms of TLS to a Service's replicas, from its annotations. What is not said is `None`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct UpstreamTerms {
+    /// `tidegate.dev/upstream-ca`: a Secret of its namespace, whose `ca.crt` replicas are verified by. Else by the system's authorities.
+    pub ca: Option<Name>,
+    /// `tidegate.dev/upstream-name`: the host name or IP address that their certificate must have. Else `NAME.NAMESPACE.svc`.
+    pub name: Option<Name>,
+    /// `tidegate.dev/upstream-certificate`: a Secret of its namespace, whose `tls.crt` and `tls.key` they are shown.
+    pub certificate: Option<Name>,
+}
+
+impl UpstreamTerms {
+    /// Whether nothing is said.
+    pub fn is_default(&self) -> bool {
+        *self == UpstreamTerms::default()
+    }
+}
+
 /// `spec.type` of a Service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[allow(missing_docs)]
@@ -353,10 +377,17 @@ pub struct ServicePort {
     pub target_port: PortRef,
     /// `protocol`
     pub protocol: Protocol,
-    /// `appProtocol`
+    /// `appProtocol` as written; [`ServicePort::app`] is what it means.
     pub app_protocol: Option<Name>,
     /// `nodePort`
     pub node_port: Option<u16>,
+}
+
+impl ServicePort {
+    /// What it speaks.
+    pub fn app(&self) -> AppProtocol {
+        AppProtocol::of(self.app_protocol.as_deref())
+    }
 }
 
 /// A port by number or by name.
@@ -499,11 +530,13 @@ pub struct IngressClass {
     pub default: bool,
 }
 
-/// core/v1 Secret of type `kubernetes.io/tls`. Nothing of it is ever shown or saved.
+/// core/v1 Secret: those of its parts that something can refer to. Nothing of it is ever shown or saved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Secret {
     /// Its metadata.
     pub meta: Meta,
-    /// `tls.crt` and `tls.key` of its `data` or `stringData`.
-    pub certificate: Certificate,
+    /// `tls.crt` and `tls.key` of its `data` or `stringData`; always there in one of type `kubernetes.io/tls`.
+    pub certificate: Option<Certificate>,
+    /// `ca.crt`
+    pub ca: Option<Authorities>,
 }

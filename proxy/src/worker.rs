@@ -34,7 +34,7 @@ use crate::pool::Pool;
 use crate::splice::Pipes;
 use crate::stats::{LocalCounts, WorkerCounts, plane};
 use crate::stream::Stream;
-use crate::tls::Handshakes;
+use crate::tls::{Cause, Handshakes, Outcome};
 use crate::udp::{self, Flows};
 use crate::{http, tcp};
 
@@ -343,12 +343,19 @@ impl Worker {
         }
         let patience = self.deadlines.register();
         patience.set(self.limits.head_timeout_ms);
-        match patience.guard(Box::pin(self.handshakes.shake(stream))).await {
-            Ok(Ok(tls)) => return Some(Stream::Tls(Box::new(tls))),
-            Ok(Err(error)) => tracing::debug!(listener = %listener.name, %peer, %error, "no handshake"),
-            Err(_) => tracing::debug!(listener = %listener.name, %peer, "no handshake: limits.headTimeoutMs is over"),
-        }
-        None
+        let (outcome, stream) = match patience.guard(Box::pin(self.handshakes.shake(stream))).await {
+            Ok(Ok((tls, outcome))) => (outcome, Some(Stream::Tls(Box::new(tls)))),
+            Ok(Err(error)) => {
+                tracing::debug!(listener = %listener.name, %peer, %error, "no handshake");
+                (Outcome::Failed(error.cause()), None)
+            }
+            Err(_) => {
+                tracing::debug!(listener = %listener.name, %peer, "no handshake: limits.headTimeoutMs is over");
+                (Outcome::Failed(Cause::Timeout), None)
+            }
+        };
+        self.counts.worker().shaken(listener.exposure, outcome);
+        stream
     }
 
     fn adopt(&self, next: Arc<Snapshot>) {

@@ -17,6 +17,7 @@ use crate::exposure::{self, Said, Seal};
 use crate::lifecycle::Lifecycle;
 use crate::node_port::NodePorts;
 use crate::snapshot::{self, OwnAddresses, PortName, ServiceIndex, ServiceListener, ServiceListeners, Socket, Way};
+use crate::speech::{Speech, UpstreamTls};
 use crate::vip::Vips;
 
 pub mod carriers;
@@ -30,12 +31,14 @@ mod outside;
 pub(crate) mod places;
 pub(crate) mod routes;
 pub(crate) mod seats;
+mod speech;
 
 use covers::Addresses;
 use index::Index;
 use names::Names;
 use places::{Only, Places};
 use seats::Seat;
+use speech::Terms;
 
 pub(crate) use outside::{Named, Outside};
 
@@ -68,6 +71,8 @@ pub(crate) struct Entry {
     covered: BTreeSet<SocketAddr>,
     /// Pods that its slices refer to by name.
     references: Vec<Name>,
+    /// By which its replicas are spoken to where a port speaks TLS.
+    tls: Option<Arc<UpstreamTls>>,
     pub(crate) problems: Vec<Problem>,
 }
 
@@ -123,6 +128,7 @@ pub(crate) struct World {
     /// The addresses of each of them.
     sealing: Map<ObjectKey, Vec<SocketAddr>>,
     pub(crate) places: Places,
+    pub(crate) terms: Terms,
     /// Every VIP port.
     pub(crate) vips: Arc<ServiceListeners>,
     /// What is bound outside for Services.
@@ -154,6 +160,7 @@ impl World {
             sealed: Addresses::default(),
             sealing: Map::default(),
             places: Places::default(),
+            terms: Terms::default(),
             vips: Arc::default(),
             outward: BTreeSet::new(),
             carriers_dirty: false,
@@ -228,6 +235,7 @@ impl World {
         let key = ServiceKey { namespace: key.namespace.clone(), name: key.name.clone() };
         self.index.set_service(&key, before, after.as_ref());
         self.names.set_service(&key, before.map(AsRef::as_ref), after.as_deref());
+        self.terms.set_service(&key, before.map(|object| &**object), after.as_deref());
         self.written.insert(key.clone());
         self.carriers_dirty |= [before, after.as_ref()].into_iter().flatten().any(|object| is_carrier(object));
         if before.map(|object| route_facts(object)) != after.as_ref().map(|object| route_facts(object)) {
@@ -248,6 +256,7 @@ impl World {
             ports: Vec::new(),
             covered: BTreeSet::new(),
             references: Vec::new(),
+            tls: None,
             problems: Vec::new(),
         });
         entry.object = object;
@@ -388,17 +397,26 @@ impl World {
         if let Some(name) = &leads_to {
             reading.lead_to(entry.service(), self.names.of(name));
         }
+        let (mut refused, mut untold) = (Vec::new(), Vec::new());
+        let old_tls = entry.tls.take();
+        entry.tls = self.upstream_tls(entry.service(), old_tls, &mut untold);
         let affinity_s = entry.service().affinity_s;
-        let mut refused = Vec::new();
         for (port, members) in entry.ports.iter_mut().zip(reading.members) {
-            self.seat(key, port, members, &mut refused, version);
+            let app = port.spec.app();
+            let (speech, members) = match speech::of_port(app, entry.tls.as_ref()) {
+                Some(speech) => (speech, members),
+                None => (Speech::default(), Vec::new()),
+            };
+            self.seat(key, port, members, &speech, &mut refused, version);
+            let host = leads_to.as_ref().map(|name| told(name, &port.spec));
             for place in port.place.into_iter().chain(port.local_place) {
-                self.places.set_manner(place, affinity_s, leads_to.as_ref().map(|name| told(name, &port.spec)).as_ref());
+                self.places.set_terms(place, affinity_s, app, host.as_ref());
             }
         }
         let old = std::mem::replace(&mut entry.covered, reading.covered);
         self.cover(key, &old, &entry.covered, sealed.0, sealed.1);
         let mut problems = notes::of_service(&entry, refused);
+        problems.extend(untold);
         problems.extend(self.index.slices(key).flat_map(|slice| notes::strange_ports(entry.service(), slice)));
         entry.problems = problems;
         self.services.insert(key.clone(), entry);

@@ -15,7 +15,7 @@ use config::problem::{Problem, Reason, Severity};
 use config::settings::{ExposureMode, Settings};
 
 use crate::build::carriers::{Carried, Carriers};
-use crate::build::certificates::{self, Secrets};
+use crate::build::certificates;
 use crate::build::places::Only;
 use crate::build::routes::{self, Age, Compiled};
 use crate::build::{Ground, Named, Outside, World};
@@ -74,7 +74,6 @@ pub struct Registry {
     routes: Compiled,
     /// Whose addresses are wanted: names that some route leads to, and may.
     names: BTreeSet<Name>,
-    secrets: Secrets,
     default_secret: Option<ObjectKey>,
     certificates: certificates::Compiled,
     outside: Outside,
@@ -112,7 +111,6 @@ impl Registry {
             classes: Classes { objects: BTreeMap::new(), also: settings.ingress_classes.clone() },
             routes: Compiled::default(),
             names: BTreeSet::new(),
-            secrets: Secrets::new(),
             default_secret: settings.tls_default_secret.clone(),
             certificates: certificates::Compiled::default(),
             outside: Outside::default(),
@@ -219,10 +217,7 @@ impl Registry {
 
     fn take_secret(&mut self, key: ObjectKey, after: Option<Arc<Object>>) {
         self.certificates_dirty |= self.certificates.named.contains(&key);
-        match after {
-            Some(secret) => _ = self.secrets.insert(key, secret),
-            None => _ = self.secrets.remove(&key),
-        }
+        self.world.set_secret(key, after);
     }
 
     fn version(&self) -> u64 {
@@ -330,7 +325,7 @@ impl Registry {
             return false;
         }
         let old = self.certificates.external.clone();
-        self.certificates = certificates::compile(&self.routes.wants, &self.secrets, self.default_secret.as_ref(), &old);
+        self.certificates = certificates::compile(&self.routes.wants, &self.world.terms.secrets, self.default_secret.as_ref(), &old);
         !Arc::ptr_eq(&old, &self.certificates.external)
     }
 

@@ -16,6 +16,7 @@ mod node_port;
 pub mod route;
 pub mod snapshot;
 pub mod source;
+pub mod speech;
 pub mod state;
 mod store;
 pub mod view;

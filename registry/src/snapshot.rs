@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use config::exposure::Exposure;
-use config::object::{Name, Protocol, ServiceKey};
+use config::object::{AppProtocol, Name, Protocol, ServiceKey};
 use crossbeam_utils::CachePadded;
 use ipnet::IpNet;
 
 use crate::certificate::CertificateTable;
 use crate::route::RouteTable;
+use crate::speech::Speech;
 
 /// One picture of the world.
 #[derive(Debug)]
@@ -94,6 +95,8 @@ pub struct Service {
     pub affinity_s: Option<u32>,
     /// What `Host` says to its replicas, where they are somebody else's (ExternalName).
     pub host: Option<Arc<str>>,
+    /// What its port speaks (`appProtocol`): what a virtual IP may read of it.
+    pub app: AppProtocol,
     /// Ready endpoints, or serving ones that are terminating when none is ready (KEP-1669). In a stable order, without repeats.
     pub endpoints: Box<[Endpoint]>,
 }
@@ -101,12 +104,13 @@ pub struct Service {
 impl Service {
     /// A service port without endpoints.
     pub fn unreachable(name: PortName, slot: u32) -> Service {
-        Service { name, slot, affinity_s: None, host: None, endpoints: Box::default() }
+        Service { name, slot, affinity_s: None, app: AppProtocol::Opaque, host: None, endpoints: Box::default() }
     }
 
     /// The same with other endpoints.
     pub fn with(&self, endpoints: Box<[Endpoint]>) -> Service {
-        Service { name: self.name.clone(), slot: self.slot, affinity_s: self.affinity_s, host: self.host.clone(), endpoints }
+        let Service { slot, affinity_s, app, .. } = *self;
+        Service { name: self.name.clone(), slot, affinity_s, app, host: self.host.clone(), endpoints }
     }
 }
 
@@ -209,7 +213,7 @@ pub struct EndpointId(pub NonZeroU64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReplicaId(pub NonZeroU64);
 
-/// One process that answers at one (pod uid, IP, port). Shared by every service that it is in.
+/// One process that answers at one (pod uid, IP, port), spoken to in one way. Shared by every service that it is in.
 #[derive(Debug)]
 pub struct Replica {
     /// Never used twice, even when the address is.
@@ -218,6 +222,8 @@ pub struct Replica {
     pub address: SocketAddr,
     /// `NAMESPACE/NAME` of its pod when known.
     pub pod: Option<Name>,
+    /// How it is spoken to.
+    pub speaks: Speech,
     /// How busy it is.
     pub load: CachePadded<Load>,
 }

@@ -33,6 +33,9 @@ pub struct ServiceView {
     pub port: u16,
     /// `TCP`, `UDP` or `SCTP`.
     pub protocol: String,
+    /// `appProtocol`, as written.
+    #[serde(default)]
+    pub app_protocol: Option<String>,
     /// Its virtual IP, when it has one.
     pub vip: Option<IpAddr>,
     /// Its node port, when it has one; closed when a seal covers it.
@@ -64,6 +67,9 @@ pub struct EndpointView {
     pub address: SocketAddr,
     /// `NAMESPACE/NAME` of the pod.
     pub pod: Option<String>,
+    /// How it is spoken to: `http/1.1`, `h2c` or `tls`.
+    #[serde(default)]
+    pub speaks: String,
     /// `Pending`, `Ready`, `Ejected`, `Draining` or `Gone`.
     pub state: String,
     /// Requests or connections in flight.

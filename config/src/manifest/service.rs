@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::check::{self, Findings};
 use super::meta::{self, NameRule};
-use super::shared;
+use super::{shared, upstream};
 use crate::object::{Carrier, ClusterIp, LocalOnly, Name, PortRef, Service, ServicePort, ServiceType};
 
 /// What said `spec.loadBalancerSourceRanges` before the field did; the API still reads it where the field is absent.
@@ -36,6 +36,7 @@ pub(super) fn convert(mut raw: core::Service, out: &mut Findings) -> Option<Serv
     };
     let affinity_s = affinity(&spec, out);
     let ports = ports(spec.ports.take().unwrap_or_default(), out);
+    let upstream = upstream::terms(&meta, &ports, out);
     if ports.is_empty() && cluster_ip != ClusterIp::Headless && !matches!(service_type, ServiceType::ExternalName(_)) && !out.has_errors() {
         out.missing::<()>("spec.ports", "at least one port");
     }
@@ -55,6 +56,7 @@ pub(super) fn convert(mut raw: core::Service, out: &mut Findings) -> Option<Serv
         affinity_s,
         carrier,
         local_only,
+        upstream,
         external_ips: external_ips(spec.external_ips.unwrap_or_default(), out),
         unknown_fields,
     })

@@ -166,6 +166,7 @@ mod tests {
             r#type: "ClusterIP".to_owned(),
             port,
             protocol: "TCP".to_owned(),
+            app_protocol: None,
             vip: vip.map(IpAddr::from),
             node_port: None,
             outside: Vec::new(),

@@ -108,6 +108,7 @@ fn affinity_is_told() {
     services[0] = std::sync::Arc::new(Service {
         affinity_s: Some(600),
         host: None,
+        app: services[0].app,
         name: services[0].name.clone(),
         slot: 0,
         endpoints: services[0].endpoints.clone(),

@@ -17,11 +17,11 @@ pub(crate) fn service(name: &str, endpoints: u64) -> Arc<Service> {
     let endpoint = |id: u64| {
         let id = NonZeroU64::new(id + 1).unwrap();
         let address = SocketAddr::from(([127, 0, 1, id.get() as u8], 8080));
-        let replica = Replica { id: ReplicaId(id), address, pod: None, load: Default::default() };
+        let replica = Replica { id: ReplicaId(id), address, pod: None, speaks: Default::default(), load: Default::default() };
         Endpoint { id: EndpointId(id), replica: Arc::new(replica) }
     };
     let name = PortName { service: ServiceKey { namespace: "x".into(), name: name.into() }, port: 80, protocol: Protocol::Tcp };
-    Arc::new(Service { name, slot: 0, affinity_s: None, host: None, endpoints: (0..endpoints).map(endpoint).collect() })
+    Arc::new(Service { endpoints: (0..endpoints).map(endpoint).collect(), ..Service::unreachable(name, 0) })
 }
 
 /// A plane of these parts.

@@ -57,7 +57,7 @@ fn snapshot(version: u64, replica: Option<SocketAddr>, vip: Option<SocketAddr>) 
     let id = NonZeroU64::MIN;
     let endpoint = |address| Endpoint {
         id: EndpointId(id),
-        replica: Arc::new(Replica { id: ReplicaId(id), address, pod: None, load: Default::default() }),
+        replica: Arc::new(Replica { id: ReplicaId(id), address, pod: None, speaks: Default::default(), load: Default::default() }),
     };
     let name = PortName { service: ServiceKey { namespace: "x".into(), name: "y".into() }, port: 80, protocol: Protocol::Tcp };
     let service = Arc::new(Service {
@@ -65,6 +65,7 @@ fn snapshot(version: u64, replica: Option<SocketAddr>, vip: Option<SocketAddr>) 
         slot: 0,
         affinity_s: None,
         host: None,
+        app: Default::default(),
         endpoints: replica.map(endpoint).into_iter().collect(),
     });
     let mut routes = RouteTableBuilder::default();

@@ -72,11 +72,10 @@ impl World {
 
     /// Who may be carried outside by a listener of its own, the oldest first.
     fn owners(&self) -> Vec<Owner<'_>> {
-        let carried = |entry: &Entry| matches!(entry.service().service_type, ServiceType::NodePort | ServiceType::LoadBalancer);
-        let may = |entry: &Entry| entry.seal.is_none() && entry.service().unknown_fields.is_empty();
-        let open = self.services.iter().filter(|(_, entry)| carried(entry) && may(entry));
-        let owner = |(key, entry): (_, &'_ Entry)| Owner { key, entry, sources: entry.service().carrier.sources.as_slice().into() };
-        let mut owners: Vec<Owner<'_>> = open.map(|(key, entry)| owner((key, entry))).collect();
+        let may = |entry: &Entry| entry.carries() && entry.seal.is_none() && entry.service().unknown_fields.is_empty();
+        let open = self.services.iter().filter(|(_, entry)| may(entry));
+        let owner = open.map(|(key, entry)| Owner { key, entry, sources: entry.service().carrier.sources.as_slice().into() });
+        let mut owners: Vec<Owner<'_>> = owner.collect();
         owners.sort_by_key(|owner| (owner.service().meta.created.unwrap_or(i64::MAX), owner.key));
         owners
     }

@@ -82,10 +82,8 @@ impl Outside {
         } else {
             self.dropped.insert(name.clone(), dropped);
         }
-        let same = |old: &&Arc<Service>| {
-            (old.slot, old.affinity_s, &old.host) == (inside.slot, inside.affinity_s, &inside.host)
-                && ids(&old.endpoints).eq(ids(&endpoints))
-        };
+        let terms = |service: &Service| (service.slot, service.affinity_s, service.app, service.host.clone());
+        let same = |old: &&Arc<Service>| terms(old) == terms(inside) && ids(&old.endpoints).eq(ids(&endpoints));
         match old.filter(same) {
             Some(old) => old.clone(),
             None => Arc::new(inside.with(endpoints.into())),

@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use config::object::AppProtocol;
+
 use crate::snapshot::{Endpoint, PortName, Service, ServiceIndex};
 
 /// All places.
@@ -53,11 +55,11 @@ impl Places {
         }
     }
 
-    /// How long a client of the service keeps its endpoint, and what its replicas are told for `Host`.
-    pub(super) fn set_manner(&mut self, place: ServiceIndex, affinity_s: Option<u32>, host: Option<&Arc<str>>) {
+    /// How long a client of the service keeps its endpoint, what the port speaks, and what its replicas are told for `Host`.
+    pub(super) fn set_terms(&mut self, place: ServiceIndex, affinity_s: Option<u32>, app: AppProtocol, host: Option<&Arc<str>>) {
         let (old, _) = &mut self.places[place.0 as usize];
-        if (old.affinity_s, old.host.as_ref()) != (affinity_s, host) {
-            *old = Arc::new(Service { affinity_s, host: host.cloned(), ..Service::clone(old) });
+        if (old.affinity_s, old.app, old.host.as_ref()) != (affinity_s, app, host) {
+            *old = Arc::new(Service { affinity_s, app, host: host.cloned(), ..Service::clone(old) });
             self.changed = true;
         }
     }

@@ -21,6 +21,7 @@ mod names;
 mod plainly;
 mod sealed;
 mod sources;
+mod spoken;
 
 const T: Duration = Duration::ZERO;
 

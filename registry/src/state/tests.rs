@@ -148,7 +148,7 @@ fn what_cannot_be_read_is_moved_aside_before_its_place_is_written() {
     let state = StateDir::open(dir.path()).unwrap();
     let objects = Path::new(OBJECTS).join(record::file_name(Path::new("m/a.yaml")));
     for turn in ["", ".1", ".2"] {
-        let files = [VIPS.as_ref(), objects.as_path()].map(|name| unread(dir.path(), name.to_str().unwrap()));
+        let files = [GRANTS.as_ref(), objects.as_path()].map(|name| unread(dir.path(), name.to_str().unwrap()));
         let saved = state.load();
         assert!(saved.damaged_origins, "nobody knows what seals it held");
         let told: Vec<&Path> = saved.problems.iter().filter_map(|problem| problem.place.file.as_deref()).collect();
@@ -169,7 +169,7 @@ fn what_cannot_be_read_is_moved_aside_before_its_place_is_written() {
 fn what_can_be_neither_read_nor_moved_is_not_written_over() {
     let dir = tempfile::tempdir().unwrap();
     let state = StateDir::open(dir.path()).unwrap();
-    let vips = unread(dir.path(), VIPS);
+    let vips = unread(dir.path(), GRANTS);
     state.load();
     fs::remove_dir(dir.path().join(DAMAGED)).unwrap();
     fs::write(dir.path().join(DAMAGED), "a file, so that nothing can be moved there").unwrap();

@@ -216,6 +216,6 @@ fn a_listener_that_cannot_be_bound_is_a_problem() {
     state.error = Some("permission denied".into());
     registry.report(Report::Listener(state), T);
     assert_eq!(problems(&registry, Reason::BindFailed).len(), 1);
-    registry.report(Report::Closed("http".into()), T);
+    registry.report(Report::Closed("http".into(), "0.0.0.0:80".parse().unwrap()), T);
     assert_eq!(registry.problems(), []);
 }

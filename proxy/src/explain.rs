@@ -13,9 +13,10 @@ use std::net::SocketAddr;
 
 use config::exposure::Exposure;
 use config::host;
+use config::object::AppProtocol;
 use config::settings::Limits;
 use registry::event::ListenerState;
-use registry::snapshot::{Plane, Service, ServiceListener, Snapshot};
+use registry::snapshot::{Plane, Service, ServiceListener, Snapshot, Way};
 use serde::{Deserialize, Serialize};
 
 pub use question::{BadQuestion, Question};
@@ -203,7 +204,13 @@ fn by_listener(service: &Service, listener: &ServiceListener, address: SocketAdd
         said.reason = Some(Reason::NoEndpoint.as_str().to_owned());
     } else {
         said.forward(service);
-        said.notes.push("a Service's own port is opaque TCP: host and path play no part".to_owned());
+        said.notes.push(
+            match (listener.way, service.app) {
+                (Way::Vip, AppProtocol::Http) => "its appProtocol says HTTP: each request is balanced, retried and logged by itself",
+                _ => "a Service's own port is opaque TCP: host and path play no part",
+            }
+            .to_owned(),
+        );
     }
 }
 

@@ -12,10 +12,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use config::exposure::Exposure;
+use config::object::AppProtocol;
 use config::settings::Limits;
 use ipnet::IpNet;
 use registry::event::Report;
-use registry::snapshot::{Endpoint, EndpointId, Plane, ReplicaId, Service, Snapshot, Socket};
+use registry::snapshot::{Endpoint, EndpointId, Plane, ReplicaId, Service, Snapshot, Socket, Way};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -304,21 +305,11 @@ impl Worker {
 
     fn serve(self: &Rc<Self>, listener: Arc<Listener>, stream: TcpStream, peer: SocketAddr) {
         let open = Open::new(self);
-        let worker = self.clone();
         match listener.speaks {
-            Speaks::Http | Speaks::Https => {
-                let side = plane(listener.exposure);
-                let counts = self.counts.worker();
-                counts.connections[side].add(1);
-                counts.connections_open[side].add(1);
-                tokio::task::spawn_local(async move {
-                    if let Some(stream) = worker.greet(stream, peer, &listener).await {
-                        http::serve::serve(worker, stream, peer, listener).await;
-                    }
-                    open.0.counts.worker().connections_open[side].sub(1);
-                });
-            }
+            Speaks::Http | Speaks::Https => self.converse(open, listener, stream, peer),
+            Speaks::Tcp if self.reads(&listener) => self.converse(open, listener, stream, peer),
             Speaks::Tcp => {
+                let worker = self.clone();
                 tokio::task::spawn_local(async move {
                     tcp::carry(worker, stream, peer.ip(), listener).await;
                     drop(open);
@@ -326,6 +317,28 @@ impl Worker {
             }
             Speaks::Udp => {} // nobody connects
         }
+    }
+
+    /// Whether a virtual IP's requests are served one by one, as its `appProtocol` lets them be.
+    fn reads(&self, listener: &Listener) -> bool {
+        let held = self.pictures.hold();
+        let plane = held.snapshot().plane(listener.exposure);
+        let asked = plane.listeners.get(&listener.socket()).filter(|asked| asked.way == Way::Vip);
+        asked.is_some_and(|asked| plane.service(asked.service).app == AppProtocol::Http)
+    }
+
+    /// Serves a client in HTTP.
+    fn converse(self: &Rc<Self>, open: Open, listener: Arc<Listener>, stream: TcpStream, peer: SocketAddr) {
+        let (worker, side) = (self.clone(), plane(listener.exposure));
+        let counts = self.counts.worker();
+        counts.connections[side].add(1);
+        counts.connections_open[side].add(1);
+        tokio::task::spawn_local(async move {
+            if let Some(stream) = worker.greet(stream, peer, &listener).await {
+                http::serve::serve(worker, stream, peer, listener).await;
+            }
+            open.0.counts.worker().connections_open[side].sub(1);
+        });
     }
 
     /// The client's own endpoint where the Service has session affinity, else the less busy one of two.

@@ -8,6 +8,7 @@ use tidegate_tests::{Behaviour, Client, Datagrams, Net, Replica, Setup, Tidegate
 
 mod external_names;
 mod node_ports;
+mod requests;
 mod udp;
 
 /// Waits until a listener of this name is bound, and says where.

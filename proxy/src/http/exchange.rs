@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 use super::body::BodyReader;
 use super::client;
-use super::decide::{Decision, decide};
+use super::decide::{Decision, decide, decide_own};
 use super::desk::{Desk, Message};
 use super::head::RequestHead;
 use super::relay::{self, Failure, Relayed};
@@ -25,6 +25,7 @@ use super::tunnel::Tunnel;
 use super::write::{Forward, set_host, write_request};
 use crate::balance::{self, By, InFlight};
 use crate::clock::now_us;
+use crate::listener::Speaks;
 use crate::picture::Held;
 use crate::reason::Reason;
 use crate::stats::Met;
@@ -267,18 +268,23 @@ impl Exchange {
         if connection.stream.tls().is_some_and(|tls| !plane.certificates.carries(tls.opened.as_deref(), host)) {
             return Err(Unsent::Refused(Reason::Misdirected, None));
         }
-        match decide(plane, host, path) {
-            Decision::Forward { service, .. } => {
-                let client = if service.affinity_s.is_some() { client::of(connection, request) } else { connection.client };
-                let pick = |avoid: &[EndpointId]| connection.worker.pick(service, client, avoid, By::Latency, now);
-                // A replica that closed an idle connection may be well: if there is no other, it is asked again on a new one.
-                let endpoint = pick(tried.avoided(service.affinity_s.is_some()));
-                let endpoint = endpoint.or_else(|| if tried.reused { pick(&[]) } else { None });
-                endpoint.map(|endpoint| (service, endpoint)).ok_or(Unsent::NobodyLeft)
+        let service = if connection.listener.speaks == Speaks::Tcp {
+            decide_own(plane, &connection.listener.socket()).ok_or(Unsent::Refused(Reason::NoEndpoint, None))?
+        } else {
+            match decide(plane, host, path) {
+                Decision::Forward { service, .. } => service,
+                Decision::NoEndpoint { .. } => return Err(Unsent::Refused(Reason::NoEndpoint, None)),
+                Decision::NoRoute(_) => {
+                    return Err(Unsent::Refused(Reason::NoRoute, respond::why_refused(connection, plane, host, path)));
+                }
             }
-            Decision::NoEndpoint { .. } => Err(Unsent::Refused(Reason::NoEndpoint, None)),
-            Decision::NoRoute(_) => Err(Unsent::Refused(Reason::NoRoute, respond::why_refused(connection, plane, host, path))),
-        }
+        };
+        let client = if service.affinity_s.is_some() { client::of(connection, request) } else { connection.client };
+        let pick = |avoid: &[EndpointId]| connection.worker.pick(service, client, avoid, By::Latency, now);
+        // A replica that closed an idle connection may be well: if there is no other, it is asked again on a new one.
+        let endpoint = pick(tried.avoided(service.affinity_s.is_some()));
+        let endpoint = endpoint.or_else(|| if tried.reused { pick(&[]) } else { None });
+        endpoint.map(|endpoint| (service, endpoint)).ok_or(Unsent::NobodyLeft)
     }
 
     /// Reads the answer and gives it to the client, while the rest of the request's body, if any, goes up.

@@ -8,14 +8,15 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::host::HostPattern;
 use crate::tls::{Authorities, Certificate};
 
 mod app_protocol;
+mod carrier;
 pub use app_protocol::AppProtocol;
+pub use carrier::{Carrier, LocalOnly};
 
 /// A name that many structures share.
 pub type Name = Arc<str>;
@@ -281,47 +282,6 @@ pub struct Service {
     pub external_ips: Vec<IpAddr>,
     /// Fields of the spec that are not in the API, found on a NodePort or LoadBalancer service: they refuse its exposure.
     pub unknown_fields: Vec<String>,
-}
-
-/// How a NodePort or LoadBalancer service is carried outside. Means nothing for other types.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Carrier {
-    /// `spec.loadBalancerIP`
-    pub ip: Option<IpAddr>,
-    /// `spec.loadBalancerClass`
-    pub class: Option<Name>,
-    /// `spec.loadBalancerSourceRanges`, or the annotation that it came from: who may connect. Empty: everybody.
-    pub sources: Vec<IpNet>,
-    /// `spec.allocateLoadBalancerNodePorts`; true when absent.
-    pub node_ports: bool,
-}
-
-impl Default for Carrier {
-    fn default() -> Carrier {
-        Carrier { ip: None, class: None, sources: Vec::new(), node_ports: true }
-    }
-}
-
-impl Carrier {
-    fn is_default(&self) -> bool {
-        *self == Carrier::default()
-    }
-}
-
-/// Which of a Service's traffic policies say `Local`: only endpoints on this node are used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LocalOnly {
-    /// `spec.internalTrafficPolicy`: through its virtual IP.
-    pub inside: bool,
-    /// `spec.externalTrafficPolicy`: through its node ports and its load balancer.
-    pub outside: bool,
-}
-
-impl LocalOnly {
-    fn is_default(&self) -> bool {
-        *self == LocalOnly::default()
-    }
 }
 
 /// The terms of TLS to a Service's replicas, from its annotations. What is not said is `None`.

@@ -246,6 +246,27 @@ fn one_change_builds_what_it_touches_and_shares_the_rest() {
 }
 
 #[test]
+fn all_ports_may_change_at_once() {
+    let with = |ports: &[u16]| {
+        let mut many = service("a/web", &[]);
+        let named = |port: &u16| ServicePort { name: format!("p{port}").into(), port: *port, ..many.ports[0].clone() };
+        many.ports = ports.iter().map(named).collect();
+        vec![object(many), object(pod("a/web-1", "web", "10.0.0.1"))]
+    };
+    let mut registry = registry(with(&[80, 81, 82]));
+    publish(&mut registry);
+    for ports in [&[90][..], &[91, 92, 93, 94], &[92, 80], &[94, 93, 92]] {
+        again(&mut registry, with(ports));
+        let snapshot = publish(&mut registry);
+        let served: std::collections::BTreeSet<u16> = snapshot.internal.services.iter().map(|service| service.name.port).collect();
+        assert_eq!(served, ports.iter().copied().collect());
+        assert!(snapshot.internal.services.iter().all(|service| service.endpoints.len() == 1));
+        let leads = |listener: &crate::snapshot::ServiceListener| snapshot.internal.service(listener.service).name == listener.name;
+        assert!(snapshot.internal.listeners.len() == ports.len() && snapshot.internal.listeners.values().all(leads));
+    }
+}
+
+#[test]
 fn a_port_that_goes_takes_its_endpoints_along() {
     let mut two = service("a/web", &[]);
     two.ports.push(ServicePort { name: "admin".into(), port: 81, target_port: PortRef::Number(9090), ..two.ports[0].clone() });

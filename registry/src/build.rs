@@ -20,7 +20,7 @@ use crate::snapshot::{self, OwnAddresses, PortName, ServiceIndex, ServiceListene
 use crate::speech::{Speech, UpstreamTls};
 use crate::vip::Vips;
 
-pub mod carriers;
+pub(crate) mod carriers;
 pub(crate) mod certificates;
 mod covers;
 mod index;

@@ -37,7 +37,7 @@ mod written;
 use covers::Addresses;
 use index::Index;
 use names::Names;
-use places::{Only, Places};
+use places::Places;
 use seats::Seat;
 use speech::Terms;
 

@@ -33,6 +33,6 @@ fn main() -> ExitCode {
     report.row("store, build and publish", seconds(all - read));
     report.row("together", seconds(all));
     report.row("memory before, after, at most", format!("{before:.0} MiB, {after:.0} MiB, {most:.0} MiB"));
-    report.law("every route serves", snapshot.external.routes.routes().len() == SERVICES && snapshot.vips.len() == SERVICES);
+    report.law("every route serves", snapshot.external.routes.routes().len() == SERVICES && snapshot.internal.listeners.len() == SERVICES);
     report.finish()
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use config::object::ServiceKey;
+use config::object::{Protocol, ServiceKey};
 use proxy::balance::affinity::Clients;
 use proxy::balance::{By, pick};
 use registry::snapshot::{Endpoint, EndpointId, Load, PortName, Replica, ReplicaId, Service};
@@ -52,9 +52,9 @@ fn keep<'s>(clients: &Clients, service: &'s Service, client: u32) -> Option<&'s 
 
 fn service(count: usize) -> Service {
     let mut rng = fastrand::Rng::with_seed(1);
-    let name = PortName { service: ServiceKey { namespace: "a".into(), name: "web".into() }, port: 80 };
+    let name = PortName { service: ServiceKey { namespace: "a".into(), name: "web".into() }, port: 80, protocol: Protocol::Tcp };
     let endpoints = (0..count).map(|index| endpoint(index, &mut rng)).collect();
-    Service { name, slot: 0, affinity_s: Some(KEEP_S), app: Default::default(), endpoints }
+    Service { name, slot: 0, affinity_s: Some(KEEP_S), app: Default::default(), host: None, endpoints }
 }
 
 fn endpoint(index: usize, rng: &mut fastrand::Rng) -> Endpoint {

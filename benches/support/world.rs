@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use config::manifest::Manifest;
-use config::object::{ClusterIp, Labels, Meta, Object, Pod, PortRef, Protocol, Service, ServicePort, ServiceType};
+use config::object::{ClusterIp, Labels, Meta, Object, Pod, PortRef, Protocol, Service, ServicePort};
 use registry::event::{Change, Content, Origin};
 
 /// Port of every service and pod: high, so that no privilege is needed.
@@ -36,7 +36,6 @@ fn app(index: usize) -> Labels {
 pub fn service(index: usize) -> Object {
     Object::Service(Service {
         meta: meta(&namespace(index), &format!("s{index}"), Labels::new()),
-        service_type: ServiceType::ClusterIp,
         cluster_ip: ClusterIp::Headless,
         selector: Some(app(index)),
         ports: vec![ServicePort {
@@ -47,11 +46,7 @@ pub fn service(index: usize) -> Object {
             app_protocol: None,
             node_port: None,
         }],
-        publish_not_ready: false,
-        affinity_s: None,
-        upstream: Default::default(),
-        external_ips: Vec::new(),
-        unknown_fields: Vec::new(),
+        ..Service::default()
     })
 }
 
@@ -63,6 +58,7 @@ pub fn pod(of: usize, name: &str, ip: Ipv4Addr, ready: bool) -> Object {
         finished: false,
         ready,
         ports: Vec::new(),
+        node: None,
         host_network: false,
     })
 }

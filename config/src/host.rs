@@ -170,6 +170,17 @@ impl HostPattern {
     }
 }
 
+impl HostPattern {
+    /// Whether it takes a host, given in its normal form.
+    pub fn takes(&self, host: &str) -> bool {
+        match self {
+            HostPattern::Exact(exact) => exact.as_str() == host,
+            HostPattern::OneLabel(suffix) => host.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == suffix.as_str()),
+            HostPattern::Any => true,
+        }
+    }
+}
+
 impl fmt::Display for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

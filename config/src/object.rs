@@ -14,7 +14,9 @@ use crate::host::HostPattern;
 use crate::tls::{Authorities, Certificate};
 
 mod app_protocol;
+mod carrier;
 pub use app_protocol::AppProtocol;
+pub use carrier::{Carrier, LocalOnly};
 
 /// A name that many structures share.
 pub type Name = Arc<str>;
@@ -206,6 +208,9 @@ pub struct Pod {
     pub ready: bool,
     /// Container ports: what a named `targetPort` means for this pod.
     pub ports: Vec<PodPort>,
+    /// `spec.nodeName`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<Name>,
     /// `spec.hostNetwork`: its addresses are its node's, and only the ports above are its own.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub host_network: bool,
@@ -235,8 +240,19 @@ pub enum Protocol {
     Sctp,
 }
 
+impl Protocol {
+    /// The API's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Tcp => "TCP",
+            Protocol::Udp => "UDP",
+            Protocol::Sctp => "SCTP",
+        }
+    }
+}
+
 /// core/v1 Service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// Its metadata.
     pub meta: Meta,
@@ -254,6 +270,12 @@ pub struct Service {
     /// (`spec.sessionAffinityConfig.clientIP.timeoutSeconds`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity_s: Option<u32>,
+    /// What else a NodePort or LoadBalancer spec says about the way outside.
+    #[serde(default, skip_serializing_if = "Carrier::is_default")]
+    pub carrier: Carrier,
+    /// Traffic policies that say `Local`.
+    #[serde(default, skip_serializing_if = "LocalOnly::is_default")]
+    pub local_only: LocalOnly,
     /// How TLS to its replicas is done, on ports that speak it.
     #[serde(default, skip_serializing_if = "UpstreamTerms::is_default")]
     pub upstream: UpstreamTerms,
@@ -385,6 +407,9 @@ pub struct SliceEndpoint {
     pub terminating: bool,
     /// `targetRef` when it names a Pod: (name, uid).
     pub pod: Option<(Name, Option<Name>)>,
+    /// `nodeName`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<Name>,
 }
 
 /// The annotation that named an Ingress's class before `spec.ingressClassName` did.

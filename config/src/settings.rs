@@ -3,11 +3,12 @@
 //! Invariant: a value of [`Settings`] is valid; an unknown key or a wrong value is a [`Problem`] that names it, never ignored.
 //! Flags and environment are laid over it by the command line, not here.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+use crate::host::HostPattern;
 use crate::manifest::document;
 use crate::object::ObjectKey;
 use crate::problem::Problem;
@@ -39,6 +40,16 @@ pub struct Settings {
     pub internal_cidrs: Vec<IpNet>,
     /// Peers whose forwarding headers are believed. Default none.
     pub trusted_proxies: Vec<IpNet>,
+    /// `external.addresses`: where node ports and load balancers are bound. Default `0.0.0.0`.
+    pub external_addresses: Vec<IpAddr>,
+    /// `nodeName`: what `Local` traffic policies call this node. Default none: everything is local.
+    pub node_name: Option<String>,
+    /// `externalName.allow`: names that an ExternalName service may lead to. Default none.
+    pub external_names: Vec<HostPattern>,
+    /// `externalName.allowInside`: of those, the ones that may be addresses of the inside for the outside. Default none.
+    pub external_names_inside: Vec<HostPattern>,
+    /// `dns.servers`: who resolves those names. Default none: as the system says.
+    pub dns_servers: Vec<SocketAddr>,
     /// Where VIPs, seals and last good objects are kept.
     pub state_dir: Option<PathBuf>,
     /// Worker threads; 0 means the number of cores.
@@ -106,6 +117,10 @@ pub struct Limits {
     pub drain_deadline_ms: u64,
     /// Idle connections kept for each replica and worker. Default 1,024.
     pub idle_per_replica: usize,
+    /// A UDP flow that carries nothing ends after this. Default 30,000 ms.
+    pub udp_idle_timeout_ms: u64,
+    /// UDP flows at once, for each worker. Default 16,384.
+    pub udp_flows: usize,
 }
 
 impl Default for Limits {
@@ -118,6 +133,8 @@ impl Default for Limits {
             connect_timeout_ms: 5_000,
             drain_deadline_ms: 8_000,
             idle_per_replica: 1024,
+            udp_idle_timeout_ms: 30_000,
+            udp_flows: 16_384,
         }
     }
 }
@@ -138,6 +155,11 @@ impl Default for Settings {
             service_cidr: IpNet::from(ipnet::Ipv4Net::new_assert([127, 96, 0, 0].into(), 16)),
             internal_cidrs: loopback.to_vec(),
             trusted_proxies: Vec::new(),
+            external_addresses: vec![Ipv4Addr::UNSPECIFIED.into()],
+            node_name: None,
+            external_names: Vec::new(),
+            external_names_inside: Vec::new(),
+            dns_servers: Vec::new(),
             state_dir: None,
             workers: 0,
             log: LogFormat::Text,
@@ -152,7 +174,8 @@ impl Default for Settings {
 
 impl Settings {
     /// Reads `tidegate.yaml`. Keys are the flags' names in camelCase (`http`, `internalHttp`, `serviceCidr`, ...) and
-    /// `exposure.mode`, `ingress.classes`, `tls.defaultSecret`, `internalCidrs`, `trustedProxies`, `limits.*`. `none` switches a listener off.
+    /// `exposure.mode`, `ingress.classes`, `tls.defaultSecret`, `internalCidrs`, `trustedProxies`,
+    /// `external.addresses`, `nodeName`, `externalName.*`, `dns.servers`, `limits.*`. `none` switches a listener off.
     ///
     /// # Errors
     /// Every unknown key and wrong value, as [`Problem`]s without a file.

@@ -1,18 +1,21 @@
-//! Keeps the VIP sockets as the picture wants them: binds what is new, closes what is gone, tries again what failed.
+//! Keeps the sockets that Services ask for as the picture wants them: binds what is new, closes what is gone, tries again what failed.
 //!
-//! Runs on the control thread. Invariant: each VIP port has one socket, given to one worker; the answer of every bind is reported.
+//! Runs on the control thread. Invariant: each socket is given to one worker, and is of one exposure for as long as it is open; the answer of
+//! every bind is reported. What is inside binds inside `internalCidrs` or not at all.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use config::exposure::Exposure;
+use config::object::Protocol;
 use config::problem::{Problem, Reason};
 use config::settings::Settings;
 use ipnet::IpNet;
 use registry::event::{ListenerState, Report};
-use registry::snapshot::{OwnAddresses, PortName, Snapshot};
+use registry::snapshot::{OwnAddresses, Snapshot, Socket};
 use tokio::sync::{mpsc, watch};
 
 use crate::listener::{self, Listener, Speaks};
@@ -22,20 +25,23 @@ use crate::worker::{Order, Shared};
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_AT_MOST: Duration = Duration::from_secs(4);
 
-/// Binds VIPs.
+/// Binds what Services ask for.
 pub struct Binder {
     internal: Vec<IpNet>,
     own: OwnAddresses,
     reports: mpsc::UnboundedSender<Report>,
     shared: Arc<Shared>,
-    vips: HashMap<SocketAddr, Vip>,
+    wanted: BTreeMap<Place, Wanted>,
     next_worker: usize,
 }
 
-/// A VIP port that the picture wants.
-struct Vip {
-    name: PortName,
-    /// The worker that accepts; `None` while it cannot be bound.
+/// A socket on one side.
+type Place = (Exposure, Socket);
+
+/// A socket that the picture wants.
+struct Wanted {
+    name: Arc<str>,
+    /// The worker that has it; `None` while it cannot be bound.
     worker: Option<usize>,
     /// What was said when it could not be bound, so that it is said once.
     said: Option<String>,
@@ -44,7 +50,7 @@ struct Vip {
 impl Binder {
     /// Over what the process has bound already.
     pub fn new(settings: &Settings, own: OwnAddresses, reports: mpsc::UnboundedSender<Report>, shared: Arc<Shared>) -> Binder {
-        Binder { internal: settings.internal_cidrs.clone(), own, reports, shared, vips: HashMap::new(), next_worker: 0 }
+        Binder { internal: settings.internal_cidrs.clone(), own, reports, shared, wanted: BTreeMap::new(), next_worker: 0 }
     }
 
     /// Follows the pictures until they end.
@@ -54,7 +60,7 @@ impl Binder {
             let snapshot = snapshots.borrow_and_update().clone();
             self.follow(&snapshot);
             drop(snapshot);
-            let failing = self.vips.values().any(|vip| vip.worker.is_none());
+            let failing = self.wanted.values().any(|wanted| wanted.worker.is_none());
             tokio::select! {
                 changed = snapshots.changed() => match changed {
                     Ok(()) => retry = RETRY_FIRST,
@@ -66,78 +72,110 @@ impl Binder {
     }
 
     fn follow(&mut self, snapshot: &Snapshot) {
-        let gone: Vec<SocketAddr> = self.vips.keys().filter(|address| !snapshot.vips.contains_key(*address)).copied().collect();
-        for address in gone {
-            self.close(address);
-        }
-        for (address, wanted) in snapshot.vips.iter() {
-            let vip = self.vips.entry(*address).or_insert_with(|| Vip { name: wanted.name.clone(), worker: None, said: None });
-            if vip.name != wanted.name {
-                // The socket stays: who answers on it is looked up for each connection.
-                let _ = self.reports.send(Report::Closed(name(&vip.name)));
-                vip.name = wanted.name.clone();
-                if vip.worker.is_some() {
-                    let _ = self.reports.send(Report::Listener(ListenerState::bound(name(&vip.name), Exposure::Internal, "TCP", *address)));
-                }
+        let stays = |(exposure, socket): &Place| snapshot.plane(*exposure).listeners.contains_key(socket);
+        let gone: Vec<Place> = self.wanted.keys().filter(|place| !stays(place)).copied().collect();
+        gone.into_iter().for_each(|place| self.close(place));
+        for exposure in [Exposure::External, Exposure::Internal] {
+            for (socket, asked) in snapshot.plane(exposure).listeners.iter() {
+                self.want((exposure, *socket), asked.shown().into());
             }
         }
-        let unbound: Vec<SocketAddr> = self.vips.iter().filter(|(_, vip)| vip.worker.is_none()).map(|(address, _)| *address).collect();
-        for address in unbound {
-            self.open(address);
+        let unbound: Vec<Place> = self.wanted.iter().filter(|(_, wanted)| wanted.worker.is_none()).map(|(place, _)| *place).collect();
+        unbound.into_iter().for_each(|place| self.open(place));
+    }
+
+    fn want(&mut self, place: Place, name: Arc<str>) {
+        let wanted = self.wanted.entry(place).or_insert_with(|| Wanted { name: name.clone(), worker: None, said: None });
+        if wanted.name != name {
+            // The socket stays: who answers on it is looked up for each connection.
+            let old = std::mem::replace(&mut wanted.name, name.clone());
+            let bound = wanted.worker.is_some();
+            self.tell(Report::Closed(old, place.1.address));
+            if bound {
+                self.tell(Report::Listener(state(name, place)));
+            }
         }
     }
 
-    fn close(&mut self, address: SocketAddr) {
-        let Some(vip) = self.vips.remove(&address) else { return };
-        if let Some(worker) = vip.worker {
-            let _ = self.shared.orders[worker].send(Order::Close(address)); // an ended worker has closed it
+    fn close(&mut self, place: Place) {
+        let Some(wanted) = self.wanted.remove(&place) else { return };
+        if let Some(worker) = wanted.worker {
+            let _ = self.shared.orders[worker].send(Order::Close(place.1)); // an ended worker has closed it
         }
-        let _ = self.reports.send(Report::Closed(name(&vip.name)));
+        self.tell(Report::Closed(wanted.name, place.1.address));
     }
 
-    fn open(&mut self, address: SocketAddr) {
-        let Some(vip) = self.vips.get_mut(&address) else { return };
-        let name = name(&vip.name);
+    fn open(&mut self, place: Place) {
+        let Some(name) = self.wanted.get(&place).map(|wanted| wanted.name.clone()) else { return };
+        let (exposure, socket) = place;
         let worker = self.next_worker % self.shared.orders.len();
-        let shares = self.own.listeners.iter().any(|own| own.port() == address.port() && own.ip().is_unspecified());
-        let bound =
-            taken(&self.own, &name, address).and_then(|()| listener::check_internal(&name, address, &self.internal)).and_then(|()| {
-                listener::bind_vip(address, shares).map_err(|error| listener::bind_problem(&name, address, &error, "it is tried again"))
-            });
-        let state = match bound {
-            Ok(socket) => {
+        let order = self.may_bind(&name, place).and_then(|()| {
+            let bound = self.bind(&name, place);
+            bound.map_err(|error| listener::bind_problem(&name, socket.address, &error, "it is tried again"))
+        });
+        let Some(wanted) = self.wanted.get_mut(&place) else { return };
+        let state = match order {
+            Ok(order) => {
                 self.next_worker += 1;
-                vip.worker = Some(worker);
-                vip.said = None;
-                let listener = Listener { name: name.clone(), exposure: Exposure::Internal, speaks: Speaks::Tcp, address };
-                let _ = self.shared.orders[worker].send(Order::Accept(Arc::new(listener), socket)); // ended workers serve nobody
-                ListenerState::bound(name, Exposure::Internal, "TCP", address)
+                wanted.worker = Some(worker);
+                wanted.said = None;
+                let _ = self.shared.orders[worker].send(order); // ended workers serve nobody
+                state(name, place)
             }
             Err(problem) => {
                 let text = problem.to_string();
-                if vip.said.as_ref() == Some(&text) {
+                if wanted.said.as_ref() == Some(&text) {
                     return;
                 }
-                vip.said = Some(text);
-                not_bound(&name, Exposure::Internal, "TCP", address, &problem)
+                wanted.said = Some(text);
+                not_bound(&name, exposure, socket.protocol.as_str(), socket.address, &problem)
             }
         };
-        let _ = self.reports.send(Report::Listener(state));
+        self.tell(Report::Listener(state));
+    }
+
+    /// It may not be one of our own listeners, and what is inside stays inside.
+    fn may_bind(&self, name: &str, (exposure, socket): Place) -> Result<(), Problem> {
+        let address = socket.address;
+        if socket.protocol == Protocol::Tcp && self.own.listeners.contains(&address) {
+            return Err(Problem::error(Reason::Conflict, format!("{address} is one of Tidegate's own listeners"))
+                .of(format!("listener {name}"))
+                .fix("give the service another clusterIP or port, or bind the listener elsewhere"));
+        }
+        match exposure {
+            Exposure::Internal => listener::check_internal(name, address, &self.internal),
+            Exposure::External => Ok(()),
+        }
+    }
+
+    fn bind(&self, name: &Arc<str>, (exposure, socket): Place) -> io::Result<Order> {
+        let (address, beside) = (socket.address, self.is_beside(socket));
+        let listener = |speaks| Arc::new(Listener { name: name.clone(), exposure, speaks, address });
+        Ok(match socket.protocol {
+            Protocol::Udp => Order::Receive(listener(Speaks::Udp), listener::bind_udp(address, beside)?),
+            Protocol::Tcp | Protocol::Sctp => Order::Accept(listener(Speaks::Tcp), listener::bind_tcp(address, beside)?),
+        })
+    }
+
+    /// Whether something of ours has the same port, and one of the two is a wildcard.
+    fn is_beside(&self, socket: Socket) -> bool {
+        let at = socket.address;
+        let wild =
+            |other: SocketAddr| other.port() == at.port() && other != at && (other.ip().is_unspecified() || at.ip().is_unspecified());
+        let own = socket.protocol == Protocol::Tcp && self.own.listeners.iter().any(|own| wild(*own));
+        own || self
+            .wanted
+            .iter()
+            .any(|((_, other), wanted)| wanted.worker.is_some() && other.protocol == socket.protocol && wild(other.address))
+    }
+
+    fn tell(&self, report: Report) {
+        let _ = self.reports.send(report); // nobody listens while the process ends
     }
 }
 
-/// A VIP may not be one of our own listeners.
-fn taken(own: &OwnAddresses, name: &str, address: SocketAddr) -> Result<(), Problem> {
-    if own.listeners.contains(&address) {
-        return Err(Problem::error(Reason::Conflict, format!("{address} is one of Tidegate's own listeners"))
-            .of(format!("listener {name}"))
-            .fix("give the service another clusterIP or port, or bind the listener elsewhere"));
-    }
-    Ok(())
-}
-
-fn name(port: &PortName) -> Arc<str> {
-    format!("vip {port}").into()
+fn state(name: Arc<str>, (exposure, socket): Place) -> ListenerState {
+    ListenerState::bound(name, exposure, socket.protocol.as_str(), socket.address)
 }
 
 /// A listener that could not be bound, as `get listeners` shows it.

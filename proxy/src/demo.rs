@@ -131,7 +131,7 @@ fn scene(world: &World, running: &Running, snapshots: &watch::Receiver<Arc<Snaps
     let address = |listener: &str| running.address(listener).ok_or_else(|| io::Error::other(format!("listener {listener} is not bound")));
     let snapshot = snapshots.borrow();
     let is_db = |name: &registry::snapshot::PortName| &*name.service.name == DB.name && &*name.service.namespace == DB.namespace;
-    let vip = snapshot.vips.iter().find(|(_, port)| is_db(&port.name)).map(|(address, _)| *address);
+    let vip = snapshot.internal.listeners.iter().find(|(_, port)| is_db(&port.name)).map(|(socket, _)| socket.address);
     Ok(Scene {
         external_host: world::SHOP.host.to_owned(),
         external: address("http")?,

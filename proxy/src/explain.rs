@@ -13,10 +13,11 @@ use std::net::SocketAddr;
 
 use config::exposure::Exposure;
 use config::host;
+use config::object::AppProtocol;
 use config::settings::Limits;
 use registry::client::Demand;
 use registry::event::ListenerState;
-use registry::snapshot::{Plane, Service, Snapshot};
+use registry::snapshot::{Plane, Service, ServiceListener, Snapshot, Way};
 use serde::{Deserialize, Serialize};
 
 pub use question::{BadQuestion, Question};
@@ -96,10 +97,13 @@ pub fn explain(snapshot: &Snapshot, listeners: &[ListenerState], question: &Ques
         from: question.from.to_string(),
         ..Explanation::default()
     };
-    if question.from == Exposure::Internal
-        && let Some((vip, port)) = question.vip(&snapshot.vips)
-    {
-        by_vip(snapshot.internal.service(port.service), vip, &mut said);
+    let plane = snapshot.plane(question.from);
+    let own = match question.from {
+        Exposure::Internal => question.vip(&plane.listeners),
+        Exposure::External => question.outward(&plane.listeners),
+    };
+    if let Some((address, listener)) = own {
+        by_listener(plane.service(listener.service), listener, address, &mut said);
         return said;
     }
     name_listener(listeners, question, &mut said);
@@ -211,16 +215,26 @@ fn refusal(plane: &Plane, host: &str, path: &str, outcome: Outcome) -> Option<St
     })
 }
 
-fn by_vip(service: &Service, vip: SocketAddr, said: &mut Explanation) {
-    said.listener = Some(format!("vip {} {vip}", service.name));
-    said.host = vip.ip().to_string();
+fn by_listener(service: &Service, listener: &ServiceListener, address: SocketAddr, said: &mut Explanation) {
+    said.listener = Some(format!("{} {address}", listener.shown()));
+    said.host = address.ip().to_string();
+    if !listener.sources.is_empty() {
+        let sources: Vec<String> = listener.sources.iter().map(ToString::to_string).collect();
+        said.notes.push(format!("only clients inside {} may connect; all others are reset", sources.join(", ")));
+    }
     if service.endpoints.is_empty() {
         said.service = Some(service.name.to_string());
         said.why = "no endpoint of the service is ready: the connection is accepted and reset".to_owned();
         said.reason = Some(Reason::NoEndpoint.as_str().to_owned());
     } else {
         said.forward(service);
-        said.notes.push("a VIP port is opaque TCP: host and path play no part".to_owned());
+        said.notes.push(
+            match (listener.way, service.app) {
+                (Way::Vip, AppProtocol::Http) => "its appProtocol says HTTP: each request is balanced, retried and logged by itself",
+                _ => "a Service's own port is opaque TCP: host and path play no part",
+            }
+            .to_owned(),
+        );
     }
 }
 
@@ -276,6 +290,9 @@ impl Explanation {
         self.service = Some(service.name.to_string());
         self.endpoints = service.endpoints.iter().map(|endpoint| endpoint.replica.address).collect();
         self.why = format!("a replica of {} answers", service.name);
+        if let Some(host) = &service.host {
+            self.notes.push(format!("the replica is asked for Host {host} (ExternalName)"));
+        }
         if let Some(seconds) = service.affinity_s {
             self.notes.push(format!("a client keeps its endpoint until {seconds} s after its last use (sessionAffinity: ClientIP)"));
         }

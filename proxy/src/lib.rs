@@ -29,5 +29,6 @@ mod stream;
 pub mod tcp;
 pub mod tls;
 pub mod tricks;
+pub(crate) mod udp;
 pub mod upstream;
 pub mod worker;

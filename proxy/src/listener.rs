@@ -4,17 +4,21 @@
 //! found. An internal listener binds inside `internalCidrs` or not at all.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
 use config::exposure::Exposure;
+use config::object::Protocol;
 use config::problem::{Problem, Reason};
 use ipnet::IpNet;
 use registry::event::ListenerState;
-use socket2::{Domain, Protocol, Socket, Type};
+use registry::snapshot::Socket;
+use socket2::{Domain, Protocol as IpProtocol, SockRef, Socket as RawSocket, Type};
 
 /// Connections that the kernel keeps for us to accept.
 const BACKLOG: i32 = 4096;
+/// Bytes of datagrams that the kernel keeps for us.
+const UDP_BUFFER: usize = 1 << 20;
 
 /// What speaks on a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,14 +27,16 @@ pub enum Speaks {
     Http,
     /// The same in TLS.
     Https,
-    /// Opaque TCP on a VIP.
+    /// Opaque TCP of one Service.
     Tcp,
+    /// Datagrams of one Service.
+    Udp,
 }
 
 /// A listener's name and what may come in by it.
 #[derive(Debug)]
 pub struct Listener {
-    /// `http`, `https`, `internal-http` or `vip NAMESPACE/NAME:PORT`.
+    /// `http`, `https`, `internal-http`, or `vip NAMESPACE/NAME:PORT`, `node-port ...`, `load-balancer ...`.
     pub name: Arc<str>,
     /// The plane that it can reach.
     pub exposure: Exposure,
@@ -47,6 +53,7 @@ impl Speaks {
             Speaks::Http => "HTTP",
             Speaks::Https => "HTTPS",
             Speaks::Tcp => "TCP",
+            Speaks::Udp => "UDP",
         }
     }
 }
@@ -55,6 +62,11 @@ impl Listener {
     /// Bound, as `get listeners` shows it.
     pub fn state(&self) -> ListenerState {
         ListenerState::bound(self.name.clone(), self.exposure, self.speaks.as_str(), self.address)
+    }
+
+    /// What is bound.
+    pub fn socket(&self) -> Socket {
+        Socket::new(if self.speaks == Speaks::Udp { Protocol::Udp } else { Protocol::Tcp }, self.address)
     }
 
     /// Whether this peer may connect: an internal listener takes only peers inside `internal`.
@@ -94,17 +106,36 @@ pub fn bind_shared(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListe
     (0..count).map(|_| bind(address, true)).collect()
 }
 
-/// Binds a VIP's socket. `shares` is true when a wildcard listener of our own has the same port: then the two must share it, and the
-/// kernel prefers the VIP's for its address.
+/// Binds a Service's TCP socket. `beside` is true when a listener of our own has the same port on a wildcard, or this is the wildcard: then
+/// the two share the port, and the kernel prefers whoever names the address. Else nobody may have it; others of ours may come later.
 ///
 /// # Errors
 /// What the system says.
-pub fn bind_vip(address: SocketAddr, shares: bool) -> io::Result<TcpListener> {
-    bind(address, shares)
+pub fn bind_tcp(address: SocketAddr, beside: bool) -> io::Result<TcpListener> {
+    let socket = bind(address, beside)?;
+    SockRef::from(&socket).set_reuse_port(true)?;
+    Ok(socket)
+}
+
+/// Binds a Service's UDP socket; `beside` as in [`bind_tcp`]. SO_REUSEADDR is not set: over UDP it lets anybody take what is ours.
+///
+/// # Errors
+/// What the system says.
+pub fn bind_udp(address: SocketAddr, beside: bool) -> io::Result<UdpSocket> {
+    let socket = RawSocket::new(Domain::for_address(address), Type::DGRAM.cloexec().nonblocking(), Some(IpProtocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_port(beside)?;
+    socket.bind(&address.into())?;
+    socket.set_reuse_port(true)?;
+    // A burst waits there; the system may give less.
+    let _ = socket.set_recv_buffer_size(UDP_BUFFER);
+    Ok(socket.into())
 }
 
 fn bind(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM.cloexec().nonblocking(), Some(Protocol::TCP))?;
+    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM.cloexec().nonblocking(), Some(IpProtocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -122,7 +153,7 @@ pub fn bind_problem(name: &str, address: SocketAddr, error: &io::Error, then: &s
     match error.kind() {
         io::ErrorKind::AddrInUse => problem
             .expected("a free address and port")
-            .fix(format!("find who listens with `ss -ltnp sport = :{}` and stop it, or choose another port; {then}", address.port())),
+            .fix(format!("find who listens with `ss -lntup sport = :{}` and stop it, or choose another port; {then}", address.port())),
         io::ErrorKind::PermissionDenied => problem.expected("a port that this user may bind").fix(format!(
             "choose a port above 1023, or run `setcap cap_net_bind_service=+ep PATH-OF-TIDEGATE`, or `sysctl net.ipv4.ip_unprivileged_port_start={}`; {then}",
             address.port()
@@ -149,9 +180,27 @@ mod tests {
 
     #[test]
     fn what_is_accepted_sends_at_once() {
-        let socket = bind_vip("127.0.0.1:0".parse().unwrap(), false).unwrap();
+        let socket = bind_tcp("127.0.0.1:0".parse().unwrap(), false).unwrap();
         let _client = std::net::TcpStream::connect(socket.local_addr().unwrap()).unwrap();
         assert!(socket.accept().unwrap().0.nodelay().unwrap());
+    }
+
+    #[test]
+    fn ours_may_stand_beside_each_other_and_a_stranger_may_not() {
+        let first = bind_tcp("127.0.0.1:0".parse().unwrap(), false).unwrap();
+        let address = first.local_addr().unwrap();
+        let wild = SocketAddr::from(([0, 0, 0, 0], address.port()));
+        assert!(bind_tcp(wild, false).is_err(), "who does not know of the other one finds it");
+        let beside = bind_tcp(wild, true).unwrap();
+        let client = std::net::TcpStream::connect(address).unwrap();
+        first.set_nonblocking(false).unwrap();
+        assert_eq!(first.accept().unwrap().1, client.local_addr().unwrap(), "who names the address is preferred");
+        drop((first, beside));
+
+        let first = bind_udp("127.0.0.1:0".parse().unwrap(), false).unwrap();
+        let address = first.local_addr().unwrap();
+        assert!(bind_udp(address, false).is_err() && UdpSocket::bind(("0.0.0.0", address.port())).is_err());
+        assert!(bind_udp(SocketAddr::from(([0, 0, 0, 0], address.port())), true).is_ok());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! `/metrics`: what the workers counted and what the registry knows, in Prometheus' text form.
 //!
 //! Built anew for each scrape, on the control thread, from counters that have one writer each; there is no global registry and no label
-//! is looked up while traffic flows. A service appears over HTTP once a worker has met it; a virtual IP is there from the start, with zeros,
-//! so that its first connection is an increase.
+//! is looked up while traffic flows. A service appears over HTTP once a worker has met it; the listeners of Services are
+//! there from the start, with zeros, so that its first connection is an increase.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,14 +10,15 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use config::exposure::Exposure;
+use config::object::Protocol;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder as _, TextEncoder};
 use registry::core::Counts;
-use registry::snapshot::{PortName, Snapshot};
+use registry::snapshot::{Plane, PortName, Snapshot};
 use registry::view::SourceView;
 
 use crate::reason::Reason;
-use crate::stats::{Entry, Flow, LATENCY_BOUNDS_US, ServiceCounts, WorkerCounts, plane};
+use crate::stats::{Dropped, Entry, Flow, LATENCY_BOUNDS_US, ServiceCounts, WorkerCounts, plane};
 use crate::tls::Outcome;
 
 /// What a scrape looks at.
@@ -46,6 +47,8 @@ pub fn render(scene: &Scene<'_>) -> prometheus::Result<String> {
     requests(&services, &mut families);
     in_flight(&services, scene.snapshot, &mut families);
     vips(&services, scene.snapshot, &mut families);
+    outward(&services, scene.snapshot, &mut families);
+    datagrams(&services, scene, &mut families);
     upgraded(&services, &mut families);
     of_workers(scene.workers, &mut families);
     handshakes(scene.workers, &mut families);
@@ -63,7 +66,9 @@ struct Sum {
     latency: [u64; LATENCY_BOUNDS_US.len() + 1],
     latency_sum_us: u64,
     retries: u64,
-    vip: FlowSum,
+    own: FlowSum,
+    udp: FlowSum,
+    datagrams: [u64; 2],
     upgraded: FlowSum,
 }
 
@@ -92,7 +97,10 @@ impl Sum {
         self.latency.iter_mut().zip(&counts.latency).for_each(|(sum, count)| *sum += count.get());
         self.latency_sum_us += counts.latency_sum_us.get();
         self.retries += counts.retries.get();
-        self.vip.add(&counts.vip);
+        self.own.add(&counts.own);
+        self.udp.add(&counts.udp.flows);
+        self.datagrams[0] += counts.udp.up.get();
+        self.datagrams[1] += counts.udp.down.get();
         self.upgraded.add(&counts.upgraded);
     }
 
@@ -160,12 +168,34 @@ fn in_flight(services: &Sums, snapshot: &Snapshot, families: &mut Families) {
     families.gauges("tidegate_requests_in_flight", help, samples.collect());
 }
 
-/// Every virtual IP of the picture, and those that are gone but carried something.
+/// What is carried by a plane's own TCP listeners: all of the picture, and those that are gone but carried something.
+fn carried<'a>(services: &'a Sums, plane: &'a Plane, idle: &'a FlowSum) -> BTreeMap<&'a PortName, &'a FlowSum> {
+    let here = services.iter().filter(|((_, side), sum)| *side == plane.exposure && sum.own.connections > 0);
+    let listeners = plane.listeners.iter().filter(|(socket, _)| socket.protocol == Protocol::Tcp);
+    let mut rows: BTreeMap<&PortName, &FlowSum> = listeners.map(|(_, listener)| (&listener.name, idle)).collect();
+    rows.extend(here.map(|((name, _), sum)| (name, &sum.own)));
+    rows
+}
+
 fn vips(services: &Sums, snapshot: &Snapshot, families: &mut Families) {
-    let carried = services.iter().filter(|(_, sum)| sum.vip.connections > 0).map(|((name, _), sum)| (name, &sum.vip));
     let idle = FlowSum::default();
-    let mut rows: BTreeMap<&PortName, &FlowSum> = snapshot.vips.values().map(|vip| (&vip.name, &idle)).collect();
-    rows.extend(carried);
+    let [total, open, bytes] = connections(carried(services, &snapshot.internal, &idle));
+    families.counters("tidegate_vip_connections_total", "Connections carried through a virtual IP.", total);
+    families.gauges("tidegate_vip_connections_open", "Connections through a virtual IP that are open.", open);
+    families.counters("tidegate_vip_bytes_total", "Bytes through a virtual IP: up from clients, down to them.", bytes);
+}
+
+fn outward(services: &Sums, snapshot: &Snapshot, families: &mut Families) {
+    let idle = FlowSum::default();
+    let [total, open, bytes] = connections(carried(services, &snapshot.external, &idle));
+    let through = "through node ports and load balancers";
+    families.counters("tidegate_outward_connections_total", &format!("Connections carried {through}."), total);
+    families.gauges("tidegate_outward_connections_open", &format!("Connections {through} that are open."), open);
+    families.counters("tidegate_outward_bytes_total", &format!("Bytes {through}: up from clients, down to them."), bytes);
+}
+
+/// All, open, bytes.
+fn connections(rows: BTreeMap<&PortName, &FlowSum>) -> [Samples<f64>; 3] {
     let (mut total, mut open, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
     for (name, sum) in rows {
         let name = name.to_string();
@@ -174,9 +204,43 @@ fn vips(services: &Sums, snapshot: &Snapshot, families: &mut Families) {
         bytes.push((labels([("service", &name), ("direction", "up")]), sum.up as f64));
         bytes.push((labels([("service", &name), ("direction", "down")]), sum.down as f64));
     }
-    families.counters("tidegate_vip_connections_total", "Connections carried through a virtual IP.", total);
-    families.gauges("tidegate_vip_connections_open", "Connections through a virtual IP that are open.", open);
-    families.counters("tidegate_vip_bytes_total", "Bytes through a virtual IP: up from clients, down to them.", bytes);
+    [total, open, bytes]
+}
+
+/// Flows of UDP, by plane and service; what was dropped, by plane and cause.
+fn datagrams(services: &Sums, scene: &Scene<'_>, families: &mut Families) {
+    let idle = Sum::default();
+    let planes = [&scene.snapshot.external, &scene.snapshot.internal];
+    let wanted =
+        planes.into_iter().flat_map(|plane| plane.listeners.iter().map(move |(socket, listener)| (socket, listener, plane.exposure)));
+    let wanted = wanted.filter(|(socket, ..)| socket.protocol == Protocol::Udp);
+    let mut rows: BTreeMap<(&str, &PortName), &Sum> = wanted.map(|(_, listener, side)| ((side.as_str(), &listener.name), &idle)).collect();
+    let met = services.iter().filter(|(_, sum)| sum.udp.connections > 0);
+    rows.extend(met.map(|((name, side), sum)| ((side.as_str(), name), sum)));
+    let (mut total, mut open, mut bytes, mut count) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for ((exposure, name), sum) in rows {
+        let name = name.to_string();
+        let here = || labels([("exposure", exposure), ("service", &name)]);
+        total.push((here(), sum.udp.connections as f64));
+        open.push((here(), sum.udp.open as f64));
+        for (at, direction, moved) in [(0, "up", sum.udp.up), (1, "down", sum.udp.down)] {
+            let here = || labels([("exposure", exposure), ("service", &name), ("direction", direction)]);
+            bytes.push((here(), moved as f64));
+            count.push((here(), sum.datagrams[at] as f64));
+        }
+    }
+    families.counters("tidegate_udp_flows_total", "Flows of UDP: one client address and port on one endpoint.", total);
+    families.gauges("tidegate_udp_flows_open", "Flows of UDP that are open.", open);
+    families.counters("tidegate_udp_datagrams_total", "Datagrams passed on: up from clients, down to them.", count);
+    families.counters("tidegate_udp_bytes_total", "Bytes in them, without headers.", bytes);
+    let mut dropped = Vec::new();
+    for exposure in [Exposure::External, Exposure::Internal] {
+        for cause in Dropped::ALL {
+            let count: u64 = scene.workers.iter().map(|worker| worker.dropped[plane(exposure)][cause as usize].get()).sum();
+            dropped.push((labels([("exposure", exposure.as_str()), ("cause", cause.as_str())]), count as f64));
+        }
+    }
+    families.counters("tidegate_udp_dropped_total", "Datagrams that were not passed on, by cause.", dropped);
 }
 
 /// Services whose connections have ever switched to another protocol.
@@ -196,6 +260,7 @@ fn upgraded(services: &Sums, families: &mut Families) {
 fn of_workers(workers: &[Arc<WorkerCounts>], families: &mut Families) {
     let all = |count: &dyn Fn(&WorkerCounts) -> u64| workers.iter().map(|worker| count(worker)).sum::<u64>() as f64;
     let (mut refusals, mut not_exposed, mut total, mut open) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut turned_away = Vec::new();
     for exposure in [Exposure::External, Exposure::Internal] {
         let (at, word) = (plane(exposure), exposure.as_str());
         for reason in Reason::ALL {
@@ -204,11 +269,17 @@ fn of_workers(workers: &[Arc<WorkerCounts>], families: &mut Families) {
         }
         let here = || labels([("exposure", word)]);
         not_exposed.push((here(), all(&|worker| worker.not_exposed[at].get())));
+        turned_away.push((here(), all(&|worker| worker.turned_away[at].get())));
         total.push((here(), all(&|worker| worker.connections[at].get())));
         open.push((here(), all(&|worker| worker.connections_open[at].get())));
     }
     families.counters("tidegate_refusals_total", "Answers of Tidegate's own, by reason (docs/reasons.md).", refusals);
     families.counters("tidegate_not_exposed_total", "Misses whose rule was refused exposure.", not_exposed);
+    families.counters(
+        "tidegate_turned_away_total",
+        "Connections reset at once: their peer is outside internalCidrs or the source ranges.",
+        turned_away,
+    );
     families.counters("tidegate_connections_total", "Client connections accepted by HTTP listeners.", total);
     let each = workers.iter().enumerate().map(|(id, worker)| {
         let open = worker.connections_open.iter().map(|open| open.get()).sum::<u64>();

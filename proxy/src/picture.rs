@@ -89,12 +89,7 @@ mod tests {
     use registry::snapshot::Plane;
 
     fn snapshot(version: u64) -> Arc<Snapshot> {
-        Arc::new(Snapshot {
-            version,
-            external: Plane::empty(Exposure::External),
-            internal: Plane::empty(Exposure::Internal),
-            vips: Arc::default(),
-        })
+        Arc::new(Snapshot { version, external: Plane::empty(Exposure::External), internal: Plane::empty(Exposure::Internal) })
     }
 
     #[test]

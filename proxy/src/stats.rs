@@ -51,8 +51,10 @@ pub struct ServiceCounts {
     pub latency_sum_us: Count,
     /// Tries after the first.
     pub retries: Count,
-    /// Connections through its VIP.
-    pub vip: Flow,
+    /// Connections through its own listeners: its VIP inside; node ports and load balancers outside.
+    pub own: Flow,
+    /// Datagrams through them.
+    pub udp: Datagrams,
     /// Connections that switched from HTTP to another protocol.
     pub upgraded: Flow,
 }
@@ -68,6 +70,52 @@ pub struct Flow {
     pub up: Count,
     /// Bytes to clients.
     pub down: Count,
+}
+
+/// Flows of datagrams.
+#[derive(Debug, Default)]
+pub struct Datagrams {
+    /// The flows, and their bytes.
+    pub flows: Flow,
+    /// Datagrams from clients.
+    pub up: Count,
+    /// Datagrams to clients.
+    pub down: Count,
+}
+
+/// Why a datagram was not passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// Its sender may not come: outside `internalCidrs`, or outside the source ranges.
+    NotAdmitted,
+    /// Nobody is there to take it.
+    NoEndpoint,
+    /// There are `limits.udpFlows` already.
+    Full,
+    /// A socket's buffer is full.
+    Busy,
+    /// The endpoint says that nobody listens there.
+    Refused,
+    /// The system would not send it.
+    Failed,
+}
+
+impl Dropped {
+    /// All of them, by index.
+    pub const ALL: [Dropped; 6] =
+        [Dropped::NotAdmitted, Dropped::NoEndpoint, Dropped::Full, Dropped::Busy, Dropped::Refused, Dropped::Failed];
+
+    /// The word of the metric.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Dropped::NotAdmitted => "not-admitted",
+            Dropped::NoEndpoint => "no-endpoint",
+            Dropped::Full => "full",
+            Dropped::Busy => "busy",
+            Dropped::Refused => "refused",
+            Dropped::Failed => "failed",
+        }
+    }
 }
 
 impl Flow {
@@ -111,6 +159,10 @@ pub struct WorkerCounts {
     entries: Mutex<Vec<Entry>>,
     /// Answers of our own, by exposure (external, internal) and [`Reason::index`].
     pub refusals: [[Count; Reason::ALL.len()]; 2],
+    /// Connections that were reset at once, since their peer may not come, by exposure.
+    pub turned_away: [Count; 2],
+    /// Datagrams that were not passed on, by exposure and [`Dropped`].
+    pub dropped: [[Count; Dropped::ALL.len()]; 2],
     /// Misses whose route exists in the list of refusals, by exposure.
     pub not_exposed: [Count; 2],
     /// Handshakes with clients by how they ended ([`Outcome::index`]), by exposure.

@@ -1,16 +1,15 @@
-//! One opaque TCP connection through a VIP: pick, connect, copy both ways.
+//! One opaque TCP connection through a Service's own listener: pick, connect, copy both ways.
 //!
 //! Invariant: half-close passes through; a reset on one side is a reset on the other; a service without a Ready endpoint resets at
 //! once. Nothing is read before an upstream stands, so a failed connect costs the client nothing and another endpoint is tried.
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::exposure::Exposure;
 use registry::snapshot::{EndpointId, Service};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -20,6 +19,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use crate::balance::{self, By, InFlight};
 use crate::buffer::{Buffers, FIRST};
 use crate::clock::now_us;
+use crate::listener::Listener;
 use crate::splice::Pipe;
 use crate::stats::{Count, Flow};
 use crate::upstream;
@@ -28,16 +28,16 @@ use crate::worker::Worker;
 /// Endpoints tried for one connection.
 const TRIES: usize = 4;
 
-/// Carries `stream` of `client`, accepted on the VIP `address`, to its end.
-pub(crate) async fn carry(worker: Rc<Worker>, mut stream: TcpStream, client: IpAddr, address: SocketAddr) {
-    let Some((service, mut upstream, _flight)) = open(&worker, client, address).await else {
+/// Carries `stream` of `client`, accepted on `listener`, to its end.
+pub(crate) async fn carry(worker: Rc<Worker>, mut stream: TcpStream, client: IpAddr, listener: Arc<Listener>) {
+    let Some((service, mut upstream, _flight)) = open(&worker, client, &listener).await else {
         reset(&stream);
         return;
     };
-    let counts = worker.counts.of(Exposure::Internal, &service);
-    counts.vip.begun();
-    let broken = copy_both(&worker, &mut stream, &mut upstream, &counts.vip).await.is_err();
-    counts.vip.ended();
+    let counts = worker.counts.of(listener.exposure, &service);
+    counts.own.begun();
+    let broken = copy_both(&worker, &mut stream, &mut upstream, &counts.own).await.is_err();
+    counts.own.ended();
     if broken {
         reset(&stream);
         reset(&upstream);
@@ -45,12 +45,12 @@ pub(crate) async fn carry(worker: Rc<Worker>, mut stream: TcpStream, client: IpA
 }
 
 /// Picks and connects until an endpoint takes the connection. The picture is held until then.
-async fn open(worker: &Worker, client: IpAddr, address: SocketAddr) -> Option<(Arc<Service>, TcpStream, InFlight)> {
+async fn open(worker: &Worker, client: IpAddr, listener: &Listener) -> Option<(Arc<Service>, TcpStream, InFlight)> {
     let mut tried: Vec<EndpointId> = Vec::new();
     while tried.len() < TRIES {
         let held = worker.pictures.hold();
-        let vip = held.snapshot().vips.get(&address)?;
-        let service = held.snapshot().internal.service(vip.service).clone();
+        let plane = held.snapshot().plane(listener.exposure);
+        let service = plane.service(plane.listeners.get(&listener.socket())?.service).clone();
         let endpoint = worker.pick(&service, client, &tried, By::Connections, now_us())?;
         let flight = InFlight::begin(&endpoint.replica);
         let timeout = Duration::from_millis(worker.limits.connect_timeout_ms);
@@ -59,7 +59,7 @@ async fn open(worker: &Worker, client: IpAddr, address: SocketAddr) -> Option<(A
             Err(error) => {
                 tracing::debug!(service = %service.name, address = %endpoint.replica.address, %error, "connect failed");
                 balance::failed(&endpoint.replica.load, now_us());
-                worker.counts.of(Exposure::Internal, &service).retries.add(1);
+                worker.counts.of(listener.exposure, &service).retries.add(1);
                 tried.push(endpoint.id);
             }
         }

@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener, TcpStream as StdStream, UdpSocket as StdUdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -16,8 +16,8 @@ use config::settings::Limits;
 use hyper::body::Bytes;
 use ipnet::IpNet;
 use registry::event::Report;
-use registry::snapshot::{Endpoint, EndpointId, Plane, ReplicaId, Service, Snapshot};
-use tokio::net::{TcpListener, TcpStream};
+use registry::snapshot::{Endpoint, EndpointId, Plane, ReplicaId, Service, Snapshot, Socket, Way};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -39,6 +39,7 @@ use crate::splice::Pipes;
 use crate::stats::{LocalCounts, WorkerCounts, plane};
 use crate::stream::Stream;
 use crate::tls::{Cause, Handshakes, Outcome};
+use crate::udp::{self, Flows};
 use crate::{http, http2, tcp};
 
 /// What the control thread or a sibling asks of a worker.
@@ -46,8 +47,10 @@ use crate::{http, http2, tcp};
 pub enum Order {
     /// Accept on this socket.
     Accept(Arc<Listener>, StdListener),
-    /// Stop accepting there, after what is queued was taken.
-    Close(SocketAddr),
+    /// Carry the datagrams of this socket.
+    Receive(Arc<Listener>, StdUdpSocket),
+    /// Stop there, after what is queued was accepted.
+    Close(Socket),
     /// Serve a connection that a sibling accepted.
     Take(Arc<Listener>, StdStream, SocketAddr),
     /// Stop accepting, finish what is in flight, end.
@@ -97,6 +100,7 @@ pub(crate) struct Worker {
     pub(crate) buffers: Buffers,
     pub(crate) desks: Desks,
     pub(crate) pipes: Pipes,
+    pub(crate) flows: Flows,
     pub(crate) access: Option<LocalAccessLog>,
     pub(crate) draining: Cell<bool>,
     /// `Date` for answers of our own, renewed by the tick.
@@ -172,7 +176,7 @@ pub fn run(start: Start) -> std::io::Result<()> {
 
 async fn work(mut start: Start) {
     let worker = Rc::new(Worker::new(&mut start));
-    let mut accepting: HashMap<SocketAddr, oneshot::Sender<()>> = HashMap::new();
+    let mut accepting: HashMap<Socket, oneshot::Sender<()>> = HashMap::new();
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut ticks = 0u64;
@@ -180,7 +184,8 @@ async fn work(mut start: Start) {
         tokio::select! {
             order = start.orders.recv() => match order {
                 Some(Order::Accept(listener, socket)) => worker.accept_on(listener, socket, &mut accepting),
-                Some(Order::Close(address)) => drop(accepting.remove(&address)),
+                Some(Order::Receive(listener, socket)) => worker.receive_on(listener, socket, &mut accepting),
+                Some(Order::Close(socket)) => drop(accepting.remove(&socket)),
                 Some(Order::Take(listener, stream, peer)) => worker.take(listener, stream, peer),
                 Some(Order::Drain) => {
                     accepting.clear();
@@ -230,6 +235,7 @@ impl Worker {
             buffers: Buffers::default(),
             desks: Desks::new(HeadLimits { bytes: shared.limits.head_bytes, fields: shared.limits.headers }),
             pipes: Pipes::default(),
+            flows: Flows::new(shared.limits.udp_flows),
             access: start.access.take(),
             draining: Cell::new(false),
             date: RefCell::new(httpdate::fmt_http_date(SystemTime::now())),
@@ -240,21 +246,39 @@ impl Worker {
         }
     }
 
-    fn accept_on(self: &Rc<Self>, listener: Arc<Listener>, socket: StdListener, accepting: &mut HashMap<SocketAddr, oneshot::Sender<()>>) {
+    fn accept_on(self: &Rc<Self>, listener: Arc<Listener>, socket: StdListener, accepting: &mut HashMap<Socket, oneshot::Sender<()>>) {
         let socket = match TcpListener::from_std(socket) {
             Ok(socket) => socket,
             Err(error) => return tracing::error!(listener = %listener.name, %error, "cannot accept"),
         };
         let (stop, stopped) = oneshot::channel();
-        accepting.insert(listener.address, stop);
+        accepting.insert(listener.socket(), stop);
         tokio::task::spawn_local(accept(Accepting::new(self), listener, socket, stopped));
+    }
+
+    fn receive_on(self: &Rc<Self>, listener: Arc<Listener>, socket: StdUdpSocket, accepting: &mut HashMap<Socket, oneshot::Sender<()>>) {
+        let socket = match UdpSocket::from_std(socket) {
+            Ok(socket) => socket,
+            Err(error) => return tracing::error!(listener = %listener.name, %error, "cannot receive"),
+        };
+        let (stop, stopped) = oneshot::channel();
+        accepting.insert(listener.socket(), stop);
+        let receiving = Accepting::new(self);
+        tokio::task::spawn_local(async move {
+            udp::serve(receiving.0.clone(), listener, socket, stopped).await;
+            drop(receiving);
+        });
     }
 
     /// Serves a new connection here, or hands it to a sibling with fewer.
     fn admit(self: &Rc<Self>, listener: &Arc<Listener>, stream: TcpStream, peer: SocketAddr) {
         if !listener.admits(peer.ip(), &self.shared.internal) {
             tracing::warn!(listener = %listener.name, %peer, "refused: the peer is outside internalCidrs");
-            return tcp::reset(&stream);
+            return self.turn_away(listener, &stream);
+        }
+        if listener.speaks == Speaks::Tcp && listener.exposure == Exposure::External && !self.lets_in(listener, peer.ip()) {
+            tracing::debug!(listener = %listener.name, %peer, "refused: the peer is outside the source ranges");
+            return self.turn_away(listener, &stream);
         }
         let open = self.shared.open.iter().map(|open| open.load(Relaxed));
         let host = host(open, self.id, listener.speaks == Speaks::Tcp);
@@ -270,6 +294,17 @@ impl Worker {
         }
     }
 
+    /// Whether the Service's source ranges hold the peer, by the newest picture.
+    fn lets_in(&self, listener: &Listener, peer: IpAddr) -> bool {
+        let held = self.pictures.hold();
+        held.snapshot().plane(listener.exposure).listeners.get(&listener.socket()).is_some_and(|asked| asked.lets_in(peer))
+    }
+
+    fn turn_away(&self, listener: &Listener, stream: &TcpStream) {
+        self.counts.worker().turned_away[plane(listener.exposure)].add(1);
+        tcp::reset(stream);
+    }
+
     fn take(self: &Rc<Self>, listener: Arc<Listener>, stream: StdStream, peer: SocketAddr) {
         match TcpStream::from_std(stream) {
             Ok(stream) => self.serve(listener, stream, peer),
@@ -279,32 +314,45 @@ impl Worker {
 
     fn serve(self: &Rc<Self>, listener: Arc<Listener>, stream: TcpStream, peer: SocketAddr) {
         let open = Open::new(self);
-        let worker = self.clone();
         match listener.speaks {
-            Speaks::Http | Speaks::Https => {
-                let side = plane(listener.exposure);
-                let counts = self.counts.worker();
-                counts.connections[side].add(1);
-                counts.connections_open[side].add(1);
-                tokio::task::spawn_local(async move {
-                    match worker.greet(stream, peer, &listener).await {
-                        Some(mut stream) if stream.agreed_on_http2() => {
-                            let caller = Caller::new(worker, listener, peer, &stream);
-                            Box::pin(http2::serve::serve(caller, &mut stream, Bytes::new())).await;
-                        }
-                        Some(stream) => http::serve::serve(worker, stream, peer, listener).await,
-                        None => {}
-                    }
-                    open.0.counts.worker().connections_open[side].sub(1);
-                });
-            }
+            Speaks::Http | Speaks::Https => self.converse(open, listener, stream, peer),
+            Speaks::Tcp if self.reads(&listener) => self.converse(open, listener, stream, peer),
             Speaks::Tcp => {
+                let worker = self.clone();
                 tokio::task::spawn_local(async move {
-                    tcp::carry(worker, stream, peer.ip(), listener.address).await;
+                    tcp::carry(worker, stream, peer.ip(), listener).await;
                     drop(open);
                 });
             }
+            Speaks::Udp => {} // nobody connects
         }
+    }
+
+    /// Whether a virtual IP's requests are served one by one, as its `appProtocol` lets them be.
+    fn reads(&self, listener: &Listener) -> bool {
+        let held = self.pictures.hold();
+        let plane = held.snapshot().plane(listener.exposure);
+        let asked = plane.listeners.get(&listener.socket()).filter(|asked| asked.way == Way::Vip);
+        asked.is_some_and(|asked| plane.service(asked.service).app.is_plain_http())
+    }
+
+    /// Serves a client in HTTP.
+    fn converse(self: &Rc<Self>, open: Open, listener: Arc<Listener>, stream: TcpStream, peer: SocketAddr) {
+        let (worker, side) = (self.clone(), plane(listener.exposure));
+        let counts = self.counts.worker();
+        counts.connections[side].add(1);
+        counts.connections_open[side].add(1);
+        tokio::task::spawn_local(async move {
+            match worker.greet(stream, peer, &listener).await {
+                Some(mut stream) if stream.agreed_on_http2() => {
+                    let caller = Caller::new(worker, listener, peer, &stream);
+                    Box::pin(http2::serve::serve(caller, &mut stream, Bytes::new())).await;
+                }
+                Some(stream) => http::serve::serve(worker, stream, peer, listener).await,
+                None => {}
+            }
+            open.0.counts.worker().connections_open[side].sub(1);
+        });
     }
 
     /// The client's own endpoint where the Service has session affinity, else the less busy one of two.
@@ -341,6 +389,7 @@ impl Worker {
         let before = self.pictures.adopt(next);
         let held = self.pictures.hold();
         self.handshakes.renew(&held.snapshot().external.certificates);
+        self.flows.follow(held.snapshot());
         let (mut pool, mut links) = (self.pool.borrow_mut(), self.links.borrow_mut());
         for side in [Exposure::External, Exposure::Internal] {
             left(before.plane(side), held.snapshot().plane(side), |replica| {
@@ -357,6 +406,7 @@ impl Worker {
         if let Some(access) = &self.access {
             access.flush();
         }
+        self.flows.sweep(now_ms.saturating_sub(self.limits.udp_idle_timeout_ms));
         if ticks.is_multiple_of(4) {
             let oldest_ms = now_ms.saturating_sub(self.limits.idle_timeout_ms);
             self.pool.borrow_mut().sweep(oldest_ms);

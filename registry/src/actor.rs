@@ -4,13 +4,14 @@
 //! picture is published only when every source has spoken. It decides nothing: the registry does. Snapshots that nobody reads any
 //! more are freed here, never on a worker.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use config::exposure::Exposure;
+use config::object::Name;
 use config::problem::{Problem, Reason, Severity};
 use config::settings::Settings;
 use serde::Serialize;
@@ -19,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::core::{Counts, Registry};
 use crate::event::{Event, Report};
 use crate::snapshot::{OwnAddresses, Plane, Snapshot};
-use crate::source::folder;
+use crate::source::{dns, folder};
 use crate::state::{self, Saved, StateDir};
 use crate::view::Topic;
 
@@ -101,6 +102,10 @@ pub fn start(settings: &Settings, own: OwnAddresses) -> Result<Started, Problem>
         registry.expect(folder::name(&path));
         tokio::spawn(supervise(path, out.clone()));
     }
+    let (names, wanted) = watch::channel(BTreeSet::new());
+    if !settings.external_names.is_empty() {
+        tokio::spawn(dns::watch(settings.dns_servers.clone(), wanted, out.clone()));
+    }
     let (snapshots, receiver) = watch::channel(Arc::new(empty()));
     let (reports, reported) = mpsc::unbounded_channel();
     let (asks, asked) = mpsc::channel(WAITING_ASKS);
@@ -113,6 +118,7 @@ pub fn start(settings: &Settings, own: OwnAddresses) -> Result<Started, Problem>
         graves: Vec::new(),
         logged: HashSet::new(),
         keeper: Keeper::new(dir, problem),
+        names,
         ready: false,
     };
     tokio::spawn(actor.run(Inputs { events, reports: reported, asks: asked, ends, _open: out }));
@@ -172,14 +178,7 @@ async fn supervise(path: PathBuf, out: mpsc::Sender<Event>) {
 }
 
 fn empty() -> Snapshot {
-    let plane = |exposure| Plane {
-        exposure,
-        routes: Arc::default(),
-        refused: Arc::default(),
-        certificates: Arc::default(),
-        services: Arc::default(),
-    };
-    Snapshot { version: 0, external: plane(Exposure::External), internal: plane(Exposure::Internal), vips: Arc::default() }
+    Snapshot { version: 0, external: Plane::empty(Exposure::External), internal: Plane::empty(Exposure::Internal) }
 }
 
 /// What the actor listens to.
@@ -202,6 +201,8 @@ struct Actor {
     /// Problems that are in the log already.
     logged: HashSet<Problem>,
     keeper: Keeper,
+    /// Whose addresses DNS is asked for.
+    names: watch::Sender<BTreeSet<Name>>,
     /// Every source has spoken, and what they said was published.
     ready: bool,
 }
@@ -270,9 +271,16 @@ impl Actor {
             return;
         }
         if let Some(snapshot) = self.registry.publish(self.now()) {
-            tracing::debug!(version = snapshot.version, vips = snapshot.vips.len(), "published");
+            tracing::debug!(version = snapshot.version, vips = snapshot.internal.listeners.len(), "published");
             self.graves.push(self.snapshots.send_replace(snapshot));
         }
+        self.names.send_if_modified(|names| {
+            let changed = names != self.registry.names();
+            if changed {
+                names.clone_from(self.registry.names());
+            }
+            changed
+        });
         for lifted in self.registry.lifted() {
             tracing::warn!("{lifted}");
         }

@@ -117,6 +117,8 @@ mod tests {
             protocol: "TCP".into(),
             app_protocol: None,
             vip: None,
+            node_port: None,
+            outside: Vec::new(),
             exposure: exposure.into(),
             sealed: false,
             ready: 0,

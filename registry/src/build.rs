@@ -5,42 +5,63 @@
 //! one goes, the last takes its place. What is refused as an address (a VIP, one of our listeners) is in no plane.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use config::object::{EndpointSlice, Kind, Name, Object, ObjectKey, Protocol, Service, ServiceKey, ServicePort};
+use config::host::HostPattern;
+use config::object::{EndpointSlice, Kind, Name, Object, ObjectKey, Protocol, Service, ServiceKey, ServicePort, ServiceType};
 use config::problem::Problem;
+use ipnet::IpNet;
 
 use crate::exposure::{self, Said, Seal};
 use crate::lifecycle::Lifecycle;
-use crate::snapshot::{self, OwnAddresses, PortName, ServiceIndex, VipPort};
+use crate::node_port::NodePorts;
+use crate::snapshot::{self, OwnAddresses, PortName, ServiceIndex, ServiceListener, ServiceListeners, Socket, Way};
 use crate::speech::{Speech, UpstreamTls};
 use crate::vip::Vips;
 
+pub(crate) mod carriers;
 pub(crate) mod certificates;
 pub(crate) mod clients;
 mod covers;
 mod index;
 mod members;
+mod names;
 pub(crate) mod notes;
 mod outside;
-mod places;
+pub(crate) mod places;
 pub(crate) mod routes;
 pub(crate) mod seats;
 mod speech;
+mod written;
 
 use covers::Addresses;
 use index::Index;
+use names::Names;
 use places::Places;
 use seats::Seat;
 use speech::Terms;
 
-pub(crate) use outside::Outside;
+pub(crate) use outside::{Named, Outside};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
-/// Every VIP port by its address.
-pub(crate) type VipMap = HashMap<SocketAddr, VipPort, foldhash::fast::RandomState>;
+/// What does not change while the process runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Ground {
+    /// `exposure.mode: strict`
+    pub(crate) strict: bool,
+    /// `nodeName`
+    pub(crate) node: Option<String>,
+    /// `external.addresses`
+    pub(crate) external: Vec<IpAddr>,
+    /// `serviceCidr`
+    pub(crate) service_cidr: IpNet,
+    /// `externalName.allow`
+    pub(crate) names: Vec<HostPattern>,
+    /// `externalName.allowInside`
+    pub(crate) names_inside: Vec<HostPattern>,
+}
 
 /// One Service that serves.
 #[derive(Debug)]
@@ -63,7 +84,16 @@ pub(crate) struct Port {
     pub(crate) spec: ServicePort,
     /// Where it is in the internal plane; `None` when its protocol is not served.
     pub(crate) place: Option<ServiceIndex>,
+    /// Where its endpoints on this node are; `None` when `internalTrafficPolicy` uses all.
+    local_place: Option<ServiceIndex>,
     pub(crate) seats: Vec<Seat>,
+}
+
+impl Port {
+    /// What it is called; `key` is its service's.
+    pub(crate) fn name(&self, key: &ServiceKey) -> PortName {
+        PortName { service: key.clone(), port: self.spec.port, protocol: self.spec.protocol }
+    }
 }
 
 impl Entry {
@@ -76,9 +106,14 @@ impl Entry {
         }
     }
 
-    /// The port that serves under this number.
-    pub(crate) fn tcp(&self, number: u16) -> Option<&Port> {
-        self.ports.iter().find(|port| port.spec.port == number && port.spec.protocol == Protocol::Tcp)
+    /// The port of this number and protocol.
+    pub(crate) fn port(&self, name: &PortName) -> Option<&Port> {
+        self.ports.iter().find(|port| port.spec.port == name.port && port.spec.protocol == name.protocol)
+    }
+
+    /// Whether it is for the outside by itself.
+    fn carries(&self) -> bool {
+        matches!(self.service().service_type, ServiceType::NodePort | ServiceType::LoadBalancer)
     }
 }
 
@@ -96,8 +131,15 @@ pub(crate) struct World {
     sealing: Map<ObjectKey, Vec<SocketAddr>>,
     pub(crate) places: Places,
     pub(crate) terms: Terms,
-    pub(crate) vips: Arc<VipMap>,
+    /// Every VIP port.
+    pub(crate) vips: Arc<ServiceListeners>,
+    /// What is bound outside for Services.
+    outward: BTreeSet<Socket>,
+    /// Something changed that [`World::carriers`] depends on.
+    pub(crate) carriers_dirty: bool,
+    pub(crate) names: Names,
     own: OwnAddresses,
+    ground: Ground,
     strict: bool,
     dirty: BTreeSet<ServiceKey>,
     /// Services that are new, changed in what they write, or gone, since the VIPs were updated.
@@ -111,7 +153,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(workers: usize, strict: bool) -> World {
+    pub(crate) fn new(workers: usize, ground: Ground) -> World {
         World {
             index: Index::default(),
             life: Lifecycle::new(workers),
@@ -122,8 +164,12 @@ impl World {
             places: Places::default(),
             terms: Terms::default(),
             vips: Arc::default(),
+            outward: BTreeSet::new(),
+            carriers_dirty: false,
+            names: Names::default(),
             own: OwnAddresses::default(),
-            strict,
+            strict: ground.strict,
+            ground,
             dirty: BTreeSet::new(),
             written: BTreeSet::new(),
             route_facts: BTreeSet::new(),
@@ -135,6 +181,7 @@ impl World {
     pub(crate) fn set_own_addresses(&mut self, own: OwnAddresses) {
         if self.own != own {
             self.own = own;
+            self.carriers_dirty = true;
             self.dirty.extend(self.services.keys().cloned());
         }
     }
@@ -189,8 +236,10 @@ impl World {
     pub(crate) fn set_service(&mut self, key: &ObjectKey, before: Option<&Arc<Object>>, after: Option<Arc<Object>>, version: u64) {
         let key = ServiceKey { namespace: key.namespace.clone(), name: key.name.clone() };
         self.index.set_service(&key, before, after.as_ref());
+        self.names.set_service(&key, before.map(AsRef::as_ref), after.as_deref());
         self.terms.set_service(&key, before.map(|object| &**object), after.as_deref());
         self.written.insert(key.clone());
+        self.carriers_dirty |= [before, after.as_ref()].into_iter().flatten().any(|object| is_carrier(object));
         if before.map(|object| route_facts(object)) != after.as_ref().map(|object| route_facts(object)) {
             self.route_facts.insert(key.clone());
         }
@@ -200,69 +249,12 @@ impl World {
         }
     }
 
-    /// Gives each port its place; its endpoints follow.
-    fn write(&mut self, key: ServiceKey, object: Arc<Object>, version: u64) {
-        let old = self.services.remove(&key);
-        let mut entry = old.unwrap_or_else(|| Entry {
-            object: object.clone(),
-            seal: None,
-            ports: Vec::new(),
-            covered: BTreeSet::new(),
-            references: Vec::new(),
-            tls: None,
-            problems: Vec::new(),
-        });
-        entry.object = object;
-        let mut old_ports = std::mem::take(&mut entry.ports);
-        for spec in entry.service().ports.clone() {
-            let same = |port: &Port| port.spec.port == spec.port && port.spec.protocol == spec.protocol;
-            let old = old_ports.iter().position(same).map(|at| old_ports.swap_remove(at));
-            let served = spec.protocol == Protocol::Tcp;
-            let name = PortName { service: key.clone(), port: spec.port };
-            entry.ports.push(match old {
-                Some(port) => Port { spec, ..port },
-                None => Port { place: served.then(|| self.places.take(name)), seats: Vec::new(), spec },
-            });
-        }
-        self.dirty.insert(key.clone());
-        self.services.insert(key.clone(), entry);
-        for port in old_ports {
-            self.close(&key, port, version);
-        }
-    }
-
-    fn erase(&mut self, key: &ServiceKey, version: u64) {
-        // One by one, since a port that closes may move another one's place.
-        while let Some(port) = self.services.get_mut(key).and_then(|entry| entry.ports.pop()) {
-            self.close(key, port, version);
-        }
-        let Some(entry) = self.services.remove(key) else { return };
-        self.index.set_references(key, &entry.references, &[]);
-        self.cover(key, &entry.covered, &BTreeSet::new(), entry.seal.is_some(), false);
-        self.dirty.remove(key);
-    }
-
-    fn close(&mut self, key: &ServiceKey, port: Port, version: u64) {
-        let service = seats::shown(key, &port.spec);
-        let picked = port.place.map(|place| self.places.get(place).clone());
-        for seat in port.seats {
-            seat.leave(&mut self.life, &service, port.spec.protocol, picked.as_deref(), version);
-        }
-        let Some(place) = port.place else { return };
-        let Some(moved) = self.places.give_back(place) else { return };
-        let entry = self.services.get_mut(&moved.service);
-        if let Some(port) = entry.and_then(|entry| entry.ports.iter_mut().find(|port| port.place.is_some() && port.spec.port == moved.port))
-        {
-            port.place = Some(place);
-            self.route_facts.insert(moved.service);
-        }
-    }
-
     /// Brings every service up to date; `version` is the newest picture that was published.
-    pub(crate) fn settle(&mut self, vips: &mut Vips, version: u64) {
+    pub(crate) fn settle(&mut self, vips: &mut Vips, node_ports: &mut NodePorts, version: u64) {
         let written = std::mem::take(&mut self.written);
         let service = |key: &ServiceKey| self.services.get(key).map(Entry::service);
         let moved = vips.update(written.iter().map(|key| (key, service(key))));
+        self.carriers_dirty |= node_ports.update(written.iter().map(|key| (key, service(key))));
         if !written.is_empty() || !moved.is_empty() {
             self.set_vips(vips);
         }
@@ -272,24 +264,36 @@ impl World {
     }
 
     fn set_vips(&mut self, vips: &Vips) {
-        let mut map = VipMap::default();
+        let everybody: Arc<[IpNet]> = Arc::default();
+        let mut map = ServiceListeners::default();
         for (key, entry) in &self.services {
             let Some(ip) = vips.of(key) else { continue };
             for port in &entry.ports {
-                let Some(service) = port.place else { continue };
-                let name = PortName { service: key.clone(), port: port.spec.port };
-                map.insert(SocketAddr::new(ip, port.spec.port), VipPort { service, name });
+                let Some(service) = port.local_place.or(port.place) else { continue };
+                let socket = Socket::new(port.spec.protocol, SocketAddr::new(ip, port.spec.port));
+                map.insert(socket, ServiceListener { way: Way::Vip, service, name: port.name(key), sources: everybody.clone() });
             }
         }
         if *self.vips == map {
             return;
         }
-        let name = |map: &VipMap, at: &SocketAddr| map.get(at).map(|port| port.name.clone());
-        let only_in = |a: &VipMap, b: &VipMap| a.keys().filter(|at| name(a, at) != name(b, at)).copied().collect::<Vec<_>>();
-        for address in only_in(&map, &self.vips).into_iter().chain(only_in(&self.vips, &map)) {
-            self.dirty.extend(self.at.having(address).cloned());
+        let name = |map: &ServiceListeners, at: &Socket| map.get(at).map(|port| port.name.clone());
+        let only_in =
+            |a: &ServiceListeners, b: &ServiceListeners| a.keys().filter(|at| name(a, at) != name(b, at)).copied().collect::<Vec<_>>();
+        for socket in only_in(&map, &self.vips).into_iter().chain(only_in(&self.vips, &map)) {
+            self.dirty.extend(self.at.having(socket.address).cloned());
+            self.carriers_dirty |= self.ground.external.contains(&socket.address.ip());
         }
         self.vips = Arc::new(map);
+    }
+
+    /// What is bound outside now: nobody's endpoint may be there. A node port that is new or gone is rare, so that all addresses are looked at.
+    pub(crate) fn set_outward(&mut self, sockets: BTreeSet<Socket>) {
+        let ports: BTreeSet<u16> = sockets.symmetric_difference(&self.outward).map(|socket| socket.address.port()).collect();
+        if !ports.is_empty() {
+            self.dirty.extend(self.at.on_ports(&ports).cloned());
+        }
+        self.outward = sockets;
     }
 
     fn rebuild(&mut self, key: &ServiceKey, version: u64) {
@@ -298,13 +302,18 @@ impl World {
         let seal = self.seal(key, &entry);
         if seal != entry.seal {
             self.route_facts.insert(key.clone());
+            self.carriers_dirty |= entry.carries();
         }
         let sealed = (entry.seal.is_some(), seal.is_some());
         entry.seal = seal;
         let references = self.references(key);
         self.index.set_references(key, &entry.references, &references);
         entry.references = references;
-        let reading = members::read(key, entry.service(), &self.index);
+        let mut reading = members::read(key, entry.service(), &self.index);
+        let leads_to = if let ServiceType::ExternalName(name) = &entry.service().service_type { Some(name.clone()) } else { None };
+        if let Some(name) = &leads_to {
+            reading.lead_to(entry.service(), self.names.of(name));
+        }
         let (mut refused, mut untold) = (Vec::new(), Vec::new());
         let old_tls = entry.tls.take();
         entry.tls = self.upstream_tls(entry.service(), old_tls, &mut untold);
@@ -316,8 +325,9 @@ impl World {
                 None => (Speech::default(), Vec::new()),
             };
             self.seat(key, port, members, &speech, &mut refused, version);
-            if let Some(place) = port.place {
-                self.places.set_terms(place, affinity_s, app);
+            let host = leads_to.as_ref().map(|name| told(name, &port.spec));
+            for place in port.place.into_iter().chain(port.local_place) {
+                self.places.set_terms(place, affinity_s, app, host.as_ref());
             }
         }
         let old = std::mem::replace(&mut entry.covered, reading.covered);
@@ -363,7 +373,8 @@ impl World {
 
     /// Why nothing may be sent to this address, on either plane.
     fn refused(&self, address: SocketAddr) -> Option<String> {
-        if let Some(vip) = self.vips.get(&address) {
+        let vip = |protocol| self.vips.get(&Socket::new(protocol, address));
+        if let Some(vip) = vip(Protocol::Tcp).or_else(|| vip(Protocol::Udp)) {
             return Some(format!("the virtual IP of Service {}", vip.name));
         }
         let ip = address.ip();
@@ -371,7 +382,8 @@ impl World {
             let any = bound.ip().is_unspecified() && (ip.is_loopback() || self.own.local.contains(&ip));
             bound.port() == address.port() && (bound.ip().to_canonical() == ip || any)
         };
-        self.own.listeners.iter().find(ours).map(|bound| format!("our own listener {bound}"))
+        let outward = self.outward.iter().map(|socket| &socket.address);
+        self.own.listeners.iter().chain(outward).find(ours).map(|bound| format!("our own listener {bound}"))
     }
 
     /// Secrets whose certificate replicas are shown, there or not.
@@ -392,15 +404,28 @@ impl World {
     }
 }
 
+fn is_carrier(object: &Object) -> bool {
+    let Object::Service(service) = object else { return false };
+    matches!(service.service_type, ServiceType::NodePort | ServiceType::LoadBalancer)
+}
+
+/// The `Host` that an outside name is asked with.
+fn told(name: &Name, port: &ServicePort) -> Arc<str> {
+    match members::number(port) {
+        80 | 443 => name.clone(),
+        other => format!("{name}:{other}").into(),
+    }
+}
+
 /// What a route depends on, besides the seal.
 #[derive(PartialEq)]
 struct RouteFacts<'a> {
-    type_name: &'static str,
+    service_type: &'a ServiceType,
     ports: Vec<(&'a Name, u16, Protocol)>,
 }
 
 fn route_facts(object: &Object) -> Option<RouteFacts<'_>> {
     let Object::Service(service) = object else { return None };
     let ports = service.ports.iter().map(|port| (&port.name, port.port, port.protocol));
-    Some(RouteFacts { type_name: notes::type_name(&service.service_type), ports: ports.collect() })
+    Some(RouteFacts { service_type: &service.service_type, ports: ports.collect() })
 }

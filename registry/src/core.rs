@@ -4,7 +4,8 @@
 //! came, except where history is meant to count: which of two files was first, and which address a service was given. One change
 //! builds again only what it touches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +14,16 @@ use config::object::{Kind, Name, Object, ObjectKey};
 use config::problem::{Problem, Reason, Severity};
 use config::settings::{ExposureMode, Settings};
 
+use crate::build::carriers::{Carried, Carriers};
 use crate::build::certificates;
+use crate::build::places::Only;
 use crate::build::routes::{self, Age, Compiled};
-use crate::build::{Outside, World};
+use crate::build::{Ground, Named, Outside, World};
 use crate::event::{Event, ListenerState, Origin, Report, SourceName};
 use crate::exposure::{self, Classes};
-use crate::snapshot::{OwnAddresses, Plane, Snapshot};
-use crate::state::{Saved, SavedVip};
+use crate::node_port::NodePorts;
+use crate::snapshot::{OwnAddresses, Plane, ServiceListener, ServiceListeners, Snapshot};
+use crate::state::{Grant, Saved};
 use crate::store::{Changed, Store};
 use crate::vip::Vips;
 
@@ -33,8 +37,8 @@ use lifted::Seals;
 /// What a restart must find again.
 #[derive(Debug, Default)]
 pub struct Unsaved {
-    /// All VIPs, when one changed.
-    pub vips: Option<Vec<SavedVip>>,
+    /// All virtual IPs and node ports, when one changed.
+    pub grants: Option<Vec<Grant>>,
     /// Origins whose last good objects changed; `None` when the origin is gone.
     pub origins: Vec<(Origin, Option<Vec<Arc<Object>>>)>,
 }
@@ -64,15 +68,21 @@ pub struct Registry {
     store: Store,
     world: World,
     vips: Vips,
+    node_ports: NodePorts,
+    carriers: Carriers,
+    /// What the carriers come to on the external plane.
+    listeners_outside: Arc<ServiceListeners>,
     ingresses: BTreeMap<Age, Arc<Object>>,
     classes: Classes,
     routes: Compiled,
+    /// Whose addresses are wanted: names that some route leads to, and may.
+    names: BTreeSet<Name>,
     default_secret: Option<ObjectKey>,
     certificates: certificates::Compiled,
     outside: Outside,
     /// Labels under our prefix that cannot be understood, by object.
     labels: BTreeMap<ObjectKey, Vec<Problem>>,
-    listeners: BTreeMap<Arc<str>, ListenerState>,
+    listeners: BTreeMap<(Arc<str>, SocketAddr), ListenerState>,
     seals: Seals,
     lifted: Vec<Lifted>,
     strict: bool,
@@ -87,13 +97,25 @@ impl Registry {
     /// A registry that knows nothing but what was saved.
     pub fn new(settings: &Settings, saved: Saved) -> Registry {
         let strict = settings.exposure_mode == ExposureMode::Strict;
+        let ground = Ground {
+            strict,
+            node: settings.node_name.clone(),
+            external: settings.external_addresses.clone(),
+            service_cidr: settings.service_cidr,
+            names: settings.external_names.clone(),
+            names_inside: settings.external_names_inside.clone(),
+        };
         Registry {
             store: Store::new(saved.origins, saved.damaged_origins, saved.problems),
-            world: World::new(settings.workers, strict),
-            vips: Vips::new(settings.service_cidr, saved.vips),
+            world: World::new(settings.workers, ground),
+            vips: Vips::new(settings.service_cidr, &saved.grants),
+            node_ports: NodePorts::new(&saved.grants),
+            carriers: Carriers::default(),
+            listeners_outside: Arc::default(),
             ingresses: BTreeMap::new(),
             classes: Classes { objects: BTreeMap::new(), also: settings.ingress_classes.clone() },
             routes: Compiled::default(),
+            names: BTreeSet::new(),
             default_secret: settings.tls_default_secret.clone(),
             certificates: certificates::Compiled::default(),
             outside: Outside::default(),
@@ -136,6 +158,7 @@ impl Registry {
             Event::Batch(batch) => self.store.apply(batch, now),
             Event::Stale(source, problem) => self.store.stale(&source, problem, now),
             Event::Alive(source) => self.store.alive(&source, now),
+            Event::Resolved(name, answer) => self.world.set_name(name, answer, now),
         }
         for changed in self.store.changes() {
             self.take(changed);
@@ -147,8 +170,8 @@ impl Registry {
     pub fn report(&mut self, report: Report, _now: Duration) {
         match report {
             Report::Acknowledged { worker, version } => self.world.life.acknowledged(worker, version),
-            Report::Listener(state) => _ = self.listeners.insert(state.name.clone(), state),
-            Report::Closed(name) => _ = self.listeners.remove(&name),
+            Report::Listener(state) => _ = self.listeners.insert((state.name.clone(), state.address), state),
+            Report::Closed(name, address) => _ = self.listeners.remove(&(name, address)),
         }
     }
 
@@ -219,8 +242,9 @@ impl Registry {
         let inside = self.world.places.changed();
         let outside = self.outside.changed();
         let old = self.published.as_deref();
-        let vips_changed = old.is_none_or(|old| !Arc::ptr_eq(&old.vips, &self.world.vips));
-        if old.is_some() && !routes_changed && inside.is_none() && outside.is_none() && !vips_changed {
+        let listeners = [(Exposure::External, &self.listeners_outside), (Exposure::Internal, &self.world.vips)];
+        let listeners_changed = listeners.iter().any(|(side, new)| old.is_none_or(|old| !Arc::ptr_eq(&old.plane(*side).listeners, new)));
+        if old.is_some() && !routes_changed && inside.is_none() && outside.is_none() && !listeners_changed {
             self.seals.forget();
             return None;
         }
@@ -229,13 +253,13 @@ impl Registry {
             let old = old.map(|old| old.plane(exposure).services.clone());
             let services = services.or(old).unwrap_or_default();
             let certificates = if exposure == Exposure::External { self.certificates.external.clone() } else { Arc::default() };
-            Plane { exposure, routes: tables.routes.clone(), refused: tables.refused.clone(), certificates, services }
+            let listeners = if exposure == Exposure::External { self.listeners_outside.clone() } else { self.world.vips.clone() };
+            Plane { exposure, routes: tables.routes.clone(), refused: tables.refused.clone(), certificates, services, listeners }
         };
         let snapshot = Arc::new(Snapshot {
             version: self.version() + 1,
             external: plane(Exposure::External, outside),
             internal: plane(Exposure::Internal, inside),
-            vips: self.world.vips.clone(),
         });
         match old {
             Some(old) => self.lifted.extend(self.seals.lifted(&old.external, &snapshot.external)),
@@ -243,6 +267,11 @@ impl Registry {
         }
         self.published = Some(snapshot.clone());
         Some(snapshot)
+    }
+
+    /// The names whose addresses DNS should be asked for, by the newest picture.
+    pub fn names(&self) -> &BTreeSet<Name> {
+        &self.names
     }
 
     /// Seals whose end opened a way from outside, since the last call.
@@ -253,7 +282,13 @@ impl Registry {
     /// Brings all that is derived up to date. True when a table of routes or certificates is another one now.
     fn settle(&mut self) -> bool {
         let version = self.version();
-        self.world.settle(&mut self.vips, version);
+        self.world.settle(&mut self.vips, &mut self.node_ports, version);
+        let carried = std::mem::take(&mut self.world.carriers_dirty);
+        if carried {
+            self.carriers = self.world.carriers(&self.node_ports);
+            self.world.set_outward(self.carriers.sockets.keys().copied().collect());
+            self.world.settle(&mut self.vips, &mut self.node_ports, version); // who has an endpoint where we listen now
+        }
         let facts = std::mem::take(&mut self.world.route_facts);
         let compile = std::mem::take(&mut self.routes_dirty) || facts.iter().any(|key| self.routes.named.contains(key));
         let refilter = std::mem::take(&mut self.world.refilter);
@@ -263,11 +298,38 @@ impl Registry {
                 _ => None,
             });
             self.routes = routes::compile(ingresses, &self.classes, &self.world);
-            self.outside.renew(self.routes.outside.clone(), &self.world);
+            self.names = self.world.wanted_names(self.routes.named.iter());
+            self.world.names.keep(&self.names);
+        }
+        if compile || carried {
+            self.renew_outside();
         } else {
             self.outside.refilter(&refilter, &self.world);
         }
         compile | self.settle_certificates(compile)
+    }
+
+    /// What routes name comes first, by their own indexes; then what is named by listeners alone.
+    fn renew_outside(&mut self) {
+        let routed = self.routes.outside.iter().map(|name| (name.clone(), Only::Not));
+        let mut names: Vec<Named> = routed.collect();
+        let mut known: HashSet<Named> = names.iter().cloned().collect();
+        for carried in self.carriers.sockets.values() {
+            let named = (carried.name.clone(), carried.only);
+            if known.insert(named.clone()) {
+                names.push(named);
+            }
+        }
+        self.outside.renew(names, &self.world);
+        let listener = |(socket, carried): (&_, &Carried)| {
+            let service = self.outside.index(&(carried.name.clone(), carried.only))?;
+            let Carried { way, name, sources, .. } = carried.clone();
+            Some((*socket, ServiceListener { way, service, name, sources }))
+        };
+        let listeners: ServiceListeners = self.carriers.sockets.iter().filter_map(listener).collect();
+        if *self.listeners_outside != listeners {
+            self.listeners_outside = Arc::new(listeners);
+        }
     }
 
     fn settle_certificates(&mut self, wanted_anew: bool) -> bool {
@@ -282,7 +344,9 @@ impl Registry {
 
     /// What must be persisted since the last call.
     pub fn unsaved(&mut self) -> Unsaved {
-        Unsaved { vips: self.vips.unsaved(), origins: self.store.unsaved() }
+        let changed = self.vips.take_unsaved() | self.node_ports.take_unsaved();
+        let grants = changed.then(|| self.vips.given().into_iter().chain(self.node_ports.given()).collect());
+        Unsaved { grants, origins: self.store.unsaved() }
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! Invariant: a batch is applied whole or not at all, so that a ConfigMap's swap is one step.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
 use config::exposure::Exposure;
 use config::manifest::Manifest;
+use config::object::Name;
 use config::problem::Problem;
 
 /// What a source calls one unit of its content: for a folder, the file's path as the operator would type it.
@@ -58,6 +59,8 @@ pub enum Event {
     Stale(SourceName, Problem),
     /// It was looked at and nothing changed; its age starts anew.
     Alive(SourceName),
+    /// What DNS says of a name; none is none. An error leaves the last answer, marked stale.
+    Resolved(Name, Result<Vec<IpAddr>, Problem>),
 }
 
 /// What the data plane tells the registry.
@@ -72,18 +75,18 @@ pub enum Report {
     },
     /// A listener was bound, failed to bind, or was closed.
     Listener(ListenerState),
-    /// A listener is gone.
-    Closed(Arc<str>),
+    /// A listener of this name at this address is gone.
+    Closed(Arc<str>, SocketAddr),
 }
 
 /// One listener as `get listeners` shows it.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct ListenerState {
-    /// `http`, `internal-http`, `admin`, `metrics`, or `vip NAMESPACE/NAME:PORT`.
+    /// `http`, `internal-http`, `admin`, `metrics`, or `vip NAMESPACE/NAME:PORT`, `node-port ...`, `load-balancer ...`.
     pub name: Arc<str>,
     /// `external` or `internal`.
     pub exposure: String,
-    /// `HTTP` or `TCP`.
+    /// `HTTP`, `HTTPS`, `TCP` or `UDP`.
     pub protocol: String,
     /// The bound address (with the real port), or the one asked for when it could not be bound.
     pub address: SocketAddr,

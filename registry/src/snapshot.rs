@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use config::exposure::Exposure;
-use config::object::{AppProtocol, Name, ServiceKey};
+use config::object::{AppProtocol, Name, Protocol, ServiceKey};
 use crossbeam_utils::CachePadded;
+use ipnet::IpNet;
 
 use crate::certificate::CertificateTable;
 use crate::route::RouteTable;
@@ -28,8 +29,6 @@ pub struct Snapshot {
     pub external: Plane,
     /// What internal listeners and VIPs may reach.
     pub internal: Plane,
-    /// Every VIP port, by the address it answers on; its service is one of the internal plane.
-    pub vips: Arc<HashMap<SocketAddr, VipPort, foldhash::fast::RandomState>>,
 }
 
 impl Snapshot {
@@ -55,12 +54,24 @@ pub struct Plane {
     pub certificates: Arc<CertificateTable>,
     /// The plane's services.
     pub services: Arc<[Arc<Service>]>,
+    /// What Services ask to be bound: VIPs inside; node ports and load balancers outside.
+    pub listeners: Arc<ServiceListeners>,
 }
+
+/// Every listener that a Service of the plane asks for.
+pub type ServiceListeners = HashMap<Socket, ServiceListener, foldhash::fast::RandomState>;
 
 impl Plane {
     /// A plane that leads nowhere.
     pub fn empty(exposure: Exposure) -> Plane {
-        Plane { exposure, routes: Arc::default(), refused: Arc::default(), certificates: Arc::default(), services: Arc::from([]) }
+        Plane {
+            exposure,
+            routes: Arc::default(),
+            refused: Arc::default(),
+            certificates: Arc::default(),
+            services: Arc::from([]),
+            listeners: Arc::default(),
+        }
     }
 
     /// The service at `index`, which must come from this very snapshot and plane.
@@ -74,7 +85,7 @@ impl Plane {
 pub struct ServiceIndex(pub u32);
 
 /// A port of a Service and the endpoints that may be picked for it now.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Service {
     /// What it is called.
     pub name: PortName,
@@ -82,24 +93,106 @@ pub struct Service {
     pub slot: u32,
     /// A client keeps its endpoint until this many seconds after its last use (`sessionAffinity: ClientIP`).
     pub affinity_s: Option<u32>,
+    /// What `Host` says to its replicas, where they are somebody else's (ExternalName).
+    pub host: Option<Arc<str>>,
     /// What its port speaks (`appProtocol`): what a virtual IP may read of it.
     pub app: AppProtocol,
     /// Ready endpoints, or serving ones that are terminating when none is ready (KEP-1669). In a stable order, without repeats.
     pub endpoints: Box<[Endpoint]>,
 }
 
-/// `NAMESPACE/NAME:PORT`, the port as the Service writes it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+impl Service {
+    /// A service port without endpoints.
+    pub fn unreachable(name: PortName, slot: u32) -> Service {
+        Service { name, slot, affinity_s: None, app: AppProtocol::Opaque, host: None, endpoints: Box::default() }
+    }
+
+    /// The same with other endpoints.
+    pub fn with(&self, endpoints: Box<[Endpoint]>) -> Service {
+        let Service { slot, affinity_s, app, .. } = *self;
+        Service { name: self.name.clone(), slot, affinity_s, app, host: self.host.clone(), endpoints }
+    }
+}
+
+/// `NAMESPACE/NAME:PORT`, the port as the Service writes it, and `/UDP` when it is not TCP.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct PortName {
     /// The Service.
     pub service: ServiceKey,
     /// `spec.ports[].port`
     pub port: u16,
+    /// `spec.ports[].protocol`
+    pub protocol: Protocol,
 }
 
 impl fmt::Display for PortName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.service, self.port)
+        write!(f, "{}:{}", self.service, self.port)?;
+        if self.protocol == Protocol::Tcp { Ok(()) } else { write!(f, "/{}", self.protocol.as_str()) }
+    }
+}
+
+/// A protocol and an address to bind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Socket {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// Where.
+    pub address: SocketAddr,
+}
+
+impl Socket {
+    /// Of this protocol, there.
+    pub fn new(protocol: Protocol, address: SocketAddr) -> Socket {
+        Socket { protocol, address }
+    }
+}
+
+/// The way that a Service is reached by its own listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Way {
+    /// Its virtual IP, inside.
+    Vip,
+    /// A node port, outside.
+    NodePort,
+    /// Its own port at a load balancer's address, outside.
+    LoadBalancer,
+}
+
+impl Way {
+    /// The word of `get listeners`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Way::Vip => "vip",
+            Way::NodePort => "node-port",
+            Way::LoadBalancer => "load-balancer",
+        }
+    }
+}
+
+/// A listener that a Service asks for. Its exposure is that of the plane that it is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceListener {
+    /// Which way it is.
+    pub way: Way,
+    /// Who answers, in the same plane.
+    pub service: ServiceIndex,
+    /// The service port's name, for logs and `get listeners`.
+    pub name: PortName,
+    /// Peers that may connect; empty: as the exposure says.
+    pub sources: Arc<[IpNet]>,
+}
+
+impl ServiceListener {
+    /// Whether `spec.loadBalancerSourceRanges` let this peer in.
+    pub fn lets_in(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.sources.is_empty() || self.sources.iter().any(|network| network.contains(&peer))
+    }
+
+    /// `vip NAMESPACE/NAME:PORT` and the like.
+    pub fn shown(&self) -> String {
+        format!("{} {}", self.way.as_str(), self.name)
     }
 }
 
@@ -144,15 +237,6 @@ pub struct Load {
     pub latency_us: AtomicU32,
     /// When it was last measured, in microseconds since the process started.
     pub measured_us: AtomicU64,
-}
-
-/// A service port on a virtual IP.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VipPort {
-    /// Which service of the internal plane answers.
-    pub service: ServiceIndex,
-    /// Its name, for logs and `get listeners`.
-    pub name: PortName,
 }
 
 /// A listener's or VIP's address, for the ban on forwarding to ourselves.

@@ -1,4 +1,4 @@
-//! The state directory: VIPs, NodePorts to come, and the last good objects, so that a restart changes no address and loses no seal.
+//! The state directory: VIPs, node ports, and the last good objects, so that a restart changes no address and loses no seal.
 //!
 //! Invariant: every file is replaced atomically, and every line carries its own check, so that a damaged line costs itself alone.
 //! Of two processes, one gets the directory; the other is refused. What is damaged or cannot be read is never written over: it is set
@@ -17,6 +17,7 @@ use config::problem::{Problem, Reason};
 use rustix::fs::FlockOperation;
 
 use crate::event::Origin;
+use crate::snapshot::PortName;
 
 mod aside;
 mod record;
@@ -24,7 +25,8 @@ mod record;
 use aside::Unread;
 use record::{Damage, Lines};
 
-const VIPS: &str = "vips";
+/// Virtual IPs were there first; node ports joined them.
+const GRANTS: &str = "vips";
 const OBJECTS: &str = "objects";
 const DAMAGED: &str = "damaged";
 /// Up to this many files are synced one by one; more of them by one sync of the whole file system.
@@ -33,8 +35,8 @@ const FEW: usize = 16;
 /// What the state directory held at start.
 #[derive(Debug, Default)]
 pub struct Saved {
-    /// Addresses given to services.
-    pub vips: Vec<SavedVip>,
+    /// Virtual IPs and node ports.
+    pub grants: Vec<Grant>,
     /// Last good objects of each origin.
     pub origins: BTreeMap<Origin, Vec<Object>>,
     /// Damaged lines and unreadable files.
@@ -43,13 +45,24 @@ pub struct Saved {
     pub damaged_origins: bool,
 }
 
-/// One service's address.
+/// What was given to somebody who keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct SavedVip {
-    /// Whose.
-    pub service: ServiceKey,
-    /// Which.
-    pub ip: IpAddr,
+#[serde(untagged)]
+pub enum Grant {
+    /// A service's virtual IP.
+    Vip {
+        /// Whose.
+        service: ServiceKey,
+        /// Which.
+        ip: IpAddr,
+    },
+    /// A node port.
+    NodePort {
+        /// Whose.
+        port: PortName,
+        /// Which.
+        number: u16,
+    },
 }
 
 /// A state directory that this process alone writes.
@@ -88,18 +101,18 @@ impl StateDir {
         }
         // Nothing is lost by this: the damaged lines were set aside. An objects file is left as it is until its origin is read
         // again, so that its damage stays known.
-        if damaged.iter().any(|(name, _)| name == Path::new(VIPS)) {
-            saved.problems.extend(self.save(Some(&saved.vips), &[]).err());
+        if damaged.iter().any(|(name, _)| name == Path::new(GRANTS)) {
+            saved.problems.extend(self.save(Some(&saved.grants), &[]).err());
         }
         saved
     }
 
-    /// Moves what could not be read out of the way of the VIPs, or of an origin's objects.
+    /// Moves what could not be read out of the way of the grants, or of an origin's objects.
     ///
     /// # Errors
     /// It cannot be moved; saving there would fail too.
     pub(crate) fn make_way(&self, origin: Option<&Origin>) -> Result<(), Problem> {
-        let file = origin.map_or_else(|| self.path.join(VIPS), |origin| self.file_of(origin));
+        let file = origin.map_or_else(|| self.path.join(GRANTS), |origin| self.file_of(origin));
         self.unread.make_way(&file, &self.path.join(DAMAGED))
     }
 
@@ -107,15 +120,15 @@ impl StateDir {
         self.path.join(OBJECTS).join(record::file_name(origin))
     }
 
-    /// Saves all VIPs when given, and each origin's objects (`None`: the origin is gone). Each file changes in one step.
+    /// Saves all grants when given, and each origin's objects (`None`: the origin is gone). Each file changes in one step.
     ///
     /// # Errors
     /// Something could not be written; what was not stays as it was before.
-    pub fn save(&self, vips: Option<&[SavedVip]>, origins: &[(Origin, Option<Vec<Arc<Object>>>)]) -> Result<(), Problem> {
+    pub fn save(&self, grants: Option<&[Grant]>, origins: &[(Origin, Option<Vec<Arc<Object>>>)]) -> Result<(), Problem> {
         let mut replacing = Vec::new();
-        if let Some(vips) = vips {
+        if let Some(grants) = grants {
             self.make_way(None)?;
-            replacing.push((self.path.join(VIPS), Content::Vips(vips)));
+            replacing.push((self.path.join(GRANTS), Content::Grants(grants)));
         }
         let mut removing = Vec::new();
         for (origin, objects) in origins {
@@ -157,7 +170,7 @@ impl StateDir {
 
 /// What a file is to hold.
 enum Content<'a> {
-    Vips(&'a [SavedVip]),
+    Grants(&'a [Grant]),
     Objects(&'a Origin, &'a [Arc<Object>]),
 }
 
@@ -178,14 +191,14 @@ struct Found {
 
 fn read(path: &Path) -> Found {
     let mut found = Found::default();
-    match read_file(&path.join(VIPS)) {
+    match read_file(&path.join(GRANTS)) {
         Ok(bytes) => {
-            let (vips, lines) = record::read_vips(&bytes);
-            found.saved.vips = vips;
-            found.note(&path.join(VIPS), Path::new(VIPS), lines);
+            let (grants, lines) = record::read_grants(&bytes);
+            found.saved.grants = grants;
+            found.note(&path.join(GRANTS), Path::new(GRANTS), lines);
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => found.unreadable(path.join(VIPS), &error),
+        Err(error) => found.unreadable(path.join(GRANTS), &error),
     }
     match object_files(&path.join(OBJECTS)) {
         Ok(files) => files.into_iter().for_each(|file| found.read_objects(file)),
@@ -269,7 +282,7 @@ fn beside(file: &Path) -> PathBuf {
 fn write_beside(file: &Path, content: &Content<'_>, sync: bool) -> io::Result<()> {
     let mut new = BufWriter::new(OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(beside(file))?);
     match content {
-        Content::Vips(vips) => record::write_vips(vips, &mut new)?,
+        Content::Grants(grants) => record::write_grants(grants, &mut new)?,
         Content::Objects(origin, objects) => record::write_objects(origin, objects, &mut new)?,
     }
     let new = new.into_inner().map_err(io::IntoInnerError::into_error)?;

@@ -38,6 +38,12 @@ pub struct ServiceView {
     pub app_protocol: Option<String>,
     /// Its virtual IP, when it has one.
     pub vip: Option<IpAddr>,
+    /// Its node port, when it has one; closed when a seal covers it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_port: Option<u16>,
+    /// Where its listeners outside are: `node-port ADDRESS`, `load-balancer ADDRESS`, with ` (not bound)` while they are not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outside: Vec<String>,
     /// `external` when an external carrier reaches it, else `internal`.
     pub exposure: String,
     /// Whether a seal covers it.
@@ -118,7 +124,7 @@ pub struct ExposureView {
     pub service: String,
     /// `external` or `internal`.
     pub exposure: String,
-    /// Ways in: `http HOST PATH (Ingress NAMESPACE/NAME)` from outside; `vip IP:PORT`, `internal-http ...` from inside.
+    /// Ways in: `http HOST PATH (Ingress NAMESPACE/NAME)`, `node-port IP:PORT`, `load-balancer IP:PORT from CIDR` from outside; `vip IP:PORT`, `internal-http ...` from inside.
     pub by: Vec<String>,
     /// `Namespace x`, `Service x/y` or `strict mode` when a seal covers it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -206,7 +206,7 @@ fn an_external_name_is_no_way_through_an_ingress() {
     let gate = Setup::new(&net).manifest("other.yaml", file(&[name.to_owned(), rule])).start();
     let status = gate.get("other.example", "/").status;
     assert!([404, 503].contains(&status), "{status}");
-    gate.await_problem(&["other.yaml", "Ingress default/other", "ExternalName"]);
+    gate.await_problem(&["other.yaml", "Ingress default/other", "externalName.allow"]);
     assert_eq!(elsewhere.connections(), 0);
 }
 

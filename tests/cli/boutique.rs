@@ -54,6 +54,7 @@ fn the_frontend_answers_by_host_and_the_rest_inside_only() {
         .manifest("boutique.yaml", std::fs::read(real).expect("the real manifests can be read"))
         .manifest("pods.yaml", pods(|at| replicas[at].ip()))
         .manifest("ingress.yaml", rule())
+        .config(&format!("external: {{addresses: ['{}']}}\n", net.pod_ip(250)))
         .start();
     assert_eq!(gate.get("boutique.example", "/").replica(), "frontend");
     let services = gate.rows("services");

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use tidegate_tests::objects::{app, file, ingress, ingress_of, namespace, path, tcp};
 use tidegate_tests::{Behaviour, Client, Net, Replica, Setup, Tidegate, await_until};
 
+mod carriers;
 mod listeners;
 mod seals;
 mod spellings;

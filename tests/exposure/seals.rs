@@ -181,18 +181,6 @@ fn default_backends_and_wildcards_do_not_leak() {
     assert_eq!(scene.db.connections(), 0);
 }
 
-#[test]
-fn node_ports_and_load_balancers_of_sealed_services_are_refused() {
-    let scene = Scene::new(SEAL, |_, _| String::new());
-    for kind in ["NodePort", "LoadBalancer"] {
-        let text = tcp(&scene.net, "data/db", scene.net.port(), &[&scene.db])
-            .replace("spec: {selector", &format!("spec: {{type: {kind}, selector"));
-        scene.gate.swap("db.yaml", &text);
-        scene.gate.await_problem(&["NotExposed", "Service data/db", kind]);
-    }
-    scene.expect_inside();
-}
-
 /// A file that cannot be read might hold a seal.
 #[test]
 fn a_cold_start_with_an_unreadable_file_is_strict_until_it_can_be_read() {

@@ -6,6 +6,7 @@
 pub mod certificates;
 pub mod client;
 pub mod command;
+pub mod datagrams;
 pub mod differential;
 pub mod net;
 pub mod objects;
@@ -17,6 +18,7 @@ pub mod wait;
 pub use certificates::{Authority, Issued};
 pub use client::{Client, Response};
 pub use command::{Finished, command};
+pub use datagrams::{Datagrams, dns};
 pub use net::Net;
 pub use replica::{Behaviour, Replica};
 pub use tidegate::{Setup, Tidegate};

@@ -14,6 +14,7 @@ pub(super) fn convert(raw: core::Pod, out: &mut Findings) -> Pod {
         finished: finished(status.phase.as_deref(), out),
         ready: ready(status.conditions.as_deref().unwrap_or_default()).unwrap_or(!ips.is_empty()),
         ips,
+        node: raw.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).filter(|name| !name.is_empty()).map(Into::into),
         host_network: raw.spec.as_ref().and_then(|spec| spec.host_network).unwrap_or_default(),
         ports: raw.spec.map(|spec| ports(&spec, out)).unwrap_or_default(),
     }

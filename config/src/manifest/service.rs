@@ -3,26 +3,37 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::check::{self, Findings};
 use super::meta::{self, NameRule};
 use super::{shared, upstream};
-use crate::object::{ClusterIp, Name, PortRef, Service, ServicePort, ServiceType};
+use crate::object::{Carrier, ClusterIp, LocalOnly, Name, PortRef, Service, ServicePort, ServiceType};
+
+/// What said `spec.loadBalancerSourceRanges` before the field did; the API still reads it where the field is absent.
+const SOURCES_ANNOTATION: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
 
 /// `timeoutSeconds` when nothing is said: three hours.
 const AFFINITY_S: u32 = 10_800;
 /// The longest that the API takes: a day.
 const MAX_AFFINITY_S: u32 = 86_400;
 
-pub(super) fn convert(raw: core::Service, out: &mut Findings) -> Option<Service> {
+pub(super) fn convert(mut raw: core::Service, out: &mut Findings) -> Option<Service> {
+    let annotated = raw.metadata.annotations.as_mut().and_then(|annotations| annotations.remove(SOURCES_ANNOTATION));
     let meta = meta::namespaced(raw.metadata, NameRule::Label, out);
     let Some(mut spec) = raw.spec else { return out.missing("spec", "the service's ports and selector") };
     let service_type = service_type(&spec, out);
     let cluster_ip = cluster_ip(&spec, out);
     check_address(&service_type, cluster_ip, out);
     check_words(&spec, out);
+    let local = |policy: &Option<String>| policy.as_deref() == Some("Local");
+    let local_only = LocalOnly { inside: local(&spec.internal_traffic_policy), outside: local(&spec.external_traffic_policy) };
+    let carrier = match service_type {
+        ServiceType::NodePort | ServiceType::LoadBalancer => carrier(&spec, annotated, out),
+        _ => Carrier::default(),
+    };
     let affinity_s = affinity(&spec, out);
     let ports = ports(spec.ports.take().unwrap_or_default(), out);
     let upstream = upstream::terms(&meta, &ports, out);
@@ -43,6 +54,8 @@ pub(super) fn convert(raw: core::Service, out: &mut Findings) -> Option<Service>
         ports,
         publish_not_ready: spec.publish_not_ready_addresses.unwrap_or_default(),
         affinity_s,
+        carrier,
+        local_only,
         upstream,
         external_ips: external_ips(spec.external_ips.unwrap_or_default(), out),
         unknown_fields,
@@ -107,23 +120,41 @@ fn check_address(service_type: &ServiceType, cluster_ip: ClusterIp, out: &mut Fi
     }
 }
 
-/// Words of the API that must be known, and those of them that are not acted on yet.
+/// Words of the API that must be known.
 fn check_words(spec: &core::ServiceSpec, out: &mut Findings) {
-    let mut word = |field: &str, text: Option<&str>, common: &str, other: &str, instead: Option<&str>| match text {
+    let mut word = |field: &str, text: Option<&str>, common: &str, other: &str| match text {
         None | Some("") => {}
-        Some(text) if text == common => {}
-        Some(text) if text == other => {
-            if let Some(instead) = instead {
-                out.not_served(format_args!("spec.{field}"), format!("`{other}`"), instead);
-            }
-        }
+        Some(text) if text == common || text == other => {}
         Some(text) => {
             out.invalid::<()>(format_args!("spec.{field}"), format!("`{text}`"), &format!("`{common}` or `{other}`"));
         }
     };
-    word("sessionAffinity", spec.session_affinity.as_deref(), "None", "ClientIP", None);
-    word("internalTrafficPolicy", spec.internal_traffic_policy.as_deref(), "Cluster", "Local", Some("all endpoints are used"));
-    word("externalTrafficPolicy", spec.external_traffic_policy.as_deref(), "Cluster", "Local", None);
+    word("sessionAffinity", spec.session_affinity.as_deref(), "None", "ClientIP");
+    word("internalTrafficPolicy", spec.internal_traffic_policy.as_deref(), "Cluster", "Local");
+    word("externalTrafficPolicy", spec.external_traffic_policy.as_deref(), "Cluster", "Local");
+}
+
+/// How the service is carried outside. A range that cannot be read refuses the object: left out, it would open the service to all.
+fn carrier(spec: &core::ServiceSpec, annotated: Option<String>, out: &mut Findings) -> Carrier {
+    let mut sources = Vec::new();
+    let mut add = |place: String, text: &str, out: &mut Findings| match text.trim().parse::<IpNet>() {
+        Ok(network) => sources.push(network.trunc()),
+        Err(_) => _ = out.invalid::<()>(place, format!("`{text}`"), "a CIDR such as `192.0.2.0/24`"),
+    };
+    let ranges = spec.load_balancer_source_ranges.as_deref().unwrap_or_default();
+    for (index, text) in ranges.iter().enumerate() {
+        add(format!("spec.loadBalancerSourceRanges[{index}]"), text, out);
+    }
+    if let Some(annotated) = annotated.filter(|text| ranges.is_empty() && !text.trim().is_empty()) {
+        annotated.split(',').for_each(|text| add(format!("metadata.annotations[\"{SOURCES_ANNOTATION}\"]"), text, out));
+    }
+    let ip = spec.load_balancer_ip.as_deref().filter(|text| !text.is_empty());
+    Carrier {
+        ip: ip.and_then(|text| check::ip(text, "spec.loadBalancerIP", out)),
+        class: spec.load_balancer_class.as_deref().filter(|text| !text.is_empty()).map(Name::from),
+        sources,
+        node_ports: spec.allocate_load_balancer_node_ports.unwrap_or(true),
+    }
 }
 
 /// How long a client keeps its endpoint. Without `ClientIP` the API drops the configuration unread, and so do we.

@@ -83,6 +83,7 @@ fn endpoint(
     let conditions = raw.conditions.unwrap_or_default();
     let ready = conditions.ready.unwrap_or(true);
     let pod = raw.target_ref.and_then(|reference| pod_of(reference, &meta.namespace));
+    let node = shared(raw.node_name);
     for (at, text) in raw.addresses.iter().enumerate() {
         let place = format_args!("endpoints[{index}].addresses[{at}]");
         let Some(ip) = check::endpoint_ip(text, place, out) else { continue };
@@ -91,7 +92,7 @@ fn endpoint(
         }
         let serving = conditions.serving.unwrap_or(ready);
         let terminating = conditions.terminating.unwrap_or(false);
-        endpoints.push(SliceEndpoint { ip, ready, serving, terminating, pod: pod.clone() });
+        endpoints.push(SliceEndpoint { ip, ready, serving, terminating, pod: pod.clone(), node: node.clone() });
     }
 }
 
@@ -140,7 +141,8 @@ fn subset_members(raw: core::EndpointSubset, subset: usize, meta: &Meta, out: &m
         let place = format_args!("subsets[{subset}].{field}[{index}].ip");
         let pod = address.target_ref.and_then(|reference| pod_of(reference, &meta.namespace));
         let ip = check::endpoint_ip(&address.ip, place, out);
-        endpoints.extend(ip.map(|ip| SliceEndpoint { ip, ready, serving: ready, terminating: false, pod }));
+        let node = shared(address.node_name);
+        endpoints.extend(ip.map(|ip| SliceEndpoint { ip, ready, serving: ready, terminating: false, pod, node }));
     }
     (ports, endpoints)
 }

@@ -1,7 +1,8 @@
 use super::*;
 use crate::host::{Host, HostPattern};
 use crate::object::{
-    AppProtocol, ClusterIp, EndpointSlice, Ingress, PathType, Pod, PortRef, Protocol, Service, ServiceType, UpstreamTerms,
+    AppProtocol, Carrier, ClusterIp, EndpointSlice, Ingress, LocalOnly, PathType, Pod, PortRef, Protocol, Service, ServiceType,
+    UpstreamTerms,
 };
 use crate::problem::Severity;
 
@@ -165,7 +166,35 @@ fn what_is_not_served_is_said_and_the_service_stays() {
     let manifest = parse(service("{clusterIPs: [10.0.0.1, 'fd00::1'], internalTrafficPolicy: Local, ports: [{port: 1}]}").as_bytes());
     assert_eq!(manifest.objects.len(), 1);
     assert!(manifest.problems.iter().all(|problem| problem.reason == Reason::NotServed && problem.severity == Severity::Warning));
-    assert_eq!(manifest.problems.len(), 2);
+    assert_eq!(manifest.problems.len(), 1);
+}
+
+#[test]
+fn how_a_service_is_carried_outside_is_read_and_a_range_that_cannot_be_is_refused() {
+    let all = "{type: LoadBalancer, loadBalancerIP: 192.0.2.9, loadBalancerClass: other.example/x, allocateLoadBalancerNodePorts: false,
+        loadBalancerSourceRanges: [192.0.2.7/24, ' 2001:db8::/32'], externalTrafficPolicy: Local, ports: [{port: 1}]}";
+    let service = one_service(all);
+    let ranges: Vec<String> = service.carrier.sources.iter().map(ToString::to_string).collect();
+    assert_eq!(ranges, ["192.0.2.0/24", "2001:db8::/32"], "host bits are cut off, as the API does");
+    assert_eq!((service.carrier.ip, service.carrier.class.as_deref()), (Some([192, 0, 2, 9].into()), Some("other.example/x")));
+    assert_eq!((service.carrier.node_ports, service.local_only), (false, LocalOnly { inside: false, outside: true }));
+    assert_eq!(one_service("{ports: [{port: 1}], internalTrafficPolicy: Local}").local_only, LocalOnly { inside: true, outside: false });
+    assert_eq!(one_service("{type: NodePort, ports: [{port: 1}]}").carrier, Carrier::default());
+    let wrong = "{type: LoadBalancer, loadBalancerSourceRanges: [10.0.0.0/8, office], ports: [{port: 1}]}";
+    assert_eq!(fields_wrong(&self::service(wrong)), ["spec.loadBalancerSourceRanges[1]"]);
+
+    let key = "service.beta.kubernetes.io/load-balancer-source-ranges";
+    let older = |ranges: &str, spec: &str| {
+        let text = self::service(spec).replace("name: web", &format!("name: web, annotations: {{{key}: '{ranges}'}}"));
+        let manifest = parse(text.as_bytes());
+        let object = manifest.objects.into_iter().next();
+        object.map(|object| if let Object::Service(service) = object { service.carrier.sources } else { panic!("{object:?}") })
+    };
+    let spec = "{type: LoadBalancer, ports: [{port: 1}]}";
+    assert_eq!(older("10.0.0.0/8, 192.0.2.0/24", spec).map(|sources| sources.len()), Some(2));
+    assert_eq!(older("everywhere", spec), None);
+    let both = "{type: LoadBalancer, loadBalancerSourceRanges: [10.0.0.0/8], ports: [{port: 1}]}";
+    assert_eq!(older("192.0.2.0/24", both).map(|sources| sources[0].to_string()), Some("10.0.0.0/8".to_owned()), "the field wins");
 }
 
 #[test]

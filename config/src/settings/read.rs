@@ -16,8 +16,9 @@ use crate::manifest::document::Document;
 use crate::problem::{Problem, Reason};
 
 pub(super) const KEYS: &str = "manifests, http, https, internalHttp, admin, metrics, serviceCidr, internalCidrs, trustedProxies, stateDir, workers, \
-                    log, accessLog, exposure, ingress, tls, limits";
-pub(super) const LIMITS: &str = "headBytes, headers, headTimeoutMs, idleTimeoutMs, connectTimeoutMs, drainDeadlineMs, idlePerReplica";
+                    log, accessLog, exposure, ingress, tls, external, nodeName, externalName, dns, limits";
+pub(super) const LIMITS: &str = "headBytes, headers, headTimeoutMs, idleTimeoutMs, connectTimeoutMs, drainDeadlineMs, idlePerReplica, \
+                    udpIdleTimeoutMs, udpFlows";
 /// A day and an hour; longer is more likely a wrong unit than a wish.
 const MOST_MS: u64 = 25 * 3_600_000;
 
@@ -83,6 +84,10 @@ fn top(keys: Map<String, Value>, to: &mut Settings, out: &mut Wrong) {
             "exposure" => exposure(value, to, out),
             "ingress" => ingress(value, to, out),
             "tls" => tls(value, to, out),
+            "external" => external(value, to, out),
+            "nodeName" => set(&mut to.node_name, text(&key, &value, out).map(|name| Some(name.to_owned()))),
+            "externalName" => external_name(value, to, out),
+            "dns" => dns(value, to, out),
             "limits" => limits(value, &mut to.limits, out),
             _ => out.unknown(key, KEYS),
         }
@@ -123,6 +128,37 @@ fn tls(value: Value, to: &mut Settings, out: &mut Wrong) {
     }
 }
 
+fn external(value: Value, to: &mut Settings, out: &mut Wrong) {
+    for (key, value) in group("external", value, out) {
+        let place = format!("external.{key}");
+        match key.as_str() {
+            "addresses" => set(&mut to.external_addresses, each(&place, &value, value::ip, out)),
+            _ => out.unknown(place, "external.addresses"),
+        }
+    }
+}
+
+fn external_name(value: Value, to: &mut Settings, out: &mut Wrong) {
+    for (key, value) in group("externalName", value, out) {
+        let place = format!("externalName.{key}");
+        match key.as_str() {
+            "allow" => set(&mut to.external_names, each(&place, &value, value::host, out)),
+            "allowInside" => set(&mut to.external_names_inside, each(&place, &value, value::host, out)),
+            _ => out.unknown(place, "externalName.allow, externalName.allowInside"),
+        }
+    }
+}
+
+fn dns(value: Value, to: &mut Settings, out: &mut Wrong) {
+    for (key, value) in group("dns", value, out) {
+        let place = format!("dns.{key}");
+        match key.as_str() {
+            "servers" => set(&mut to.dns_servers, each(&place, &value, value::server, out)),
+            _ => out.unknown(place, "dns.servers"),
+        }
+    }
+}
+
 fn limits(value: Value, to: &mut Limits, out: &mut Wrong) {
     for (key, value) in group("limits", value, out) {
         let place = format!("limits.{key}");
@@ -134,6 +170,8 @@ fn limits(value: Value, to: &mut Limits, out: &mut Wrong) {
             "idleTimeoutMs" => set(&mut to.idle_timeout_ms, within(1..=MOST_MS)),
             "connectTimeoutMs" => set(&mut to.connect_timeout_ms, within(1..=MOST_MS)),
             "drainDeadlineMs" => set(&mut to.drain_deadline_ms, within(0..=MOST_MS)),
+            "udpIdleTimeoutMs" => set(&mut to.udp_idle_timeout_ms, within(1..=MOST_MS)),
+            "udpFlows" => set(&mut to.udp_flows, within(1..=1_000_000).map(|count| count as usize)),
             "idlePerReplica" => set(&mut to.idle_per_replica, within(0..=100_000).map(|count| count as usize)),
             _ => out.unknown(place, LIMITS),
         }
@@ -187,8 +225,13 @@ fn listener(key: &str, value: &Value, out: &mut Wrong) -> Option<Option<SocketAd
 }
 
 fn cidrs(key: &str, value: &Value, out: &mut Wrong) -> Option<Vec<IpNet>> {
+    each(key, value, value::cidr, out)
+}
+
+/// A list of which each entry fits.
+fn each<T>(key: &str, value: &Value, fits: fn(&str) -> Result<T, Unfit>, out: &mut Wrong) -> Option<Vec<T>> {
     let list = texts(key, value, out)?;
-    let read = |(index, (text, value)): (usize, (&String, &Value))| out.fit(&format!("{key}[{index}]"), value, value::cidr(text));
+    let read = |(index, (text, value)): (usize, (&String, &Value))| out.fit(&format!("{key}[{index}]"), value, fits(text));
     let values = value.as_array().into_iter().flatten();
     list.iter().zip(values).enumerate().map(read).collect::<Vec<_>>().into_iter().collect()
 }

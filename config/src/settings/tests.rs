@@ -32,6 +32,10 @@ accessLog: none
 exposure: {mode: strict}
 ingress: {classes: [nginx]}
 tls: {defaultSecret: shop/wild.card}
+external: {addresses: [127.0.0.1, '::1']}
+nodeName: one
+externalName: {allow: [api.example.com, '*.example.org'], allowInside: [api.example.com]}
+dns: {servers: [192.0.2.53, '127.0.0.1:5353']}
 limits:
   headBytes: 4096
   headers: 10
@@ -40,6 +44,8 @@ limits:
   connectTimeoutMs: 3
   drainDeadlineMs: 4
   idlePerReplica: 5
+  udpIdleTimeoutMs: 6
+  udpFlows: 7
 ";
     let net = |text: &str| text.parse::<IpNet>().unwrap();
     let expected = Settings {
@@ -58,6 +64,11 @@ limits:
         access_log: AccessLog::None,
         exposure_mode: ExposureMode::Strict,
         ingress_classes: vec!["nginx".into()],
+        external_addresses: vec!["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()],
+        node_name: Some("one".into()),
+        external_names: ["api.example.com", "*.example.org"].map(|host| value::host(host).unwrap()).to_vec(),
+        external_names_inside: vec![value::host("api.example.com").unwrap()],
+        dns_servers: vec!["192.0.2.53:53".parse().unwrap(), "127.0.0.1:5353".parse().unwrap()],
         tls_default_secret: Some(value::secret("shop/wild.card").unwrap()),
         limits: Limits {
             head_bytes: 4096,
@@ -67,6 +78,8 @@ limits:
             connect_timeout_ms: 3,
             drain_deadline_ms: 4,
             idle_per_replica: 5,
+            udp_idle_timeout_ms: 6,
+            udp_flows: 7,
         },
     };
     assert_eq!(Settings::parse(text), Ok(expected));
@@ -104,6 +117,12 @@ fn each_wrong_value_names_its_key() {
         ("ingress: {classes: nginx}", "ingress.classes"),
         ("tls: {defaultSecret: web}", "tls.defaultSecret"),
         ("tls: none", "tls"),
+        ("external: {addresses: [localhost]}", "external.addresses[0]"),
+        ("nodeName: 1", "nodeName"),
+        ("externalName: {allow: ['*']}", "externalName.allow[0]"),
+        ("dns: {servers: [ns.example]}", "dns.servers[0]"),
+        ("limits: {udpIdleTimeoutMs: 0}", "limits.udpIdleTimeoutMs"),
+        ("limits: {udpFlows: 0}", "limits.udpFlows"),
         ("limits: 1", "limits"),
         ("limits: {headBytes: 1}", "limits.headBytes"),
         ("limits: {headers: 0}", "limits.headers"),

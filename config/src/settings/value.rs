@@ -2,11 +2,12 @@
 //!
 //! Invariant: a value that does not fit says what would, and how to mend it, in the same words wherever it was written.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
+use crate::host::HostPattern;
 use crate::manifest::check::{is_label, is_subdomain};
 use crate::object::{Kind, ObjectKey};
 
@@ -63,6 +64,36 @@ pub fn cidr(text: &str) -> Result<IpNet, Unfit> {
     ))
 }
 
+/// An address of this machine, or the unspecified one for all of them.
+///
+/// # Errors
+/// It is none, or one that nobody can connect to.
+pub fn ip(text: &str) -> Result<IpAddr, Unfit> {
+    let bindable = text.parse::<IpAddr>().ok().filter(|ip| !ip.is_multicast() && ip.to_canonical() == *ip);
+    bindable.ok_or_else(|| Unfit::new("an IP address", "give an address of this machine, or `0.0.0.0` for all of its IPv4 addresses"))
+}
+
+/// A DNS server; port 53 when none is given.
+///
+/// # Errors
+/// It is neither `IP` nor `IP:PORT`.
+pub fn server(text: &str) -> Result<SocketAddr, Unfit> {
+    let address = text.parse().or_else(|_| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53)));
+    address.map_err(|_| Unfit::new("IP or IP:PORT of a DNS server", "give its address, not its name, such as `192.0.2.53`"))
+}
+
+/// A host, or `*.` and a suffix for one label before it.
+///
+/// # Errors
+/// It is neither. Every host (`*`) is no pattern here: who means that does not know what may be reached.
+pub fn host(text: &str) -> Result<HostPattern, Unfit> {
+    let unfit = || Unfit::new("a host name, or `*.` and a host name", "name each host, such as `api.example.com` or `*.example.com`");
+    match HostPattern::parse_ingress(text) {
+        Ok(HostPattern::Any) | Err(_) => Err(unfit()),
+        Ok(pattern) => Ok(pattern),
+    }
+}
+
 /// A Secret, as `NAMESPACE/NAME`.
 ///
 /// # Errors
@@ -111,6 +142,12 @@ mod tests {
         for wrong in ["tls", "/tls", "shop/", "shop/a/b", "Shop/tls"] {
             assert_eq!(secret(wrong).unwrap_err().expected, "NAMESPACE/NAME of a Secret", "{wrong}");
         }
+        assert_eq!((server("192.0.2.1"), server("[::1]:5353")), (Ok(([192, 0, 2, 1], 53).into()), Ok("[::1]:5353".parse().unwrap())));
+        assert_eq!(host("*.A.example").unwrap().to_string(), "*.a.example");
+        for wrong in ["*", "", "a.*.example", "a b", "10.0.0.1"] {
+            assert!(host(wrong).unwrap_err().fix.contains("name each host"), "{wrong}");
+        }
+        assert!(ip("0.0.0.0").is_ok() && ["x", "224.0.0.1", "::ffff:10.0.0.1"].iter().all(|wrong| ip(wrong).is_err()));
         assert_eq!((workers("0"), workers("1024")), (Ok(0), Ok(1024)));
         for wrong in ["-1", "1025", "many", ""] {
             assert_eq!(workers(wrong).unwrap_err().expected, "a whole number, 0 to 1024", "{wrong}");

@@ -1,5 +1,5 @@
 use config::exposure::Exposure;
-use config::object::ServiceKey;
+use config::object::{Protocol, ServiceKey};
 use proptest::prelude::*;
 use registry::snapshot::PortName;
 
@@ -7,7 +7,7 @@ use super::*;
 use crate::reason::Reason;
 
 fn service() -> PortName {
-    PortName { service: ServiceKey { namespace: "shop".into(), name: "web".into() }, port: 80 }
+    PortName { service: ServiceKey { namespace: "shop".into(), name: "web".into() }, port: 80, protocol: Protocol::Tcp }
 }
 
 fn line<'a>(path: &'a [u8], service: Option<&'a PortName>) -> AccessLine<'a> {

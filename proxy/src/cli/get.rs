@@ -76,11 +76,12 @@ fn services(views: &[ServiceView]) -> String {
             view.r#type.clone(),
             format!("{}/{}", view.port, view.protocol),
             or_empty(view.vip),
+            view.outside.join(", "),
             if view.sealed { format!("{} (sealed)", view.exposure) } else { view.exposure.clone() },
             format!("{}/{}", view.ready, view.endpoints),
         ]
     });
-    table(["NAMESPACE", "NAME", "TYPE", "PORT", "VIP", "EXPOSURE", "READY"], rows)
+    table(["NAMESPACE", "NAME", "TYPE", "PORT", "VIP", "OUTSIDE", "EXPOSURE", "READY"], rows)
 }
 
 fn endpoints(views: &[EndpointView]) -> String {
@@ -167,6 +168,8 @@ mod tests {
             protocol: "TCP".to_owned(),
             app_protocol: None,
             vip: vip.map(IpAddr::from),
+            node_port: None,
+            outside: Vec::new(),
             exposure: "internal".to_owned(),
             sealed: true,
             ready: 1,
@@ -213,6 +216,6 @@ mod tests {
     #[test]
     fn tables_show_what_matters() {
         let text = super::services(&[service("data", "db", 5432, None)]);
-        assert_eq!(text.lines().nth(1), Some("data       db    ClusterIP  5432/TCP  -    internal (sealed)  1/2"));
+        assert_eq!(text.lines().nth(1), Some("data       db    ClusterIP  5432/TCP  -    -        internal (sealed)  1/2"));
     }
 }

@@ -75,12 +75,7 @@ fn listeners(settings: &Settings) -> Vec<ListenerState> {
 
 /// The picture of a world without objects.
 fn nothing() -> Arc<Snapshot> {
-    Arc::new(Snapshot {
-        version: 0,
-        external: Plane::empty(Exposure::External),
-        internal: Plane::empty(Exposure::Internal),
-        vips: Arc::default(),
-    })
+    Arc::new(Snapshot { version: 0, external: Plane::empty(Exposure::External), internal: Plane::empty(Exposure::Internal) })
 }
 
 #[cfg(test)]

@@ -3,14 +3,12 @@
 //! Invariant: nothing is mended on the way: a hostile URL becomes a hostile request, so that the reader judges it as it would judge the
 //! wire. Only what is no request at all (no host, two words for a method, a header without a colon, a line break) is refused here.
 
-use std::collections::HashMap;
-use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 
 use config::exposure::Exposure;
 use config::host::Host;
-use config::object::ServiceKey;
-use registry::snapshot::VipPort;
+use config::object::{Protocol, ServiceKey};
+use registry::snapshot::{ServiceListener, ServiceListeners, Socket};
 
 /// A request that somebody wonders about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,17 +110,34 @@ impl Question {
         (!address).then(|| host.to_string())
     }
 
+    /// The node port or load balancer that the URL means to a client outside: by its port, which the URL gives, and its address when the URL
+    /// has one.
+    pub(super) fn outward<'v>(&self, listeners: &'v ServiceListeners) -> Option<(SocketAddr, &'v ServiceListener)> {
+        let (host, port) = (Host::parse(&self.authority).ok()?, self.port()?);
+        let ip = host.as_str().trim_matches(['[', ']']).parse::<IpAddr>().ok();
+        let meant = |socket: &Socket| {
+            let at = socket.address;
+            let here = ip.is_none_or(|ip| at.ip() == ip || at.ip().is_unspecified());
+            socket.protocol == Protocol::Tcp && at.port() == port && here
+        };
+        // Who names the address is preferred, as by the kernel.
+        let found =
+            listeners.iter().filter(|(socket, _)| meant(socket)).min_by_key(|(socket, _)| (socket.address.ip().is_unspecified(), **socket));
+        found.map(|(socket, listener)| (socket.address, listener))
+    }
+
     /// The VIP port that the URL means to a client inside: by its address, or by a name of its Service as a hosts file gives it.
-    pub(super) fn vip<'v, S: BuildHasher>(&self, vips: &'v HashMap<SocketAddr, VipPort, S>) -> Option<(SocketAddr, &'v VipPort)> {
+    pub(super) fn vip<'v>(&self, vips: &'v ServiceListeners) -> Option<(SocketAddr, &'v ServiceListener)> {
         let host = Host::parse(&self.authority).ok()?;
         let (host, port) = (host.as_str(), self.port().unwrap_or(if self.https { 443 } else { 80 }));
         if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
             let address = SocketAddr::new(ip, port);
-            return Some((address, vips.get(&address)?));
+            return Some((address, vips.get(&Socket::new(Protocol::Tcp, address))?));
         }
-        let mut named = vips.iter().filter(|(address, vip)| address.port() == port && names(host, &vip.name.service));
-        let (address, vip) = named.next()?;
-        named.next().is_none().then_some((*address, vip)) // a short name that two namespaces have means neither
+        let tcp = |socket: &Socket| socket.protocol == Protocol::Tcp && socket.address.port() == port;
+        let mut named = vips.iter().filter(|(socket, vip)| tcp(socket) && names(host, &vip.name.service));
+        let (socket, vip) = named.next()?;
+        named.next().is_none().then_some((socket.address, vip)) // a short name that two namespaces have means neither
     }
 }
 

@@ -2,8 +2,10 @@ use std::sync::Arc;
 
 use config::exposure::Exposure::{External, Internal};
 use config::host::HostPattern;
+use config::object::Protocol;
 use config::tls::Certificate;
 use registry::certificate::CertificateTableBuilder;
+use registry::snapshot::{ServiceIndex, Socket, Way};
 
 use super::*;
 
@@ -81,11 +83,31 @@ fn a_vip_is_there_for_the_inside_alone() {
 }
 
 #[test]
+fn a_node_port_is_told_by_its_port_and_whom_it_lets_in() {
+    let mut world = worlds::shop();
+    let name = world.external.services[0].name.clone();
+    let sources = Arc::from(["198.51.100.0/24".parse().unwrap()]);
+    let listener = ServiceListener { way: Way::NodePort, service: ServiceIndex(0), name, sources };
+    let socket = Socket::new(Protocol::Tcp, "0.0.0.0:30080".parse().unwrap());
+    world.external.listeners = Arc::new([(socket, listener)].into_iter().collect());
+    let ask = |url, from| explain(&world, &[], &Question::new(url, from, "GET", &[]).unwrap());
+    for url in ["http://192.0.2.1:30080/x", "http://any.example:30080/", "https://192.0.2.1:30080/"] {
+        let said = ask(url, External);
+        assert_eq!(said.listener.as_deref(), Some("node-port x/web:80 0.0.0.0:30080"), "{url}");
+        assert_eq!((said.outcome, said.endpoints.len()), (Outcome::Forward, 2), "{url}");
+        assert!(said.notes.iter().any(|note| note.contains("198.51.100.0/24")), "{:?}", said.notes);
+        assert!(ask(url, Internal).listener.is_none_or(|listener| !listener.starts_with("node-port")), "{url}");
+    }
+    assert!(ask("http://shop.example/cart", External).route.is_some());
+}
+
+#[test]
 fn affinity_is_told() {
     let mut world = worlds::shop();
     let mut services = world.external.services.to_vec();
     services[0] = std::sync::Arc::new(Service {
         affinity_s: Some(600),
+        host: None,
         app: services[0].app,
         name: services[0].name.clone(),
         slot: 0,

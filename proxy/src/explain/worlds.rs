@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use config::exposure::Exposure;
 use config::host::HostPattern;
-use config::object::{PathType, ServiceKey};
+use config::object::{PathType, Protocol, ServiceKey};
 use registry::route::{Action, Route, RouteTableBuilder};
-use registry::snapshot::{Endpoint, EndpointId, Plane, PortName, Replica, ReplicaId, Service, ServiceIndex, Snapshot, VipPort};
+use registry::snapshot::{
+    Endpoint, EndpointId, Plane, PortName, Replica, ReplicaId, Service, ServiceIndex, ServiceListener, Snapshot, Socket, Way,
+};
 
 /// A service `x/NAME:80` with this many endpoints.
 pub(crate) fn service(name: &str, endpoints: u64) -> Arc<Service> {
@@ -18,8 +20,8 @@ pub(crate) fn service(name: &str, endpoints: u64) -> Arc<Service> {
         let replica = Replica { id: ReplicaId(id), address, pod: None, speaks: Default::default(), load: Default::default() };
         Endpoint { id: EndpointId(id), replica: Arc::new(replica) }
     };
-    let name = PortName { service: ServiceKey { namespace: "x".into(), name: name.into() }, port: 80 };
-    Arc::new(Service { name, slot: 0, affinity_s: None, app: Default::default(), endpoints: (0..endpoints).map(endpoint).collect() })
+    let name = PortName { service: ServiceKey { namespace: "x".into(), name: name.into() }, port: 80, protocol: Protocol::Tcp };
+    Arc::new(Service { endpoints: (0..endpoints).map(endpoint).collect(), ..Service::unreachable(name, 0) })
 }
 
 /// A plane of these parts.
@@ -35,6 +37,7 @@ pub(crate) fn plane<const N: usize>(
         refused: Arc::new(refused.build()),
         certificates: Arc::default(),
         services: Arc::from(services),
+        listeners: Arc::default(),
     }
 }
 
@@ -54,8 +57,10 @@ pub(crate) fn shop() -> Snapshot {
     refused.add(route("db.example", "/", Action::Refused("Service x/db is sealed by Namespace x".into()))).unwrap();
     inside.add(route("admin.example", "/", Action::Forward(ServiceIndex(0)))).unwrap();
     let external = plane(Exposure::External, outside, refused, [service("web", 2), service("empty", 0)]);
-    let internal = plane(Exposure::Internal, inside, RouteTableBuilder::default(), [service("web", 2), service("db", 1)]);
-    let vip = VipPort { service: ServiceIndex(1), name: internal.services[1].name.clone() };
-    let vips = [(SocketAddr::from(([127, 96, 0, 2], 5432)), vip)].into_iter().collect();
-    Snapshot { version: 1, external, internal, vips: Arc::new(vips) }
+    let mut internal = plane(Exposure::Internal, inside, RouteTableBuilder::default(), [service("web", 2), service("db", 1)]);
+    let name = internal.services[1].name.clone();
+    let vip = ServiceListener { way: Way::Vip, service: ServiceIndex(1), name, sources: Arc::default() };
+    let socket = Socket::new(Protocol::Tcp, SocketAddr::from(([127, 96, 0, 2], 5432)));
+    internal.listeners = Arc::new([(socket, vip)].into_iter().collect());
+    Snapshot { version: 1, external, internal }
 }

@@ -11,13 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::exposure::Exposure;
-use registry::snapshot::{Endpoint, EndpointId, Service, Snapshot};
+use registry::snapshot::{Endpoint, EndpointId, Plane, Service, Snapshot};
 use tokio::net::TcpStream;
 
 use super::caller::Caller;
-use super::decide::{Decision, decide, refused_exposure};
+use super::decide::{Decision, decide, decide_own, refused_exposure};
 use crate::balance::{self, By, InFlight};
 use crate::clock::now_us;
+use crate::listener::Speaks;
 use crate::reason::Reason;
 use crate::stats::Met;
 use crate::worker::Worker;
@@ -111,16 +112,25 @@ impl Caller {
         if !self.may_ask(plane, host) {
             return Err(NoChoice::Refused(Reason::Misdirected, None));
         }
+        let service = self.destination(plane, host, path)?;
+        let keeps = service.affinity_s.is_some();
+        let client = if keeps { client() } else { self.client };
+        let pick = |avoid: &[EndpointId]| self.worker.pick(service, client, avoid, By::Latency, now_us);
+        // A replica that closed an idle connection may be well: if there is no other, it is asked again on a new one.
+        let endpoint = pick(tried.avoided(keeps)).or_else(|| if tried.reused { pick(&[]) } else { None });
+        endpoint.map(|endpoint| (service, endpoint)).ok_or(NoChoice::NobodyLeft)
+    }
+
+    /// Where a request goes: by a route, or to the one service that the listener is for.
+    fn destination<'s>(&self, plane: &'s Plane, host: &str, path: &str) -> Result<&'s Arc<Service>, NoChoice> {
+        if self.listener.speaks == Speaks::Tcp {
+            return decide_own(plane, &self.listener.socket()).ok_or(NoChoice::Refused(Reason::NoEndpoint, None));
+        }
         match decide(plane, host, path) {
             Decision::Forward { route, service } => {
                 let admitted = tls::admits(route.client.as_deref(), self.https(), self.asked_by());
                 admitted.map_err(|reason| NoChoice::Refused(reason, None))?;
-                let keeps = service.affinity_s.is_some();
-                let client = if keeps { client() } else { self.client };
-                let pick = |avoid: &[EndpointId]| self.worker.pick(service, client, avoid, By::Latency, now_us);
-                // A replica that closed an idle connection may be well: if there is no other, it is asked again on a new one.
-                let endpoint = pick(tried.avoided(keeps)).or_else(|| if tried.reused { pick(&[]) } else { None });
-                endpoint.map(|endpoint| (service, endpoint)).ok_or(NoChoice::NobodyLeft)
+                Ok(service)
             }
             Decision::NoEndpoint { .. } => Err(NoChoice::Refused(Reason::NoEndpoint, None)),
             Decision::NoRoute(_) => {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use registry::route::{Action, Miss, Route};
-use registry::snapshot::{Plane, Service};
+use registry::snapshot::{Plane, Service, Socket};
 
 /// What happens to a request.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,12 @@ pub fn decide<'s>(plane: &'s Plane, host: &str, path: &str) -> Decision<'s> {
         // Such a route belongs to the list of refusals and is never built into `routes`; if it ever were, nothing is forwarded.
         Action::Refused(_) => Decision::NoRoute(Miss::Path),
     }
+}
+
+/// Decides for a listener that is one Service's own: whatever host and path a request names, it goes there. `None`: nobody can answer.
+pub fn decide_own<'s>(plane: &'s Plane, socket: &Socket) -> Option<&'s Arc<Service>> {
+    let service = plane.service(plane.listeners.get(socket)?.service);
+    (!service.endpoints.is_empty()).then_some(service)
 }
 
 /// Why exposure was refused to the rule that would have taken the request, when there is such a rule. For log, metric and `explain`;

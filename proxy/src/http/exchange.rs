@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use registry::snapshot::EndpointId;
+use registry::snapshot::{EndpointId, Service};
 use registry::speech::Speech;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -20,7 +20,7 @@ use super::relay::{self, Failure, Relayed};
 use super::respond;
 use super::serve::Connection;
 use super::tunnel::Tunnel;
-use super::write::{Forward, write_request};
+use super::write::{Forward, set_host, write_request};
 use crate::clock::now_us;
 use crate::http2::link::Link;
 use crate::reason::Reason;
@@ -50,6 +50,8 @@ pub(super) struct Exchange {
     body_in_out: usize,
     /// `out` is the whole request: it can be sent again.
     all_here: bool,
+    /// Its `Host` is the name of an outside service.
+    renamed: bool,
     /// What the answer has made of the two connections.
     tunnel: Option<Box<Tunnel>>,
 }
@@ -79,6 +81,7 @@ pub(super) async fn run(connection: &mut Connection, desk: &mut Desk, head_lengt
         body: BodyReader::new(desk.request.head.framing()),
         body_in_out: 0,
         all_here: false,
+        renamed: false,
         tunnel: None,
     };
     match exchange.compose(connection, &mut desk.request) {
@@ -116,7 +119,7 @@ impl Exchange {
     async fn go(&mut self, connection: &mut Connection, desk: &mut Desk) -> Turn {
         let mut tried = Tried::default();
         loop {
-            let (endpoint, reused) = match self.send(connection, &desk.request, &tried).await {
+            let (endpoint, reused) = match self.send(connection, &mut desk.request, &tried).await {
                 Ok(sent) => {
                     let place = (sent.attempt.endpoint, sent.attempt.reused);
                     match self.answer(connection, desk, sent).await {
@@ -143,7 +146,7 @@ impl Exchange {
     }
 
     /// Decides, picks, connects and writes. Endpoints that were tried are avoided.
-    async fn send(&mut self, connection: &Connection, request: &Message<RequestHead>, tried: &Tried) -> Result<Sent, Unsent> {
+    async fn send(&mut self, connection: &Connection, request: &mut Message<RequestHead>, tried: &Tried) -> Result<Sent, Unsent> {
         let caller = &connection.caller;
         let held = caller.worker.pictures.hold();
         // The reader let only visible ASCII pass.
@@ -154,6 +157,7 @@ impl Exchange {
         if endpoint.replica.speaks != Speech::Http1 {
             return Err(Unsent::Otherwise);
         }
+        self.rename(service, request);
         let reached = caller.reach(service, endpoint, tried, &mut self.trail).await;
         let (attempt, mut upstream) = reached.map_err(Unsent::NoConnection)?;
         if !write_within(&mut upstream, &request.out, Duration::from_millis(caller.worker.limits.connect_timeout_ms)).await {
@@ -161,6 +165,17 @@ impl Exchange {
             return Err(Unsent::Broken((attempt.endpoint, attempt.reused)));
         }
         Ok(Sent { upstream, attempt })
+    }
+
+    /// An outside name is asked by its own name; should the route lead elsewhere meanwhile, by the client's again.
+    fn rename(&mut self, service: &Service, request: &mut Message<RequestHead>) {
+        if service.host.is_none() && !self.renamed {
+            return;
+        }
+        let Message { input, head, out } = request;
+        let asked = head.authority().map_or(&[][..], |span| span.of(input.filled()));
+        set_host(out, service.host.as_ref().map_or(asked, |host| host.as_bytes()));
+        self.renamed = service.host.is_some();
     }
 
     /// Reads the answer and gives it to the client, while the rest of the request's body, if any, goes up.

@@ -84,6 +84,14 @@ pub fn write_request(head: &RequestHead, bytes: &[u8], forward: &Forward<'_>, ou
     out.extend_from_slice(b"\r\n");
 }
 
+/// Makes a written request say another `Host`, which is always the first field that is written.
+pub fn set_host(out: &mut Vec<u8>, host: &[u8]) {
+    let ends = |from: usize| out[from..].windows(2).position(|two| two == b"\r\n").map(|at| from + at);
+    let Some(from) = ends(0).map(|end| end + 2 + b"Host: ".len()) else { return };
+    let Some(to) = ends(from) else { return };
+    out.splice(from..to, host.iter().copied());
+}
+
 /// The request's own `X-Request-Id` when it has exactly one and that is fit for a log line, else `made`.
 pub fn request_id<'a>(head: &RequestHead, bytes: &'a [u8], made: &'a [u8]) -> &'a [u8] {
     let mut found = head.fields().iter().filter(|field| field.kind == FieldKind::XRequestId);

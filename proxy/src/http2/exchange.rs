@@ -37,7 +37,7 @@ struct Exchange {
     ending: Ending,
     head: Parts,
     /// Host and port, as received.
-    authority: Vec<u8>,
+    authority: Bytes,
     /// How the body goes to a replica that speaks HTTP/1.
     framing: Framing,
     /// The body, until a sending takes it.
@@ -104,7 +104,7 @@ pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>, holds: Holds)
 }
 
 /// Whether it is a request that we accept: who it is for, as received, and how its body is framed.
-fn judge(ending: &mut Ending, head: &Parts, ask: &Ask, switches: bool) -> Result<(Vec<u8>, Framing), Reason> {
+fn judge(ending: &mut Ending, head: &Parts, ask: &Ask, switches: bool) -> Result<(Bytes, Framing), Reason> {
     let bad = Err(Reason::BadRequest);
     if head.headers.len() > ending.caller.worker.limits.headers {
         return Err(Reason::HeadTooLarge);
@@ -135,7 +135,7 @@ fn judge(ending: &mut Ending, head: &Parts, ask: &Ask, switches: bool) -> Result
         (None, None) if switches || ask.is_end_stream() => Framing::None,
         (None, None) => Framing::Chunked,
     };
-    Ok((host.to_vec(), framing))
+    Ok((Bytes::copy_from_slice(host), framing))
 }
 
 impl Exchange {
@@ -192,19 +192,21 @@ impl Exchange {
         };
         attempt.leaves(trail);
         self.ending.attempt = Some(attempt);
+        // An outside name is asked by its own name.
+        let host = service.host.as_ref().map_or_else(|| self.authority.clone(), |host| Bytes::copy_from_slice(host.as_bytes()));
         match way {
-            Way::One(link) => self.by_one(link, held).await,
+            Way::One(link) => self.by_one(link, &host, held).await,
             // Such a replica may know extended CONNECT, but few do, and none that was met.
             Way::Two(..) if self.switch.is_some() => Err(Failed::Refused(Refusal::Because(Reason::UpstreamConnect, None))),
-            Way::Two(place, scheme) => self.by_two(place, scheme, held).await,
+            Way::Two(place, scheme) => self.by_two(place, (scheme, host), held).await,
         }
     }
 
     /// To a replica that speaks HTTP/1.
-    async fn by_one(&mut self, mut link: Link, held: Rc<Held>) -> Result<Got, Failed> {
+    async fn by_one(&mut self, mut link: Link, host: &[u8], held: Rc<Held>) -> Result<Got, Failed> {
         let worker = self.ending.caller.worker.clone();
         let Some(replica) = self.ending.replica() else { return Err(Failed::Unsent) };
-        if !self.write_head(&mut link).await {
+        if !self.write_head(&mut link, host).await {
             return Err(self.broken());
         }
         drop(held);
@@ -218,9 +220,9 @@ impl Exchange {
         }
     }
 
-    async fn write_head(&self, link: &mut Link) -> bool {
+    async fn write_head(&self, link: &mut Link, host: &[u8]) -> bool {
         let mut out = Vec::with_capacity(1024);
-        fields::write(&self.head.method, &self.head.uri, &self.authority, &self.head.headers, self.framing, &mut out);
+        fields::write(&self.head.method, &self.head.uri, host, &self.head.headers, self.framing, &mut out);
         let patience = Duration::from_millis(self.ending.caller.worker.limits.connect_timeout_ms);
         let written = async {
             link.write_all(&out).await?;
@@ -230,8 +232,8 @@ impl Exchange {
     }
 
     /// To a replica that speaks HTTP/2.
-    async fn by_two(&mut self, mut place: Place, scheme: Scheme, held: Rc<Held>) -> Result<Got, Failed> {
-        let sending = place.sender.try_send_request(self.compose(scheme));
+    async fn by_two(&mut self, mut place: Place, asked: (Scheme, Bytes), held: Rc<Held>) -> Result<Got, Failed> {
+        let sending = place.sender.try_send_request(self.compose(asked));
         drop(held);
         match sending.await {
             Ok(response) => Ok(self.got_two(response, place)),
@@ -249,14 +251,14 @@ impl Exchange {
     }
 
     /// The request as a replica that speaks HTTP/2 gets it. It is kept while it can be sent again.
-    fn compose(&mut self, scheme: Scheme) -> Request<Ask> {
+    fn compose(&mut self, (scheme, host): (Scheme, Bytes)) -> Request<Ask> {
         let fields = if self.ask.is_some() { std::mem::take(&mut self.head.headers) } else { self.head.headers.clone() };
         let mut request = Request::new(self.ask.take().unwrap_or(Ask::Nothing));
         *request.method_mut() = self.head.method.clone();
         *request.headers_mut() = fields;
         let mut uri = self.head.uri.clone().into_parts();
         uri.scheme = Some(scheme);
-        uri.authority = Authority::from_maybe_shared(Bytes::copy_from_slice(&self.authority)).ok();
+        uri.authority = Authority::from_maybe_shared(host).ok();
         // Whole as it is: a scheme, a host that was judged, and a target that begins with a slash.
         *request.uri_mut() = Uri::from_parts(uri).unwrap_or_else(|_| self.head.uri.clone());
         request

@@ -74,9 +74,9 @@ fn workers_are_added_up() {
 fn bytes_of_a_vip_have_a_direction() {
     let worker = Arc::<WorkerCounts>::default();
     let met = LocalCounts::new(worker.clone()).of(Exposure::Internal, &worlds::service("db", 1));
-    met.vip.connections.add(1);
-    met.vip.up.add(3);
-    met.vip.down.add(5);
+    met.own.connections.add(1);
+    met.own.up.add(3);
+    met.own.down.add(5);
     let text = scrape(&[worker]);
     assert!(text.contains(r#"tidegate_vip_bytes_total{service="x/db:80",direction="up"} 3"#), "{text}");
     assert!(text.contains(r#"tidegate_vip_bytes_total{service="x/db:80",direction="down"} 5"#), "{text}");

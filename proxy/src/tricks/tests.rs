@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use config::exposure::Exposure;
 use config::host::{HostPattern, MAX_HOST, normalise};
-use config::object::{PathType, ServiceKey};
+use config::object::{PathType, Protocol, ServiceKey};
 use registry::route::{Action, Route, RouteTable, RouteTableBuilder};
 use registry::snapshot::{Endpoint, EndpointId, Plane, PortName, Replica, ReplicaId, Service, ServiceIndex};
 
@@ -89,9 +89,10 @@ fn plane() -> Plane {
         load: Default::default(),
     };
     let service = Service {
-        name: PortName { service: ServiceKey { namespace: "web".into(), name: "shop".into() }, port: 8080 },
+        name: PortName { service: ServiceKey { namespace: "web".into(), name: "shop".into() }, port: 8080, protocol: Protocol::Tcp },
         slot: 0,
         affinity_s: None,
+        host: None,
         app: Default::default(),
         endpoints: Box::new([Endpoint { id: EndpointId(id), replica: Arc::new(replica) }]),
     };
@@ -110,6 +111,7 @@ fn plane() -> Plane {
         refused,
         certificates: Arc::default(),
         services: [Arc::new(service)].into(),
+        listeners: Default::default(),
     }
 }
 

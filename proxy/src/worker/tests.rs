@@ -6,9 +6,9 @@ use std::num::NonZeroU64;
 use std::thread::JoinHandle;
 
 use config::host::HostPattern;
-use config::object::{PathType, ServiceKey};
+use config::object::{PathType, Protocol, ServiceKey};
 use registry::route::{Action, Route, RouteTableBuilder};
-use registry::snapshot::{Endpoint, EndpointId, PortName, Replica, Service, ServiceIndex, VipPort};
+use registry::snapshot::{Endpoint, EndpointId, PortName, Replica, Service, ServiceIndex, ServiceListener, Way};
 
 use super::*;
 
@@ -74,11 +74,12 @@ fn snapshot(version: u64, replica: Option<SocketAddr>, vip: Option<SocketAddr>) 
         id: EndpointId(id),
         replica: Arc::new(Replica { id: ReplicaId(id), address, pod: None, speaks: Default::default(), load: Default::default() }),
     };
-    let name = PortName { service: ServiceKey { namespace: "x".into(), name: "y".into() }, port: 80 };
+    let name = PortName { service: ServiceKey { namespace: "x".into(), name: "y".into() }, port: 80, protocol: Protocol::Tcp };
     let service = Arc::new(Service {
         name: name.clone(),
         slot: 0,
         affinity_s: None,
+        host: None,
         app: Default::default(),
         endpoints: replica.map(endpoint).into_iter().collect(),
     });
@@ -87,15 +88,18 @@ fn snapshot(version: u64, replica: Option<SocketAddr>, vip: Option<SocketAddr>) 
     let action = Action::Forward(ServiceIndex(0));
     routes.add(Route { owner: "Ingress x/y".into(), host, path_type: PathType::Prefix, path: "/".into(), action, client: None }).unwrap();
     let routes = Arc::new(routes.build());
+    let listener = ServiceListener { way: Way::Vip, service: ServiceIndex(0), name, sources: Arc::default() };
+    let listener = |address| [Protocol::Tcp, Protocol::Udp].map(|protocol| (Socket::new(protocol, address), listener.clone()));
+    let vips = Arc::new(vip.into_iter().flat_map(listener).collect());
     let plane = |exposure| Plane {
         exposure,
         routes: routes.clone(),
         refused: Arc::default(),
         certificates: Arc::default(),
         services: Arc::from([service.clone()]),
+        listeners: if exposure == Exposure::Internal { Arc::clone(&vips) } else { Arc::default() },
     };
-    let vips = vip.map(|address| (address, VipPort { service: ServiceIndex(0), name })).into_iter().collect();
-    Snapshot { version, external: plane(Exposure::External), internal: plane(Exposure::Internal), vips: Arc::new(vips) }
+    Snapshot { version, external: plane(Exposure::External), internal: plane(Exposure::Internal) }
 }
 
 /// A replica that reads one head for each answer, as often as there are answers, on one connection after the other.
@@ -271,4 +275,42 @@ fn connections_that_were_queued_are_served_before_a_drain_ends() {
     scene.drain();
     assert!(read_until(&mut client, b"\r\n\r\n").starts_with("HTTP/1.1 200 "));
     heads.join().unwrap();
+}
+
+/// A VIP's socket of datagrams, bound like the binder would.
+fn receive(scene: &Scene, exposure: Exposure) -> SocketAddr {
+    let socket = crate::listener::bind_udp("127.0.0.1:0".parse().unwrap(), false).unwrap();
+    let address = socket.local_addr().unwrap();
+    let listener = Listener { name: "vip x/y:80/UDP".into(), exposure, speaks: Speaks::Udp, address };
+    scene.shared.orders[0].send(Order::Receive(Arc::new(listener), socket)).unwrap();
+    address
+}
+
+#[test]
+fn a_datagram_goes_to_the_endpoint_and_its_answer_comes_from_the_vip() {
+    let replica = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let scene = Scene::new(snapshot(1, None, None));
+    let address = receive(&scene, Exposure::Internal);
+    let (stranger, client) = (receive(&scene, Exposure::External), std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+    scene.snapshots.send(Arc::new(snapshot(2, Some(replica.local_addr().unwrap()), Some(address)))).unwrap();
+    client.connect(address).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut buffer = [0; 64];
+    // Until the worker has the picture, what is sent is dropped.
+    replica.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let from = loop {
+        client.send(b"ping").unwrap();
+        if let Ok((4, from)) = replica.recv_from(&mut buffer) {
+            break from;
+        }
+    };
+    assert_ne!(from, client.local_addr().unwrap(), "the flow has a socket of its own");
+    replica.send_to(b"pong", from).unwrap();
+    assert_eq!(client.recv(&mut buffer).unwrap(), 4, "a connected socket hears the VIP alone");
+    // What is bound outside finds nothing on the external plane.
+    client.send_to(b"leak", stranger).unwrap();
+    client.send_to(b"again", address).unwrap();
+    let next = std::iter::from_fn(|| replica.recv_from(&mut buffer).ok().map(|(length, _)| length)).find(|length| *length != 4);
+    assert_eq!(next, Some(5), "only what came by the VIP arrives");
+    scene.drain();
 }

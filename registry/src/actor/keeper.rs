@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::core::Unsaved;
 use crate::event::Origin;
-use crate::state::{SavedVip, StateDir};
+use crate::state::{Grant, StateDir};
 
 /// Keeps the state directory up to date.
 #[derive(Debug)]
@@ -26,22 +26,22 @@ pub(super) struct Keeper {
 /// What is to be written.
 #[derive(Debug, Default)]
 struct Waiting {
-    vips: Option<Vec<SavedVip>>,
+    grants: Option<Vec<Grant>>,
     origins: BTreeMap<Origin, Option<Vec<Arc<Object>>>>,
 }
 
 impl Waiting {
     fn is_empty(&self) -> bool {
-        self.vips.is_none() && self.origins.is_empty()
+        self.grants.is_none() && self.origins.is_empty()
     }
 
     /// Writes it. What could not be written comes back.
     fn write(mut self, dir: &StateDir) -> (Waiting, Result<(), Problem>) {
         let (mut left, blocked) = self.without_way(dir);
         let origins: Vec<_> = self.origins.into_iter().collect();
-        let result = dir.save(self.vips.as_deref(), &origins);
+        let result = dir.save(self.grants.as_deref(), &origins);
         if result.is_err() {
-            left.take_back(Waiting { vips: self.vips, origins: origins.into_iter().collect() });
+            left.take_back(Waiting { grants: self.grants, origins: origins.into_iter().collect() });
         }
         (left, result.and(blocked))
     }
@@ -57,15 +57,15 @@ impl Waiting {
             }
             none
         };
-        let vips = self.vips.take_if(|_| is_blocked(None));
+        let grants = self.grants.take_if(|_| is_blocked(None));
         let (origins, free) = std::mem::take(&mut self.origins).into_iter().partition(|(origin, _)| is_blocked(Some(origin)));
         self.origins = free;
-        (Waiting { vips, origins }, blocked)
+        (Waiting { grants, origins }, blocked)
     }
 
     /// Takes back what could not be written, unless there is newer.
     fn take_back(&mut self, old: Waiting) {
-        self.vips = self.vips.take().or(old.vips);
+        self.grants = self.grants.take().or(old.grants);
         for (origin, objects) in old.origins {
             self.origins.entry(origin).or_insert(objects);
         }
@@ -83,7 +83,7 @@ impl Keeper {
         if self.dir.is_none() {
             return;
         }
-        self.waiting.vips = unsaved.vips.or(self.waiting.vips.take());
+        self.waiting.grants = unsaved.grants.or(self.waiting.grants.take());
         self.waiting.origins.extend(unsaved.origins);
         // After a failure the tick tries again, not every event.
         if self.problem.is_none() {
@@ -141,7 +141,7 @@ mod tests {
 
     fn vips(last: u8) -> Unsaved {
         let service = ServiceKey { namespace: "a".into(), name: "b".into() };
-        Unsaved { vips: Some(vec![SavedVip { service, ip: [127, 96, 0, last].into() }]), origins: Vec::new() }
+        Unsaved { grants: Some(vec![Grant::Vip { service, ip: [127, 96, 0, last].into() }]), origins: Vec::new() }
     }
 
     #[tokio::test]
@@ -159,7 +159,7 @@ mod tests {
         keeper.again();
         keeper.done().await;
         assert_eq!(keeper.problem(), None);
-        assert_eq!(Some(crate::state::read_only(dir.path()).vips), vips(2).vips);
+        assert_eq!(Some(crate::state::read_only(dir.path()).grants), vips(2).grants);
     }
 
     #[tokio::test]
@@ -170,7 +170,7 @@ mod tests {
             keeper.keep(vips(last));
         }
         keeper.finish().await;
-        assert_eq!(Some(crate::state::read_only(dir.path()).vips), vips(49).vips);
+        assert_eq!(Some(crate::state::read_only(dir.path()).grants), vips(49).grants);
     }
     #[tokio::test]
     async fn what_cannot_be_read_nor_moved_costs_itself_alone() {
@@ -185,9 +185,9 @@ mod tests {
         keeper.done().await;
         assert!(keeper.problem().is_some_and(|problem| problem.place.file == Some(dir.path().join("vips"))), "{:?}", keeper.problem());
         assert!(crate::state::read_only(dir.path()).origins.contains_key(&origin), "the rest is written");
-        assert!(keeper.waiting.vips.is_some() && keeper.waiting.origins.is_empty(), "and it alone is tried again");
+        assert!(keeper.waiting.grants.is_some() && keeper.waiting.origins.is_empty(), "and it alone is tried again");
         std::fs::remove_dir(dir.path().join("vips")).unwrap();
         keeper.finish().await;
-        assert_eq!(Some(crate::state::read_only(dir.path()).vips), vips(1).vips);
+        assert_eq!(Some(crate::state::read_only(dir.path()).grants), vips(1).grants);
     }
 }

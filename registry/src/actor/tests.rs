@@ -182,7 +182,7 @@ fn told_to_end_it_writes_what_is_left() {
         on.snapshots.clone()
     });
     drop(runtime);
-    assert_eq!(state::read_only(&dir.path().join("state")).vips.len(), 1);
+    assert_eq!(state::read_only(&dir.path().join("state")).grants.len(), 1);
     drop(kept); // a worker may hold pictures longer than the actor lives
 }
 

@@ -59,6 +59,12 @@ impl<K: Ord + Clone> Addresses<K> {
         all.into_iter().flatten().chain(some.into_iter().flatten())
     }
 
+    /// Who has any address on one of these ports.
+    pub(super) fn on_ports(&self, ports: &BTreeSet<u16>) -> impl Iterator<Item = &K> {
+        let on = |(port, _): &&(u16, K)| *port == EVERY_PORT || ports.contains(port);
+        self.at.values().flat_map(move |all| all.iter().filter(on)).map(|(_, who)| who)
+    }
+
     fn ports(&self, ip: IpAddr, port: u16) -> &[(u16, K)] {
         let all = self.at.get(&ip).map_or(&[][..], |all| all);
         let from = all.partition_point(|(other, _)| *other < port);

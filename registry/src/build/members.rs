@@ -21,6 +21,8 @@ pub(super) struct Member {
     pub(super) ready: bool,
     pub(super) serving: bool,
     pub(super) terminating: bool,
+    /// The node that it is on, when that is known.
+    pub(super) node: Option<Name>,
     /// Of two pods on one address the one met later is right.
     met: u64,
 }
@@ -54,6 +56,30 @@ pub(super) fn read(key: &ServiceKey, service: &Service, index: &Index) -> Readin
     Reading { members: members.collect(), covered }
 }
 
+impl Reading {
+    /// The service is an outside name at these addresses, and whatever its selector finds is none of it (ExternalName).
+    pub(super) fn lead_to(&mut self, service: &Service, addresses: &[IpAddr]) {
+        let member = |ip: &IpAddr, port| Member {
+            address: SocketAddr::new(*ip, port),
+            identity: Identity::Address,
+            pod: None,
+            ready: true,
+            serving: true,
+            terminating: false,
+            node: None,
+            met: 0,
+        };
+        let of = |port: &ServicePort| addresses.iter().map(|ip| member(ip, number(port))).collect::<Vec<_>>();
+        self.members = service.ports.iter().map(|port| Named(of(port)).settled()).collect();
+        self.covered.extend(self.members.iter().flatten().map(|member| member.address));
+    }
+}
+
+/// The port of an outside name: nobody there says what a named port is.
+pub(super) fn number(port: &ServicePort) -> u16 {
+    if let PortRef::Number(number) = port.target_port { number } else { port.port }
+}
+
 /// Members of one service port.
 #[derive(Debug, Default)]
 struct Named(Vec<Member>);
@@ -65,7 +91,8 @@ impl Named {
                 let address = SocketAddr::new(endpoint.ip.to_canonical(), at.port);
                 let (identity, pod, met) = who(endpoint, &slice.meta.namespace, index);
                 let SliceEndpoint { ready, serving, terminating, .. } = *endpoint;
-                self.0.push(Member { address, identity, pod, ready, serving, terminating, met });
+                let node = endpoint.node.clone();
+                self.0.push(Member { address, identity, pod, ready, serving, terminating, node, met });
             }
         }
     }
@@ -81,6 +108,7 @@ impl Named {
             ready: pod.ready && !pod.meta.deleting,
             serving: pod.ready,
             terminating: pod.meta.deleting,
+            node: pod.node.clone(),
             met: known.met,
         });
     }

@@ -1,4 +1,4 @@
-//! What the operator should know about one Service: what is not served yet, and what its seal refuses.
+//! What the operator should know about one Service: what is not served, and what its seal refuses.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,6 @@ use config::object::{EndpointSlice, Kind, Protocol, Service, ServiceKey, Service
 use config::problem::{Problem, Reason};
 
 use super::Entry;
-use super::seats::protocol;
 use crate::exposure::Seal;
 
 /// Everything worth saying about a service, without its name and file.
@@ -15,20 +14,24 @@ pub(super) fn of_service(entry: &Entry, refused: Vec<(SocketAddr, String)>) -> V
     let mut notes = Vec::new();
     match &service.service_type {
         ServiceType::ClusterIp => {}
-        ServiceType::NodePort => carrier("NodePort", "spec.type", entry, &mut notes),
-        ServiceType::LoadBalancer => carrier("LoadBalancer", "spec.type", entry, &mut notes),
-        ServiceType::ExternalName(_) => carrier("ExternalName", "spec.type", entry, &mut notes),
+        ServiceType::NodePort => sealed("NodePort", "spec.type", entry, &mut notes),
+        ServiceType::LoadBalancer => sealed("LoadBalancer", "spec.type", entry, &mut notes),
+        ServiceType::ExternalName(_) => {
+            if entry.seal.as_ref().is_some_and(|seal| *seal != Seal::Strict) {
+                sealed("ExternalName", "spec.type", entry, &mut notes);
+            }
+        }
     }
     if !service.external_ips.is_empty() {
-        carrier("externalIPs", "spec.externalIPs", entry, &mut notes);
+        let found = "externalIPs are not served: any user could take others' addresses (CVE-2020-8554)";
+        notes.push(Problem::note(Reason::NotServed, found).at("spec.externalIPs").fix("use type LoadBalancer with loadBalancerIP"));
     }
     for field in &service.unknown_fields {
         let found = format!("a field that the API does not have: the {} is refused", type_name(&service.service_type));
         notes.push(Problem::error(Reason::NotExposed, found).at(field).fix("correct the field's name or remove it"));
     }
-    for (index, port) in entry.ports.iter().enumerate().filter(|(_, port)| port.spec.protocol != Protocol::Tcp) {
-        let found = format!("{} is not served yet", protocol(port.spec.protocol));
-        notes.push(Problem::note(Reason::NotServed, found).at(format!("spec.ports[{index}].protocol")));
+    for (index, _) in entry.ports.iter().enumerate().filter(|(_, port)| port.spec.protocol == Protocol::Sctp) {
+        notes.push(Problem::note(Reason::NotServed, "SCTP is not served").at(format!("spec.ports[{index}].protocol")));
     }
     for (address, whose) in refused {
         let found = format!("its endpoint {address} is {whose}: nothing is sent there");
@@ -39,14 +42,12 @@ pub(super) fn of_service(entry: &Entry, refused: Vec<(SocketAddr, String)>) -> V
     notes
 }
 
-/// Something that would carry a service outside: not served yet, and with a seal never.
-fn carrier(what: &str, field: &str, entry: &Entry, notes: &mut Vec<Problem>) {
-    notes.push(match entry.seal.as_ref() {
-        Some(seal) if *seal != Seal::Strict || what != "ExternalName" => {
-            Problem::error(Reason::NotExposed, format!("{what} of a service that is {}", seal.why())).at(field).fix(seal.fix())
-        }
-        _ => Problem::note(Reason::NotServed, format!("{what} is not served yet")).at(field),
-    });
+/// Something that would carry a service outside, and does not for a seal.
+fn sealed(what: &str, field: &str, entry: &Entry, notes: &mut Vec<Problem>) {
+    if let Some(seal) = &entry.seal {
+        let found = format!("{what} of a service that is {}: it is closed", seal.why());
+        notes.push(Problem::error(Reason::NotExposed, found).at(field).fix(seal.fix()));
+    }
 }
 
 /// The word of `spec.type`.
@@ -64,7 +65,7 @@ pub(super) fn strange_ports(service: &Service, slice: &EndpointSlice) -> Vec<Pro
     let known = |at: &&SlicePort| service.ports.iter().any(|port| port.name == at.name && port.protocol == at.protocol);
     let strange = slice.ports.iter().filter(|at| !known(at)).map(|at| {
         let (name, kind) = (&slice.meta.name, if slice.legacy { "Endpoints" } else { "EndpointSlice" });
-        let found = format!("{kind} {name} names the {} port `{}`, which the Service does not have", protocol(at.protocol), at.name);
+        let found = format!("{kind} {name} names the {} port `{}`, which the Service does not have", at.protocol.as_str(), at.name);
         let problem = Problem::warning(Reason::NotFound, found).at("spec.ports");
         problem.fix("give the slice's port the name of a port of the Service; nothing is sent to it until then")
     });

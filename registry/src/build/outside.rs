@@ -1,4 +1,4 @@
-//! The external plane's services: only those that an external route names, without any endpoint that a seal covers.
+//! The external plane's services: only those that an external route or listener names, without any endpoint that a seal covers.
 //!
 //! Invariant: an external service carries a part of what the internal one carries, never more.
 
@@ -6,30 +6,34 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use config::object::{AppProtocol, ServiceKey};
+use config::object::{ServiceKey, ServiceType};
 
 use super::World;
-use crate::snapshot::{Endpoint, PortName, Service};
+use super::places::Only;
+use crate::snapshot::{Endpoint, PortName, Service, ServiceIndex};
 
-/// Services as the outside may reach them, in the order that external routes count by.
+/// A service port as something outside names it.
+pub(crate) type Named = (PortName, Only);
+
+/// Services as the outside may reach them, in the order that external routes count by, and then those that only listeners name.
 #[derive(Debug, Default)]
 pub(crate) struct Outside {
-    names: Vec<PortName>,
+    names: Vec<Named>,
     by_service: BTreeMap<ServiceKey, Vec<usize>>,
     services: Vec<Arc<Service>>,
-    /// Endpoints that were left out, and which seal covers them.
+    /// Endpoints that were left out, and why.
     dropped: BTreeMap<PortName, Vec<(SocketAddr, String)>>,
     changed: bool,
 }
 
 impl Outside {
     /// Starts anew with these service ports; one that was there keeps its `Arc` when it is the same.
-    pub(crate) fn renew(&mut self, names: Vec<PortName>, world: &World) {
-        let old: BTreeMap<PortName, Arc<Service>> = self.names.drain(..).zip(self.services.drain(..)).collect();
+    pub(crate) fn renew(&mut self, names: Vec<Named>, world: &World) {
+        let old: BTreeMap<Named, Arc<Service>> = self.names.drain(..).zip(self.services.drain(..)).collect();
         self.by_service.clear();
         self.dropped.clear();
         for (at, name) in names.iter().enumerate() {
-            self.by_service.entry(name.service.clone()).or_default().push(at);
+            self.by_service.entry(name.0.service.clone()).or_default().push(at);
             let service = self.filtered(name, world, old.get(name));
             self.services.push(service);
         }
@@ -57,18 +61,19 @@ impl Outside {
         }
     }
 
-    fn filtered(&mut self, name: &PortName, world: &World, old: Option<&Arc<Service>>) -> Arc<Service> {
-        let place = world.services.get(&name.service).and_then(|entry| entry.tcp(name.port)).and_then(|port| port.place);
-        let Some(inside) = place.map(|place| world.inside(place)) else {
+    fn filtered(&mut self, (name, only): &Named, world: &World, old: Option<&Arc<Service>>) -> Arc<Service> {
+        let port = world.services.get(&name.service).and_then(|entry| entry.port(name));
+        let Some((port, place)) = port.and_then(|port| Some((port, port.place?))) else {
             // A route to a port that is gone is compiled again before anyone sees this.
-            return old.cloned().unwrap_or_else(|| {
-                Arc::new(Service { name: name.clone(), slot: 0, affinity_s: None, app: AppProtocol::Opaque, endpoints: Box::default() })
-            });
+            return old.cloned().unwrap_or_else(|| Arc::new(Service::unreachable(name.clone(), 0)));
         };
-        let (mut endpoints, mut dropped) = (Vec::with_capacity(inside.endpoints.len()), Vec::new());
-        for endpoint in &inside.endpoints {
-            match world.covered_by(endpoint.replica.address) {
-                Some(seal) => dropped.push((endpoint.replica.address, seal)),
+        let inside = world.inside(place);
+        let local = world.ground.node.as_deref().filter(|_| *only == Only::Local).map(|node| port.pickable(Some(node)));
+        let from = local.as_ref().unwrap_or(&inside.endpoints);
+        let (mut endpoints, mut dropped) = (Vec::with_capacity(from.len()), Vec::new());
+        for endpoint in from {
+            match world.barred(name, endpoint.replica.address) {
+                Some(why) => dropped.push((endpoint.replica.address, why)),
                 None => endpoints.push(endpoint.clone()),
             }
         }
@@ -77,14 +82,11 @@ impl Outside {
         } else {
             self.dropped.insert(name.clone(), dropped);
         }
-        let terms = |service: &Service| (service.slot, service.affinity_s, service.app);
+        let terms = |service: &Service| (service.slot, service.affinity_s, service.app, service.host.clone());
         let same = |old: &&Arc<Service>| terms(old) == terms(inside) && ids(&old.endpoints).eq(ids(&endpoints));
         match old.filter(same) {
             Some(old) => old.clone(),
-            None => {
-                let (slot, affinity_s, app) = terms(inside);
-                Arc::new(Service { name: name.clone(), slot, affinity_s, app, endpoints: endpoints.into() })
-            }
+            None => Arc::new(inside.with(endpoints.into())),
         }
     }
 
@@ -95,8 +97,14 @@ impl Outside {
 
     /// The service as the outside may reach it.
     pub(crate) fn service(&self, name: &PortName) -> Option<&Arc<Service>> {
-        let at = self.by_service.get(&name.service)?.iter().find(|&&at| self.names[at] == *name)?;
+        let at = self.by_service.get(&name.service)?.iter().find(|&&at| self.names[at].0 == *name)?;
         self.services.get(*at)
+    }
+
+    /// Where a service port is, as something outside names it.
+    pub(crate) fn index(&self, named: &Named) -> Option<ServiceIndex> {
+        let at = self.by_service.get(&named.0.service)?.iter().find(|&&at| self.names[at] == *named)?;
+        Some(ServiceIndex(*at as u32))
     }
 
     /// Endpoints that were left out, by service port.
@@ -110,6 +118,16 @@ fn ids(endpoints: &[Endpoint]) -> impl Iterator<Item = crate::snapshot::Endpoint
 }
 
 impl World {
+    /// Why an endpoint of this service may not be reached from outside.
+    fn barred(&self, name: &PortName, address: SocketAddr) -> Option<String> {
+        if let Some(seal) = self.covered_by(address) {
+            return Some(format!("an address of {seal}, which is sealed"));
+        }
+        let ServiceType::ExternalName(host) = &self.services.get(&name.service)?.service().service_type else { return None };
+        let why = self.is_inside(host, address.ip())?;
+        Some(format!("{why}, and externalName.allowInside does not list {host}"))
+    }
+
     /// The seal that covers an address, if one does.
     fn covered_by(&self, address: SocketAddr) -> Option<String> {
         let sealed = |key: &&ServiceKey| self.services.get(*key).is_some_and(|entry| entry.seal.is_some());

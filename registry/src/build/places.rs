@@ -13,51 +13,63 @@ use crate::snapshot::{Endpoint, PortName, Service, ServiceIndex};
 /// All places.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
-    places: Vec<Arc<Service>>,
+    places: Vec<(Arc<Service>, Only)>,
     slots: HashMap<PortName, u32, foldhash::fast::RandomState>,
     changed: bool,
 }
 
+/// Which endpoints of its service port a place holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Only {
+    /// All.
+    Not,
+    /// Those on this node.
+    Local,
+}
+
 impl Places {
     /// A place for a service port, without endpoints yet.
-    pub(super) fn take(&mut self, name: PortName) -> ServiceIndex {
+    pub(super) fn take(&mut self, name: PortName, only: Only) -> ServiceIndex {
         let next = self.slots.len() as u32;
         let slot = *self.slots.entry(name.clone()).or_insert(next);
         let place = ServiceIndex(self.places.len() as u32);
-        self.places.push(Arc::new(Service { name, slot, affinity_s: None, app: AppProtocol::Opaque, endpoints: Box::default() }));
+        self.places.push((Arc::new(Service::unreachable(name, slot)), only));
         self.changed = true;
         place
     }
 
     /// Removes a service port. The one that has its place now, if any, had the last.
-    pub(super) fn give_back(&mut self, place: ServiceIndex) -> Option<PortName> {
+    pub(super) fn give_back(&mut self, place: ServiceIndex) -> Option<(PortName, Only)> {
         self.changed = true;
         self.places.swap_remove(place.0 as usize);
-        self.places.get(place.0 as usize).map(|moved| moved.name.clone())
+        self.places.get(place.0 as usize).map(|(moved, only)| (moved.name.clone(), *only))
     }
 
-    /// Replaces a service's endpoints.
+    /// Replaces a service's endpoints, unless they are the same.
     pub(super) fn fill(&mut self, place: ServiceIndex, endpoints: Box<[Endpoint]>) {
-        let old = &mut self.places[place.0 as usize];
-        *old = Arc::new(Service { name: old.name.clone(), slot: old.slot, affinity_s: old.affinity_s, app: old.app, endpoints });
-        self.changed = true;
+        let (old, _) = &mut self.places[place.0 as usize];
+        let same = old.endpoints.iter().map(|endpoint| endpoint.id).eq(endpoints.iter().map(|endpoint| endpoint.id));
+        if !same {
+            *old = Arc::new(old.with(endpoints));
+            self.changed = true;
+        }
     }
 
-    /// How long a client of the service keeps its endpoint, and what the port speaks.
-    pub(super) fn set_terms(&mut self, place: ServiceIndex, affinity_s: Option<u32>, app: AppProtocol) {
-        let old = &mut self.places[place.0 as usize];
-        if (old.affinity_s, old.app) != (affinity_s, app) {
-            *old = Arc::new(Service { name: old.name.clone(), slot: old.slot, affinity_s, app, endpoints: old.endpoints.clone() });
+    /// How long a client of the service keeps its endpoint, what the port speaks, and what its replicas are told for `Host`.
+    pub(super) fn set_terms(&mut self, place: ServiceIndex, affinity_s: Option<u32>, app: AppProtocol, host: Option<&Arc<str>>) {
+        let (old, _) = &mut self.places[place.0 as usize];
+        if (old.affinity_s, old.app, old.host.as_ref()) != (affinity_s, app, host) {
+            *old = Arc::new(Service { affinity_s, app, host: host.cloned(), ..Service::clone(old) });
             self.changed = true;
         }
     }
 
     pub(super) fn get(&self, place: ServiceIndex) -> &Arc<Service> {
-        &self.places[place.0 as usize]
+        &self.places[place.0 as usize].0
     }
 
     /// The array, when it changed since the last call.
     pub(crate) fn changed(&mut self) -> Option<Arc<[Arc<Service>]>> {
-        std::mem::take(&mut self.changed).then(|| Arc::from(self.places.as_slice()))
+        std::mem::take(&mut self.changed).then(|| self.places.iter().map(|(service, _)| service.clone()).collect())
     }
 }

@@ -18,7 +18,6 @@ use config::problem::{Problem, Reason};
 use super::World;
 use super::certificates::Want;
 use super::clients::Claims;
-use super::seats::protocol;
 use crate::exposure::{self, Classes, Said, Side};
 use crate::route::{Action, Route, RouteTable, RouteTableBuilder};
 use crate::snapshot::{PortName, ServiceIndex};
@@ -305,7 +304,7 @@ impl Compiler<'_> {
     }
 
     fn index(&mut self, name: &PortName, owner: &Owner<'_>) -> ServiceIndex {
-        let place = self.world.services.get(&name.service).and_then(|entry| entry.tcp(name.port)).and_then(|port| port.place);
+        let place = self.world.services.get(&name.service).and_then(|entry| entry.port(name)).and_then(|port| port.place);
         match (owner.exposure, &owner.refused, place) {
             (Exposure::External, None, _) => *self.places.entry(name.clone()).or_insert_with(|| {
                 self.out.outside.push(name.clone());
@@ -322,13 +321,19 @@ impl Compiler<'_> {
             return Found::Nothing(("name", problem.fix(format!("write the Service in namespace {}, or correct the name", key.namespace))));
         };
         let service = entry.service();
-        if let ServiceType::ExternalName(name) = &service.service_type {
-            let problem = Problem::error(Reason::NotServed, format!("Service {key} is of type ExternalName ({name})"));
-            return Found::Refused(("name", problem.fix("point to a Service with endpoints: an outside name is never proxied")));
-        }
         if let (Some(seal), Exposure::External) = (&entry.seal, exposure) {
             let problem = Problem::error(Reason::NotExposed, format!("Service {key} is {}", seal.why()));
             return Found::Refused(("name", problem.fix(seal.fix())));
+        }
+        if let ServiceType::ExternalName(name) = &service.service_type
+            && !self.world.may_lead_to(name)
+        {
+            let found = format!("Service {key} leads to {name}, and externalName.allow does not list it");
+            let problem = Problem::error(Reason::NotExposed, found).expected("a name that may be led to");
+            return Found::Refused((
+                "name",
+                problem.fix(format!("add `{name}` to externalName.allow, or point to a Service with endpoints")),
+            ));
         }
         let mut matching = service.ports.iter().filter(|port| match &backend.port {
             PortRef::Number(number) => port.port == *number,
@@ -347,10 +352,10 @@ impl Compiler<'_> {
             port = tcp;
         }
         if port.protocol != Protocol::Tcp {
-            let found = format!("port `{}` of Service {key} is {}", backend.port, protocol(port.protocol));
+            let found = format!("port `{}` of Service {key} is {}", backend.port, port.protocol.as_str());
             return Found::Refused(("port", Problem::error(Reason::Invalid, found).expected("a TCP port")));
         }
-        Found::Port(PortName { service: key.clone(), port: port.port })
+        Found::Port(PortName { service: key.clone(), port: port.port, protocol: port.protocol })
     }
 
     fn problem(&mut self, key: &ObjectKey, problem: Problem) {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use config::object::{Name, Protocol, ServiceKey, ServicePort};
+use config::object::{Name, Protocol, ServiceKey};
 
 use super::members::Member;
 use super::{Port, World};
@@ -49,23 +49,6 @@ impl Seat {
     }
 }
 
-/// `NAMESPACE/NAME:PORT`, with the protocol when it is not TCP.
-pub(crate) fn shown(key: &ServiceKey, port: &ServicePort) -> Name {
-    match port.protocol {
-        Protocol::Tcp => format!("{key}:{}", port.port).into(),
-        other => format!("{key}:{}/{}", port.port, protocol(other)).into(),
-    }
-}
-
-/// The API's word.
-pub(crate) fn protocol(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "TCP",
-        Protocol::Udp => "UDP",
-        Protocol::Sctp => "SCTP",
-    }
-}
-
 impl World {
     /// Seats the members of a port, who are spoken to by `speech`. Both lists are sorted by address, each address once.
     pub(super) fn seat(
@@ -104,24 +87,26 @@ impl World {
             };
             port.seats.push(seat);
         }
-        let service = shown(key, &port.spec);
+        let service: Name = port.name(key).to_string().into();
         for seat in left.into_iter().chain(old) {
             seat.leave(&mut self.life, &service, protocol, picked.as_deref(), version);
         }
-        self.pick(port);
+        for (place, node) in [(port.place, None), (port.local_place, self.ground.node.as_deref())] {
+            if let Some(place) = place {
+                self.places.fill(place, port.pickable(node));
+            }
+        }
     }
+}
 
-    /// Ready ones, else those that still serve while they terminate (KEP-1669).
-    fn pick(&mut self, port: &Port) {
-        let Some(place) = port.place else { return };
-        let some = |test: fn(&Member) -> bool| port.seats.iter().filter(move |seat| test(&seat.member)).map(Seat::endpoint);
-        let mut endpoints: Box<[Endpoint]> = some(|member| member.ready).collect();
-        if endpoints.is_empty() {
-            endpoints = some(|member| member.serving && member.terminating).collect();
-        }
-        let ids = |endpoints: &[Endpoint]| endpoints.iter().map(|endpoint| endpoint.id).collect::<Vec<_>>();
-        if ids(&endpoints) != ids(&self.places.get(place).endpoints) {
-            self.places.fill(place, endpoints);
-        }
+impl Port {
+    /// Ready ones, else those that still serve while they terminate (KEP-1669); with `node` only those on it, and those of which nobody
+    /// knows where they are.
+    pub(super) fn pickable(&self, node: Option<&str>) -> Box<[Endpoint]> {
+        let here = |member: &Member| node.is_none_or(|node| member.node.as_deref().is_none_or(|other| other == node));
+        let some =
+            |test: fn(&Member) -> bool| self.seats.iter().filter(move |seat| here(&seat.member) && test(&seat.member)).map(Seat::endpoint);
+        let ready: Box<[Endpoint]> = some(|member| member.ready).collect();
+        if ready.is_empty() { some(|member| member.serving && member.terminating).collect() } else { ready }
     }
 }

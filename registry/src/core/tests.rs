@@ -12,11 +12,13 @@ use crate::event::{Batch, Change, Content};
 use crate::route::Action;
 use crate::snapshot::{EndpointId, ReplicaId, Service as Served};
 
+mod carried;
 mod certificates;
 mod churn;
 mod clients;
 mod exposed;
 mod life;
+mod names;
 mod plainly;
 mod sealed;
 mod sources;
@@ -51,18 +53,7 @@ fn service(name: &str, pairs: &[(&str, &str)]) -> Service {
         app_protocol: None,
         node_port: None,
     };
-    Service {
-        selector: Some(labels(&[("app", &meta.name)])),
-        meta,
-        service_type: ServiceType::ClusterIp,
-        cluster_ip: ClusterIp::Allocate,
-        ports: vec![port],
-        publish_not_ready: false,
-        affinity_s: None,
-        upstream: Default::default(),
-        external_ips: Vec::new(),
-        unknown_fields: Vec::new(),
-    }
+    Service { selector: Some(labels(&[("app", &meta.name)])), meta, ports: vec![port], ..Service::default() }
 }
 
 fn pod(name: &str, app: &str, ip: &str) -> Pod {
@@ -72,12 +63,14 @@ fn pod(name: &str, app: &str, ip: &str) -> Pod {
         finished: false,
         ready: true,
         ports: Vec::new(),
+        node: None,
         host_network: false,
     }
 }
 
 fn slice(name: &str, service: &str, addresses: &[&str]) -> EndpointSlice {
-    let endpoint = |ip: &&str| SliceEndpoint { ip: ip.parse().unwrap(), ready: true, serving: true, terminating: false, pod: None };
+    let endpoint =
+        |ip: &&str| SliceEndpoint { ip: ip.parse().unwrap(), ready: true, serving: true, terminating: false, pod: None, node: None };
     EndpointSlice {
         meta: meta(name, &[]),
         service: Some(service.into()),

@@ -3,6 +3,8 @@
 //! Invariant: everything here is read from the very tables that serve; nothing is decided again.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use config::exposure::Exposure;
@@ -12,11 +14,11 @@ use config::problem::{Problem, Reason};
 use super::{Counts, Registry, expiry};
 use crate::build::notes::type_name;
 use crate::build::routes::Row;
-use crate::build::seats::{Seat, protocol, shown};
+use crate::build::seats::Seat;
 use crate::build::{Entry, Port};
 use crate::event::ListenerState;
 use crate::lifecycle::State;
-use crate::snapshot::{PortName, Replica};
+use crate::snapshot::{PortName, Replica, ServiceListener, ServiceListeners, Socket};
 use crate::view::{CheckView, EndpointView, ExposureView, RouteView, ServiceView, SourceView};
 
 impl Registry {
@@ -32,6 +34,15 @@ impl Registry {
             entry.problems.iter().for_each(|problem| add(&object(key), problem.clone()));
         }
         for (key, problem) in self.vips.problems() {
+            add(&object(key), problem.clone());
+        }
+        for (name, problem) in self.node_ports.problems() {
+            add(&object(&name.service), problem.clone());
+        }
+        for (key, problem) in self.world.names.problems() {
+            add(&object(key), problem.clone());
+        }
+        for (key, problem) in &self.carriers.problems {
             add(&object(key), problem.clone());
         }
         for (key, problem) in self.world.orphans() {
@@ -50,10 +61,10 @@ impl Registry {
             expiry::problem(certificate, self.date_s).into_iter().for_each(|problem| add(&key, problem));
         }
         for (name, dropped) in self.outside.dropped() {
-            for (address, seal) in dropped {
-                let found = format!("its endpoint {address} is an address of {seal}, which is sealed: it is left out outside");
-                let problem = Problem::error(Reason::NotExposed, found).expected("endpoints that no seal covers");
-                add(&object(&name.service), problem.fix("correct the selector or the slice, or remove the seal"));
+            for (address, why) in dropped {
+                let found = format!("its endpoint {address} is {why}: it is left out outside");
+                let problem = Problem::error(Reason::NotExposed, found).expected("endpoints that the world may reach");
+                add(&object(&name.service), problem.fix("correct the selector, the slice or the name, or remove the seal"));
             }
         }
         all.append(&mut settings);
@@ -74,15 +85,18 @@ impl Registry {
     /// Every service port, sorted.
     pub fn services(&self) -> Vec<ServiceView> {
         let outside = self.forwarded(Exposure::External);
+        let carried = self.carried();
         let ports = self.ports().map(|(key, entry, port)| ServiceView {
+            node_port: self.node_ports.of(&port.name(key)),
+            outside: carried.get(&port.name(key)).into_iter().flatten().map(|way| way.shown(&self.listeners)).collect(),
             namespace: key.namespace.to_string(),
             name: key.name.to_string(),
             r#type: type_name(&entry.service().service_type).to_owned(),
             port: port.spec.port,
-            protocol: protocol(port.spec.protocol).to_owned(),
+            protocol: port.spec.protocol.as_str().to_owned(),
             app_protocol: port.spec.app_protocol.as_deref().map(str::to_owned),
             vip: self.vips.of(key),
-            exposure: side(port, key, &outside).to_string(),
+            exposure: side(port, key, &outside, &carried).to_string(),
             sealed: entry.seal.is_some(),
             ready: port.seats.iter().filter(|seat| seat.state() == State::Ready).count(),
             endpoints: port.seats.len(),
@@ -94,7 +108,7 @@ impl Registry {
     pub fn endpoints(&self) -> Vec<EndpointView> {
         let mut rows = Vec::new();
         for (key, _, port) in self.ports() {
-            let service = shown(key, &port.spec);
+            let service = port.name(key).to_string();
             rows.extend(port.seats.iter().map(|seat: &Seat| endpoint(seat.id.0.get(), &seat.replica, &service, seat.state())));
         }
         let leaving = self.world.life.leaving().iter();
@@ -131,7 +145,7 @@ impl Registry {
         if exposure == Exposure::External {
             return self.outside.service(name).map_or(0, |service| service.endpoints.len());
         }
-        let port = self.world.services.get(&name.service).and_then(|entry| entry.tcp(name.port));
+        let port = self.world.services.get(&name.service).and_then(|entry| entry.port(name));
         port.and_then(|port| port.place).map_or(0, |place| self.world.inside(place).endpoints.len())
     }
 
@@ -142,26 +156,30 @@ impl Registry {
 
     /// Every source, by name.
     pub fn sources(&self, now: Duration) -> Vec<SourceView> {
-        self.store.source_views(now)
+        let mut all = self.store.source_views(now);
+        all.extend(self.world.names.views(now));
+        all
     }
 
     /// Every service port, and every way to reach it; sorted.
     pub fn exposure(&self) -> Vec<ExposureView> {
         let (outside, inside) = (self.forwarded(Exposure::External), self.forwarded(Exposure::Internal));
+        let carried = self.carried();
         let mut rows: Vec<ExposureView> = self
             .ports()
             .map(|(key, entry, port)| {
-                let name = PortName { service: key.clone(), port: port.spec.port };
+                let name = port.name(key);
                 let mut by = Vec::new();
                 if port.place.is_some() {
                     by.extend(outside.get(&name).into_iter().flatten().map(|row| format!("http {}", way(row))));
-                    let vip = self.vips.of(key).map(|ip| std::net::SocketAddr::new(ip, port.spec.port));
+                    by.extend(carried.get(&name).into_iter().flatten().map(Outward::reached));
+                    let vip = self.vips.of(key).map(|ip| SocketAddr::new(ip, port.spec.port));
                     by.extend(vip.map(|vip| format!("vip {vip}")));
                     by.extend(inside.get(&name).into_iter().flatten().map(|row| format!("internal-http {}", way(row))));
                 }
                 ExposureView {
-                    service: shown(key, &port.spec).to_string(),
-                    exposure: side(port, key, &outside).to_string(),
+                    service: name.to_string(),
+                    exposure: side(port, key, &outside, &carried).to_string(),
                     by,
                     sealed_by: entry.seal.as_ref().map(ToString::to_string),
                 }
@@ -203,6 +221,15 @@ impl Registry {
         self.world.services.iter().flat_map(|(key, entry)| entry.ports.iter().map(move |port| (key, entry, port)))
     }
 
+    /// What is bound outside for each service port.
+    fn carried(&self) -> HashMap<PortName, Vec<Outward<'_>>> {
+        let mut all: HashMap<PortName, Vec<Outward<'_>>> = HashMap::new();
+        for (socket, listener) in sorted(&self.listeners_outside) {
+            all.entry(listener.name.clone()).or_default().push(Outward { address: socket.address, listener });
+        }
+        all
+    }
+
     /// Which rules forward to a service port.
     fn forwarded(&self, exposure: Exposure) -> HashMap<PortName, Vec<&Row>> {
         let mut rows: HashMap<PortName, Vec<&Row>> = HashMap::new();
@@ -222,9 +249,38 @@ fn object(key: &ServiceKey) -> ObjectKey {
     ObjectKey { kind: Kind::Service, namespace: key.namespace.clone(), name: key.name.clone() }
 }
 
-fn side(port: &Port, key: &ServiceKey, outside: &HashMap<PortName, Vec<&Row>>) -> Exposure {
-    let name = PortName { service: key.clone(), port: port.spec.port };
-    if port.place.is_some() && outside.contains_key(&name) { Exposure::External } else { Exposure::Internal }
+/// A listener outside, as a Service asks for it.
+struct Outward<'a> {
+    address: SocketAddr,
+    listener: &'a ServiceListener,
+}
+
+impl Outward<'_> {
+    /// For `get services`: with what became of it.
+    fn shown(&self, listeners: &BTreeMap<(Arc<str>, SocketAddr), ListenerState>) -> String {
+        let bound = listeners.get(&(self.listener.shown().into(), self.address)).is_some_and(|state| state.error.is_none());
+        format!("{} {}{}", self.listener.way.as_str(), self.address, if bound { "" } else { " (not bound)" })
+    }
+
+    /// For `check`: who may come.
+    fn reached(&self) -> String {
+        let sources: Vec<String> = self.listener.sources.iter().map(ToString::to_string).collect();
+        let from = if sources.is_empty() { String::new() } else { format!(" from {}", sources.join(", ")) };
+        format!("{} {}{from}", self.listener.way.as_str(), self.address)
+    }
+}
+
+/// In the order of ways and addresses.
+fn sorted(listeners: &ServiceListeners) -> Vec<(&Socket, &ServiceListener)> {
+    let mut all: Vec<_> = listeners.iter().collect();
+    all.sort_by_key(|(socket, listener)| (listener.way, **socket));
+    all
+}
+
+fn side(port: &Port, key: &ServiceKey, routed: &HashMap<PortName, Vec<&Row>>, carried: &HashMap<PortName, Vec<Outward<'_>>>) -> Exposure {
+    let name = port.name(key);
+    let outside = routed.contains_key(&name) || carried.contains_key(&name);
+    if port.place.is_some() && outside { Exposure::External } else { Exposure::Internal }
 }
 
 /// `HOST PATH (Ingress NAMESPACE/NAME)`

@@ -64,11 +64,7 @@ fn internal_anywhere_beats_external() {
         cluster_ip: Default::default(),
         selector: None,
         ports: Vec::new(),
-        publish_not_ready: false,
-        affinity_s: None,
-        upstream: Default::default(),
-        external_ips: Vec::new(),
-        unknown_fields: Vec::new(),
+        ..Service::default()
     };
     let (internal, external) = (Said::Clearly(Exposure::Internal), Said::Clearly(Exposure::External));
     let open = service(&[("tidegate.dev/exposure", "external")]);

@@ -13,7 +13,7 @@ use config::object::Object;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::SavedVip;
+use super::Grant;
 use crate::event::Origin;
 
 /// Format of the files; another number is not read.
@@ -83,9 +83,9 @@ pub(super) fn file_name(origin: &Path) -> String {
     format!("{hash:016x}")
 }
 
-/// Writes the file of VIPs.
-pub(super) fn write_vips(vips: &[SavedVip], out: &mut impl Write) -> io::Result<()> {
-    write(&Header { tidegate: FORMAT, records: vips.len(), origin: None }, vips, out)
+/// Writes the file of grants.
+pub(super) fn write_grants(grants: &[Grant], out: &mut impl Write) -> io::Result<()> {
+    write(&Header { tidegate: FORMAT, records: grants.len(), origin: None }, grants, out)
 }
 
 /// Writes an origin's file of objects.
@@ -108,10 +108,10 @@ fn write_line<T: Serialize>(record: &T, json: &mut Vec<u8>, out: &mut impl Write
     out.write_all(json)
 }
 
-/// Reads the file of VIPs.
-pub(super) fn read_vips(bytes: &[u8]) -> (Vec<SavedVip>, Lines) {
-    let (_, vips, lines) = read(bytes);
-    (vips, lines)
+/// Reads the file of grants.
+pub(super) fn read_grants(bytes: &[u8]) -> (Vec<Grant>, Lines) {
+    let (_, grants, lines) = read(bytes);
+    (grants, lines)
 }
 
 /// Reads an objects file; without its first line nobody knows whose objects they are.

@@ -6,8 +6,8 @@ fn service(name: &str) -> ServiceKey {
     ServiceKey { namespace: "shop".into(), name: name.into() }
 }
 
-fn some_vips(count: u8) -> Vec<SavedVip> {
-    (0..count).map(|n| SavedVip { service: service(&format!("s{n}")), ip: IpAddr::from([127, 96, 0, 10 + n]) }).collect()
+fn some_vips(count: u8) -> Vec<Grant> {
+    (0..count).map(|n| Grant::Vip { service: service(&format!("s{n}")), ip: IpAddr::from([127, 96, 0, 10 + n]) }).collect()
 }
 
 fn some_objects() -> Vec<Object> {
@@ -32,18 +32,18 @@ fn what_was_saved_comes_back() {
     let path = dir.path().join("deep/state");
     let state = StateDir::open(&path).unwrap();
     let saved = state.load();
-    assert!(saved.vips.is_empty() && saved.origins.is_empty() && saved.problems.is_empty() && !saved.damaged_origins);
+    assert!(saved.grants.is_empty() && saved.origins.is_empty() && saved.problems.is_empty() && !saved.damaged_origins);
     let not_utf8 = origin_of_bytes(b"m/\xff.yaml");
     let origins = [(origin("m/a.yaml"), Some(shared())), (not_utf8.clone(), Some(Vec::new())), (origin("m/gone.yaml"), None)];
     state.save(Some(&some_vips(3)), &origins).unwrap();
     let saved = state.load();
-    assert_eq!(saved.vips, some_vips(3));
+    assert_eq!(saved.grants, some_vips(3));
     assert_eq!(saved.origins[&origin("m/a.yaml")], some_objects());
     assert_eq!(saved.origins[&not_utf8], []);
     assert_eq!(saved.problems, []);
     state.save(None, &[(origin("m/a.yaml"), None)]).unwrap();
     let saved = state.load();
-    assert_eq!(saved.vips.len(), 3, "an origin's save leaves the VIPs alone");
+    assert_eq!(saved.grants.len(), 3, "an origin's save leaves the VIPs alone");
     assert!(!saved.origins.contains_key(&origin("m/a.yaml")));
 }
 
@@ -82,11 +82,11 @@ fn reading_only_takes_no_lock_and_changes_nothing() {
     assert!(!missing.exists());
     let state = StateDir::open(dir.path()).unwrap();
     state.save(Some(&some_vips(2)), &[]).unwrap();
-    let mut bytes = fs::read(dir.path().join(VIPS)).unwrap();
+    let mut bytes = fs::read(dir.path().join(GRANTS)).unwrap();
     bytes.truncate(bytes.len() - 5);
-    fs::write(dir.path().join(VIPS), &bytes).unwrap();
+    fs::write(dir.path().join(GRANTS), &bytes).unwrap();
     assert!(!read_only(dir.path()).problems.is_empty());
-    assert_eq!(fs::read(dir.path().join(VIPS)).unwrap(), bytes);
+    assert_eq!(fs::read(dir.path().join(GRANTS)).unwrap(), bytes);
     assert_eq!(fs::read_dir(dir.path().join(DAMAGED)).unwrap().count(), 0);
 }
 
@@ -122,12 +122,12 @@ fn damage_is_set_aside_once_and_mended() {
     let dir = tempfile::tempdir().unwrap();
     let state = StateDir::open(dir.path()).unwrap();
     state.save(Some(&some_vips(3)), &[]).unwrap();
-    let mut bytes = fs::read(dir.path().join(VIPS)).unwrap();
+    let mut bytes = fs::read(dir.path().join(GRANTS)).unwrap();
     let at = bytes.len() - 10;
     bytes[at] ^= 1;
-    fs::write(dir.path().join(VIPS), &bytes).unwrap();
-    assert_eq!(state.load().vips, some_vips(2));
-    let damaged = fs::read(dir.path().join(DAMAGED).join(VIPS)).unwrap();
+    fs::write(dir.path().join(GRANTS), &bytes).unwrap();
+    assert_eq!(state.load().grants, some_vips(2));
+    let damaged = fs::read(dir.path().join(DAMAGED).join(GRANTS)).unwrap();
     assert_eq!(damaged.iter().filter(|&&byte| byte == b'\n').count(), 1);
     assert!(bytes.windows(damaged.len()).any(|window| window == damaged), "the very bytes are kept");
     assert_eq!(state.load().problems, [], "the file itself is whole again");
@@ -148,7 +148,7 @@ fn what_cannot_be_read_is_moved_aside_before_its_place_is_written() {
     let state = StateDir::open(dir.path()).unwrap();
     let objects = Path::new(OBJECTS).join(record::file_name(Path::new("m/a.yaml")));
     for turn in ["", ".1", ".2"] {
-        let files = [VIPS.as_ref(), objects.as_path()].map(|name| unread(dir.path(), name.to_str().unwrap()));
+        let files = [GRANTS.as_ref(), objects.as_path()].map(|name| unread(dir.path(), name.to_str().unwrap()));
         let saved = state.load();
         assert!(saved.damaged_origins, "nobody knows what seals it held");
         let told: Vec<&Path> = saved.problems.iter().filter_map(|problem| problem.place.file.as_deref()).collect();
@@ -160,7 +160,7 @@ fn what_cannot_be_read_is_moved_aside_before_its_place_is_written() {
             assert!(dir.path().join(DAMAGED).join(format!("{name}{turn}")).join("precious").exists(), "{name}{turn}");
         }
         let saved = state.load();
-        assert_eq!((saved.vips, saved.problems), (some_vips(2), vec![]));
+        assert_eq!((saved.grants, saved.problems), (some_vips(2), vec![]));
         assert_eq!(saved.origins[&origin("m/a.yaml")], some_objects());
     }
 }
@@ -169,7 +169,7 @@ fn what_cannot_be_read_is_moved_aside_before_its_place_is_written() {
 fn what_can_be_neither_read_nor_moved_is_not_written_over() {
     let dir = tempfile::tempdir().unwrap();
     let state = StateDir::open(dir.path()).unwrap();
-    let vips = unread(dir.path(), VIPS);
+    let vips = unread(dir.path(), GRANTS);
     state.load();
     fs::remove_dir(dir.path().join(DAMAGED)).unwrap();
     fs::write(dir.path().join(DAMAGED), "a file, so that nothing can be moved there").unwrap();
@@ -180,7 +180,7 @@ fn what_can_be_neither_read_nor_moved_is_not_written_over() {
     fs::remove_file(dir.path().join(DAMAGED)).unwrap();
     fs::create_dir(dir.path().join(DAMAGED)).unwrap();
     state.save(Some(&some_vips(1)), &[]).unwrap();
-    assert_eq!(state.load().vips, some_vips(1));
+    assert_eq!(state.load().grants, some_vips(1));
 }
 
 #[test]
@@ -199,12 +199,12 @@ fn removing_an_origin_does_not_remove_what_cannot_be_read() {
 fn any_flipped_bit_costs_at_most_its_own_service_and_is_reported() {
     let vips = some_vips(4);
     let mut good = Vec::new();
-    record::write_vips(&vips, &mut good).unwrap();
+    record::write_grants(&vips, &mut good).unwrap();
     for at in 0..good.len() {
         for bit in 0..8 {
             let mut bytes = good.clone();
             bytes[at] ^= 1 << bit;
-            let (read, lines) = record::read_vips(&bytes);
+            let (read, lines) = record::read_grants(&bytes);
             assert!(!lines.damage.is_empty(), "byte {at} bit {bit} was not noticed");
             assert!(read.iter().all(|vip| vips.contains(vip)), "byte {at} bit {bit} made something up");
             let missing = vips.len() - read.len();
@@ -221,20 +221,20 @@ proptest! {
         let state = StateDir::open(dir.path()).unwrap();
         let vips = some_vips(count);
         state.save(Some(&vips), &[]).unwrap();
-        let mut bytes = fs::read(dir.path().join(VIPS)).unwrap();
+        let mut bytes = fs::read(dir.path().join(GRANTS)).unwrap();
         let at = at.index(bytes.len());
         bytes[at] ^= change;
-        fs::write(dir.path().join(VIPS), &bytes).unwrap();
+        fs::write(dir.path().join(GRANTS), &bytes).unwrap();
         let saved = state.load();
         prop_assert!(saved.problems.iter().any(|problem| problem.reason == Reason::StateDamaged));
-        prop_assert!(saved.vips.len() + 1 >= vips.len());
-        prop_assert!(saved.vips.iter().all(|vip| vips.contains(vip)));
-        prop_assert!(fs::metadata(dir.path().join(DAMAGED).join(VIPS)).unwrap().len() > 0);
+        prop_assert!(saved.grants.len() + 1 >= vips.len());
+        prop_assert!(saved.grants.iter().all(|vip| vips.contains(vip)));
+        prop_assert!(fs::metadata(dir.path().join(DAMAGED).join(GRANTS)).unwrap().len() > 0);
     }
 
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        record::read_vips(&bytes);
+        record::read_grants(&bytes);
         record::read_objects(&bytes);
     }
 }

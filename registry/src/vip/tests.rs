@@ -1,5 +1,7 @@
 //! Addresses stay, and nobody shares one.
 
+use std::collections::BTreeMap;
+
 use config::object::Meta;
 use proptest::prelude::*;
 
@@ -10,22 +12,11 @@ fn key(name: &str) -> ServiceKey {
 }
 
 fn service(cluster_ip: ClusterIp, created: Option<i64>) -> Service {
-    Service {
-        meta: Meta { created, ..Meta::default() },
-        service_type: ServiceType::ClusterIp,
-        cluster_ip,
-        selector: None,
-        ports: Vec::new(),
-        publish_not_ready: false,
-        affinity_s: None,
-        upstream: Default::default(),
-        external_ips: Vec::new(),
-        unknown_fields: Vec::new(),
-    }
+    Service { meta: Meta { created, ..Meta::default() }, cluster_ip, ..Service::default() }
 }
 
 fn vips(cidr: &str) -> Vips {
-    Vips::new(cidr.parse().unwrap(), Vec::new())
+    Vips::new(cidr.parse().unwrap(), &[])
 }
 
 fn ip(text: &str) -> IpAddr {
@@ -45,9 +36,10 @@ fn an_address_is_kept_through_deletion_and_restart() {
     first.update([(&c, Some(&any))]);
     first.update([(&b, Some(&any))]);
     assert_eq!(first.of(&b), before);
-    let mut second = Vips::new("127.96.0.0/16".parse().unwrap(), first.unsaved().unwrap());
-    assert_eq!(first.unsaved(), None);
-    assert_eq!(second.unsaved(), None, "what was saved is not written again");
+    assert!(first.take_unsaved());
+    let mut second = Vips::new("127.96.0.0/16".parse().unwrap(), &first.given());
+    assert!(!first.take_unsaved());
+    assert!(!second.take_unsaved(), "what was saved is not written again");
     second.update([(&c, Some(&any)), (&b, Some(&any))]);
     assert_eq!((second.of(&b), second.of(&c)), (before, first.of(&c)));
 }

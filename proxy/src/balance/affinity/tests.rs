@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use config::object::ServiceKey;
+use config::object::{Protocol, ServiceKey};
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
 use registry::snapshot::{PortName, Replica, ReplicaId};
 
@@ -29,8 +29,9 @@ fn service(slot: u32, numbers: impl IntoIterator<Item = u16>) -> Service {
         };
         Endpoint { id: EndpointId(id), replica: Arc::new(replica) }
     };
-    let name = PortName { service: ServiceKey { namespace: "a".into(), name: "web".into() }, port: 80 };
-    Service { name, slot, affinity_s: Some(KEEP_S), app: Default::default(), endpoints: numbers.into_iter().map(endpoint).collect() }
+    let name = PortName { service: ServiceKey { namespace: "a".into(), name: "web".into() }, port: 80, protocol: Protocol::Tcp };
+    let endpoints = numbers.into_iter().map(endpoint).collect();
+    Service { name, slot, affinity_s: Some(KEEP_S), app: Default::default(), host: None, endpoints }
 }
 
 fn at(clients: &Clients, service: &Service, client: impl Into<IpAddr>, now_us: u64) -> SocketAddr {

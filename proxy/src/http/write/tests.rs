@@ -229,3 +229,12 @@ proptest! {
         prop_assert_eq!(count(&again), count(&head), "{}", out);
     }
 }
+
+#[test]
+fn another_host_takes_the_place_of_the_first() {
+    let mut out = b"GET / HTTP/1.1\r\nHost: a.example:80\r\nX-Host: b\r\n\r\nHost: body".to_vec();
+    for (host, head) in [("shop.partner.example", "Host: shop.partner.example"), ("b", "Host: b"), ("", "Host: ")] {
+        set_host(&mut out, host.as_bytes());
+        assert_eq!(String::from_utf8_lossy(&out), format!("GET / HTTP/1.1\r\n{head}\r\nX-Host: b\r\n\r\nHost: body"));
+    }
+}

@@ -49,10 +49,14 @@ fn namespaces() -> impl Strategy<Value = Object> {
 
 fn services() -> impl Strategy<Value = Object> {
     let plain = ServiceType::ClusterIp;
-    let kinds = select(vec![plain.clone(), plain.clone(), plain, ServiceType::NodePort, ServiceType::ExternalName("x.example".into())]);
-    (name("s", 3), said(), kinds, any::<[bool; 4]>(), apps(), 0..3i64).prop_map(|(name, said, service_type, flags, app, created)| {
-        let [asked, by_name, selecting, two] = flags;
+    let outward = [ServiceType::NodePort, ServiceType::LoadBalancer, ServiceType::ExternalName("x.example".into())];
+    let kinds = select([plain.clone(), plain.clone(), plain].into_iter().chain(outward).collect::<Vec<_>>());
+    (name("s", 3), said(), kinds, any::<[bool; 7]>(), apps(), 0..3i64).prop_map(|(name, said, service_type, flags, app, created)| {
+        let [asked, by_name, selecting, two, ranged, node_ports, odd] = flags;
         let mut service = Service { service_type, ..service(&name, &[]) };
+        let sources = ranged.then(|| "198.51.100.0/24".parse().unwrap()).into_iter().collect();
+        service.carrier = Carrier { sources, node_ports, ..Carrier::default() };
+        service.unknown_fields = (odd && ranged).then(|| "spec.odd".to_owned()).into_iter().collect();
         service.meta.labels = said;
         service.meta.created = (created > 0).then_some(created);
         if two {
@@ -111,6 +115,7 @@ fn slices() -> impl Strategy<Value = Object> {
             serving: flags[0] || flags[1],
             terminating: flags[2],
             pod: (pod < 4).then(|| (format!("p{pod}").into(), None)),
+            node: None,
         };
         slice.endpoints = endpoints.into_iter().map(read).collect();
         Object::EndpointSlice(slice)

@@ -58,7 +58,7 @@ fn a_sealed_service_keeps_its_vip_and_loses_its_way_out() {
         let refused = snapshot.external.refused.find("db.example", "/").unwrap();
         assert!(matches!(&refused.action, Action::Refused(why) if why.contains("Namespace b")));
         assert_eq!(addresses(&snapshot, Internal, "b/db"), ["10.0.0.2:8080"]);
-        assert_eq!(snapshot.vips.len(), 2);
+        assert_eq!(snapshot.internal.listeners.len(), 2);
         let told = problems(&registry, Reason::NotExposed);
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].contains("m/all.yaml: Ingress b/db: spec.rules[0].http.paths[0].backend.service.name:"), "{told:?}");
@@ -167,29 +167,6 @@ fn a_vip_that_comes_later_takes_an_endpoint_out() {
     assert!(addresses(&publish(&mut registry), Internal, "a/self").is_empty());
 }
 
-/// One service for each way out that is not served yet.
-fn other_ways(pairs: &[(&str, &str)]) -> Registry {
-    let plain = |name: &str, service_type: ServiceType| Service { service_type, ..service(name, pairs) };
-    let odd = Service { unknown_fields: vec!["spec.loadBalancerSourceRange".into()], ..plain("a/lb", ServiceType::LoadBalancer) };
-    let ips = Service { external_ips: vec!["192.0.2.1".parse().unwrap()], ..plain("a/ips", ServiceType::ClusterIp) };
-    let name = plain("a/name", ServiceType::ExternalName("example.com".into()));
-    let name = Service { ports: Vec::new(), selector: None, ..name };
-    registry(vec![object(plain("a/np", ServiceType::NodePort)), object(odd), object(ips), object(name), way("a/name", "name.example")])
-}
-
-#[test]
-fn other_ways_out_are_named_and_refused_by_a_seal() {
-    let mut open = other_ways(&[]);
-    let snapshot = publish(&mut open);
-    assert_eq!(problems(&open, Reason::NotServed).iter().filter(|text| text.starts_with("note")).count(), 4);
-    assert_eq!(problems(&open, Reason::NotExposed).len(), 1, "the unknown field");
-    assert_eq!(route(&snapshot, External, "name.example", "/"), "Host", "an ExternalName is never proxied");
-    assert!(snapshot.external.refused.find("name.example", "/").is_ok());
-    let mut sealed = other_ways(&[SEAL]);
-    publish(&mut sealed);
-    assert_eq!(problems(&sealed, Reason::NotExposed).len(), 5);
-}
-
 #[test]
 fn default_backends_follow_the_same_rules() {
     let mut of_class = ingress("a/all", None, &[]);
@@ -242,7 +219,7 @@ fn a_udp_port_is_no_way_in_and_a_tcp_port_of_the_same_number_is() {
     let snapshot = publish(&mut registry);
     assert_eq!(route(&snapshot, External, "dns.example", "/"), "Host");
     assert!(problems(&registry, Reason::Invalid)[0].contains("is UDP"));
-    assert!(find(&snapshot, Internal, "a/dns").is_none());
+    assert_eq!(find(&snapshot, Internal, "a/dns").map(|served| served.name.to_string()), Some("a/dns:80/UDP".to_owned()));
     let tcp = ServicePort { protocol: Protocol::Tcp, name: "tcp".into(), ..dns.ports[0].clone() };
     dns.ports.push(tcp);
     let mut registry = with(vec![object(dns), way("a/dns", "dns.example")]);

@@ -214,7 +214,7 @@ fn a_headless_service_has_endpoints_and_no_vip() {
     let headless = Service { cluster_ip: ClusterIp::Headless, ..service("a/web", &[]) };
     let mut registry = registry(vec![object(headless), object(pod("a/web-1", "web", "10.0.0.1"))]);
     let snapshot = publish(&mut registry);
-    assert!(snapshot.vips.is_empty());
+    assert!(snapshot.internal.listeners.is_empty());
     assert_eq!(addresses(&snapshot, Internal, "a/web").len(), 1);
 }
 
@@ -231,7 +231,9 @@ fn one_change_builds_what_it_touches_and_shares_the_rest() {
     again(&mut registry, objects.clone());
     let after = publish(&mut registry);
     assert_eq!(registry.counts().rebuilt - built, 1);
-    assert!(Arc::ptr_eq(&before.external.routes, &after.external.routes) && Arc::ptr_eq(&before.vips, &after.vips));
+    assert!(
+        Arc::ptr_eq(&before.external.routes, &after.external.routes) && Arc::ptr_eq(&before.internal.listeners, &after.internal.listeners)
+    );
     assert!(Arc::ptr_eq(&before.external.services, &after.external.services));
     let shared = before.internal.services.iter().zip(&*after.internal.services).filter(|(a, b)| Arc::ptr_eq(a, b)).count();
     assert_eq!(shared, 199);
@@ -244,14 +246,35 @@ fn one_change_builds_what_it_touches_and_shares_the_rest() {
 }
 
 #[test]
+fn all_ports_may_change_at_once() {
+    let with = |ports: &[u16]| {
+        let mut many = service("a/web", &[]);
+        let named = |port: &u16| ServicePort { name: format!("p{port}").into(), port: *port, ..many.ports[0].clone() };
+        many.ports = ports.iter().map(named).collect();
+        vec![object(many), object(pod("a/web-1", "web", "10.0.0.1"))]
+    };
+    let mut registry = registry(with(&[80, 81, 82]));
+    publish(&mut registry);
+    for ports in [&[90][..], &[91, 92, 93, 94], &[92, 80], &[94, 93, 92]] {
+        again(&mut registry, with(ports));
+        let snapshot = publish(&mut registry);
+        let served: std::collections::BTreeSet<u16> = snapshot.internal.services.iter().map(|service| service.name.port).collect();
+        assert_eq!(served, ports.iter().copied().collect());
+        assert!(snapshot.internal.services.iter().all(|service| service.endpoints.len() == 1));
+        let leads = |listener: &crate::snapshot::ServiceListener| snapshot.internal.service(listener.service).name == listener.name;
+        assert!(snapshot.internal.listeners.len() == ports.len() && snapshot.internal.listeners.values().all(leads));
+    }
+}
+
+#[test]
 fn a_port_that_goes_takes_its_endpoints_along() {
     let mut two = service("a/web", &[]);
     two.ports.push(ServicePort { name: "admin".into(), port: 81, target_port: PortRef::Number(9090), ..two.ports[0].clone() });
     let mut registry = registry(vec![object(two), object(pod("a/web-1", "web", "10.0.0.1"))]);
-    assert_eq!(publish(&mut registry).vips.len(), 2);
+    assert_eq!(publish(&mut registry).internal.listeners.len(), 2);
     again(&mut registry, web(vec![pod("a/web-1", "web", "10.0.0.1")]));
     let after = publish(&mut registry);
-    assert_eq!(after.vips.len(), 1);
+    assert_eq!(after.internal.listeners.len(), 1);
     assert_eq!(after.internal.services.iter().map(|service| service.endpoints.len()).sum::<usize>(), 1);
     let draining = registry.endpoints().into_iter().filter(|row| row.state == "Draining");
     assert_eq!(draining.map(|row| row.service).collect::<Vec<_>>(), ["a/web:81"]);

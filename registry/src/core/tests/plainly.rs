@@ -92,6 +92,9 @@ impl Plainly<'_> {
 
     /// All members of the first port, in any order and repeated.
     fn members(&self, service: &Service) -> Vec<Member> {
+        if let ServiceType::ExternalName(_) = service.service_type {
+            return Vec::new(); // nobody asked DNS
+        }
         if self.slices(service).next().is_some() {
             let any_new = self.slices(service).any(|slice| !slice.legacy);
             let counted = self.slices(service).filter(|slice| slice.legacy != any_new);
@@ -156,9 +159,42 @@ impl Plainly<'_> {
         }
     }
 
+    /// Services that are for the outside by themselves, sealed or not.
+    fn carried_outside(&self) -> BTreeSet<String> {
+        let carried = |service: &&Service| matches!(service.service_type, ServiceType::NodePort | ServiceType::LoadBalancer);
+        let known = self.services().filter(carried).filter(|service| service.unknown_fields.is_empty());
+        known.map(|service| format!("{}/{}", service.meta.namespace, service.meta.name)).collect()
+    }
+
+    /// Each listener outside is that of an open service, leads to it, and lets in whom it says; and a node port of each is there.
+    fn judge_listeners(&self, snapshot: &Snapshot) -> Result<(), TestCaseError> {
+        for (socket, listener) in snapshot.external.listeners.iter() {
+            let name = &listener.name;
+            prop_assert_eq!(&snapshot.external.service(listener.service).name, name);
+            let Some(Object::Service(service)) = self.get(Kind::Service, &name.service.namespace, &name.service.name) else {
+                return Err(TestCaseError::fail(format!("{name} is bound and gone")));
+            };
+            prop_assert!(self.carried_outside().contains(&name.service.to_string()), "{} is bound outside and does not ask for it", name);
+            prop_assert!(!self.sealed(service), "{} is bound outside and sealed", name);
+            prop_assert_eq!(&*listener.sources, &service.carrier.sources[..], "{}", name);
+            prop_assert_eq!(socket.protocol, name.protocol);
+        }
+        for service in self.services().filter(|service| service.service_type == ServiceType::NodePort && !self.sealed(service)) {
+            let of = |name: &crate::snapshot::PortName| {
+                *name.service.name == *service.meta.name && *name.service.namespace == *service.meta.namespace
+            };
+            let bound = snapshot.external.listeners.values().filter(|listener| of(&listener.name)).count();
+            let expected = if service.unknown_fields.is_empty() { service.ports.len() } else { 0 };
+            prop_assert_eq!(bound, expected, "{} has its node ports", service.meta.name);
+        }
+        Ok(())
+    }
+
     /// What may never be: a way out that no external rule names, or that a seal covers.
     pub(super) fn judge(&self, snapshot: &Snapshot) -> Result<(), TestCaseError> {
-        let named = self.named_outside();
+        self.judge_listeners(snapshot)?;
+        let mut named = self.named_outside();
+        named.extend(self.carried_outside());
         for served in snapshot.external.services.iter() {
             let name = served.name.service.to_string();
             prop_assert!(named.contains(&name), "{} is outside and no external rule names it", name);
@@ -179,7 +215,13 @@ impl Plainly<'_> {
     /// Inside, every service has the endpoints that a plain reading gives.
     fn judge_inside(&self, service: &Service, snapshot: &Snapshot) -> Result<(), TestCaseError> {
         let name = format!("{}/{}", service.meta.namespace, service.meta.name);
-        let ours = |address: &SocketAddr| snapshot.vips.contains_key(address) || own().listeners.contains(address);
+        let vip = |address: &SocketAddr| snapshot.internal.listeners.keys().any(|socket| socket.address == *address);
+        // What a load balancer listens on everywhere is ours at every loopback address.
+        let outward = |address: &SocketAddr| {
+            let here = |at: IpAddr| at == address.ip() || (at.is_unspecified() && address.ip().is_loopback());
+            snapshot.external.listeners.keys().any(|socket| socket.address.port() == address.port() && here(socket.address.ip()))
+        };
+        let ours = |address: &SocketAddr| vip(address) || outward(address) || own().listeners.contains(address);
         let members: Vec<Member> = self.members(service).into_iter().filter(|member| !ours(&member.address)).collect();
         let some =
             |test: fn(&Member) -> bool| members.iter().filter(|member| test(member)).map(|member| member.address).collect::<BTreeSet<_>>();

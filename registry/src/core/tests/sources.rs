@@ -159,11 +159,11 @@ fn what_is_saved_is_what_a_restart_needs() {
     publish(&mut first);
     let unsaved = first.unsaved();
     assert_eq!(unsaved.origins, [(Origin::from(Path::new("m/web.yaml")), Some(web().into_iter().map(Arc::new).collect()))]);
-    assert_eq!(unsaved.vips.as_ref().map(Vec::len), Some(1));
+    assert_eq!(unsaved.grants.as_ref().map(Vec::len), Some(1));
     let again = first.unsaved();
-    assert!(again.vips.is_none() && again.origins.is_empty());
+    assert!(again.grants.is_none() && again.origins.is_empty());
     let kept = saved(&[("m/web.yaml", web()), ("m/gone.yaml", vec![namespace("x", &[])]), ("other/x.yaml", vec![])]);
-    let mut second = cold(Saved { vips: unsaved.vips.unwrap(), ..kept }, vec![("m/web.yaml", manifest(web()))]);
+    let mut second = cold(Saved { grants: unsaved.grants.unwrap(), ..kept }, vec![("m/web.yaml", manifest(web()))]);
     publish(&mut second);
     assert_eq!(second.unsaved().origins, [(Origin::from(Path::new("m/gone.yaml")), None)], "what is the same is not written again");
 }
@@ -216,6 +216,6 @@ fn a_listener_that_cannot_be_bound_is_a_problem() {
     state.error = Some("permission denied".into());
     registry.report(Report::Listener(state), T);
     assert_eq!(problems(&registry, Reason::BindFailed).len(), 1);
-    registry.report(Report::Closed("http".into()), T);
+    registry.report(Report::Closed("http".into(), "0.0.0.0:80".parse().unwrap()), T);
     assert_eq!(registry.problems(), []);
 }

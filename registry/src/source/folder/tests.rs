@@ -46,6 +46,7 @@ impl Followed {
                 Event::Batch(batch) => return self.told(&batch),
                 Event::Alive(_) => {}
                 Event::Stale(_, problem) => panic!("stale: {problem}"),
+                Event::Resolved(name, _) => panic!("a folder knows nothing of {name}"),
             }
         }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use config::manifest::Manifest;
-use config::object::{ClusterIp, Labels, Meta, Object, Pod, PortRef, Protocol, Service, ServicePort, ServiceType};
+use config::object::{ClusterIp, Labels, Meta, Object, Pod, PortRef, Protocol, Service, ServicePort};
 use registry::event::{Change, Content, Origin};
 
 /// Port of every service and pod: high, so that no privilege is needed.

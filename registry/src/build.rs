@@ -20,7 +20,7 @@ use crate::snapshot::{self, OwnAddresses, PortName, ServiceIndex, ServiceListene
 use crate::speech::{Speech, UpstreamTls};
 use crate::vip::Vips;
 
-pub mod carriers;
+pub(crate) mod carriers;
 pub(crate) mod certificates;
 mod covers;
 mod index;
@@ -37,7 +37,7 @@ mod written;
 use covers::Addresses;
 use index::Index;
 use names::Names;
-use places::{Only, Places};
+use places::Places;
 use seats::Seat;
 use speech::Terms;
 

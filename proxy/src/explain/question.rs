@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use config::exposure::Exposure;
 use config::host::Host;
-use config::object::ServiceKey;
+use config::object::{Protocol, ServiceKey};
 use registry::snapshot::{ServiceListener, ServiceListeners, Socket};
 
 /// A request that somebody wonders about.

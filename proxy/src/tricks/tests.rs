@@ -109,6 +109,7 @@ fn plane() -> Plane {
         refused,
         certificates: Arc::default(),
         services: [Arc::new(service)].into(),
+        listeners: Default::default(),
     }
 }
 

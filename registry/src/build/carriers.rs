@@ -18,7 +18,7 @@ use crate::node_port::NodePorts;
 use crate::snapshot::{PortName, Socket, Way};
 
 /// `spec.loadBalancerClass` of load balancers that are ours, besides none.
-pub const LOAD_BALANCER_CLASS: &str = "tidegate.dev/load-balancer";
+pub(crate) const LOAD_BALANCER_CLASS: &str = "tidegate.dev/load-balancer";
 
 /// All that is bound outside for Services.
 #[derive(Debug, Default)]

@@ -96,8 +96,10 @@ impl World {
     pub(crate) fn set_name(&mut self, name: Name, answer: Result<Vec<IpAddr>, Problem>, now: Duration) {
         let known = self.names.known.entry(name.clone()).or_default();
         match answer {
-            Ok(mut addresses) => {
-                addresses.retain(|address| is_a_hosts(*address));
+            Ok(addresses) => {
+                let mut addresses: Vec<IpAddr> = addresses.iter().map(IpAddr::to_canonical).filter(|ip| is_a_hosts(*ip)).collect();
+                addresses.sort();
+                addresses.dedup();
                 *known = Known { addresses, heard: now, stale: None };
             }
             Err(problem) => known.stale = Some(problem),
@@ -151,7 +153,7 @@ fn carried_in(ip: IpAddr) -> IpAddr {
 
 /// Whether a host may have it. Connecting to some others reaches this machine.
 fn is_a_hosts(address: IpAddr) -> bool {
-    let nobodys = match address.to_canonical() {
+    let nobodys = match address {
         IpAddr::V4(ip) => ip.octets()[0] == 0 || ip.is_broadcast() || ip.is_multicast(),
         IpAddr::V6(ip) => ip.is_unspecified() || ip.is_multicast(),
     };

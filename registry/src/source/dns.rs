@@ -96,10 +96,7 @@ async fn ask(resolver: Result<TokioResolver, Problem>, name: Name) -> Answer {
     let answer = match resolver.lookup_ip(format!("{name}.")).await {
         Ok(found) => {
             let holds = found.valid_until().saturating_duration_since(std::time::Instant::now());
-            let mut addresses: Vec<IpAddr> = found.iter().map(|ip| ip.to_canonical()).collect();
-            addresses.sort();
-            addresses.dedup();
-            Ok((addresses, holds))
+            Ok((found.iter().collect(), holds))
         }
         Err(error) if error.is_no_records_found() => Ok((Vec::new(), AGAIN)),
         Err(error) => {

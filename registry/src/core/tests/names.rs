@@ -110,7 +110,7 @@ fn outside_no_name_leads_to_this_machine_to_metadata_or_to_the_service_cidr() {
 
 #[test]
 fn no_name_carries_a_sealed_address_or_leads_to_a_virtual_ip_or_out_of_a_seal() {
-    let sealed = || vec![namespace("b", &[SEAL]), object(service("b/db", &[])), object(pod("b/db-1", "db", "10.0.0.2"))];
+    let sealed = || vec![namespace("b", &[SEAL]), object(pod("b/db-1", "db", "10.0.0.2"))];
     let mut db = service("b/db", &[]);
     db.ports[0].target_port = PortRef::Number(8443);
     db.cluster_ip = ClusterIp::Asked("127.96.0.9".parse().unwrap());

@@ -216,7 +216,12 @@ impl Plainly<'_> {
     fn judge_inside(&self, service: &Service, snapshot: &Snapshot) -> Result<(), TestCaseError> {
         let name = format!("{}/{}", service.meta.namespace, service.meta.name);
         let vip = |address: &SocketAddr| snapshot.internal.listeners.keys().any(|socket| socket.address == *address);
-        let ours = |address: &SocketAddr| vip(address) || own().listeners.contains(address);
+        // What a load balancer listens on everywhere is ours at every loopback address.
+        let outward = |address: &SocketAddr| {
+            let here = |at: IpAddr| at == address.ip() || (at.is_unspecified() && address.ip().is_loopback());
+            snapshot.external.listeners.keys().any(|socket| socket.address.port() == address.port() && here(socket.address.ip()))
+        };
+        let ours = |address: &SocketAddr| vip(address) || outward(address) || own().listeners.contains(address);
         let members: Vec<Member> = self.members(service).into_iter().filter(|member| !ours(&member.address)).collect();
         let some =
             |test: fn(&Member) -> bool| members.iter().filter(|member| test(member)).map(|member| member.address).collect::<BTreeSet<_>>();

@@ -59,6 +59,7 @@ fn table(hosts: usize) -> RouteTable {
                 path_type: PathType::Prefix,
                 path: path.into(),
                 action: Action::Forward(ServiceIndex(index as u32)),
+                filters: None,
             };
             builder.add(route).expect("no route twice");
         }

@@ -5,10 +5,23 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::annotations;
+use crate::object::Kind;
+
 /// Label (on a Namespace, Service or IngressClass) that states an exposure.
 pub const EXPOSURE_LABEL: &str = "tidegate.dev/exposure";
 /// Prefix of every label and annotation key that is ours; an unknown key under it is an error and seals.
 pub const OUR_PREFIX: &str = "tidegate.dev/";
+
+/// Whether an annotation of such an object is known and says nothing about exposure.
+pub fn is_annotation_of(kind: Kind, key: &str) -> bool {
+    kind == Kind::Ingress && annotations::is_known(key)
+}
+
+/// Whether an annotation is known on some kind and says nothing about exposure there.
+pub fn is_annotation(key: &str) -> bool {
+    annotations::is_known(key)
+}
 
 /// Which side of the gate something is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]

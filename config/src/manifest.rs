@@ -127,7 +127,7 @@ impl Manifest {
             return self.list(list, api_version, fields, item, repeated);
         }
         match kind::recognise(api_version, kind) {
-            Recognised::Ours(Kind::Secret) | Recognised::Meant(Kind::Secret, _) if !secret::is_tls(fields) => {
+            Recognised::Ours(Kind::Secret) | Recognised::Meant(Kind::Secret, _) if !secret::is_read(fields) => {
                 *self.skipped.entry(format!("{api_version}/{kind}")).or_default() += 1;
             }
             Recognised::Ours(kind) => self.ours(kind, item, repeated),

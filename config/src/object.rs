@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::credentials::Credentials;
 use crate::host::HostPattern;
 use crate::tls::Certificate;
 
@@ -35,7 +36,7 @@ pub enum Kind {
     Ingress,
     /// networking.k8s.io/v1 IngressClass
     IngressClass,
-    /// core/v1 Secret, of type `kubernetes.io/tls` alone
+    /// core/v1 Secret: certificates and passwords, nothing else of it
     Secret,
 }
 
@@ -111,7 +112,8 @@ pub struct Meta {
     pub deleting: bool,
     /// `metadata.labels`
     pub labels: Labels,
-    /// `metadata.annotations` under `tidegate.dev/`, `kubernetes.io/` and `ingressclass.kubernetes.io/`; others are dropped.
+    /// `metadata.annotations` under `tidegate.dev/`, `kubernetes.io/`, `ingressclass.kubernetes.io/` and
+    /// `nginx.ingress.kubernetes.io/`; others are dropped.
     pub annotations: Labels,
     /// Something that was meant to decide about its exposure cannot be understood, or is in a version of it that cannot be used:
     /// as if it were internal.
@@ -434,11 +436,13 @@ pub struct IngressClass {
     pub default: bool,
 }
 
-/// core/v1 Secret of type `kubernetes.io/tls`. Nothing of it is ever shown or saved.
+/// core/v1 Secret: those of its parts that something can refer to. Nothing of it is ever shown or saved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Secret {
     /// Its metadata.
     pub meta: Meta,
-    /// `tls.crt` and `tls.key` of its `data` or `stringData`.
-    pub certificate: Certificate,
+    /// `tls.crt` and `tls.key` of its `data` or `stringData`; always there in one of type `kubernetes.io/tls`.
+    pub certificate: Option<Certificate>,
+    /// `auth`: lines of an htpasswd file.
+    pub auth: Option<Credentials>,
 }

@@ -18,6 +18,7 @@ use crate::vip::Vips;
 
 pub(crate) mod certificates;
 mod covers;
+mod filters;
 mod index;
 mod members;
 pub(crate) mod notes;

@@ -196,6 +196,7 @@ impl Registry {
 
     fn take_secret(&mut self, key: ObjectKey, after: Option<Arc<Object>>) {
         self.certificates_dirty |= self.certificates.named.contains(&key);
+        self.routes_dirty |= self.routes.secrets.contains(&key);
         match after {
             Some(secret) => _ = self.secrets.insert(key, secret),
             None => _ = self.secrets.remove(&key),
@@ -255,7 +256,7 @@ impl Registry {
                 Object::Ingress(ingress) => Some(ingress),
                 _ => None,
             });
-            self.routes = routes::compile(ingresses, &self.classes, &self.world);
+            self.routes = routes::compile(ingresses, &self.classes, &self.world, &self.secrets);
             self.outside.renew(self.routes.outside.clone(), &self.world);
         } else {
             self.outside.refilter(&refilter, &self.world);

@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use config::exposure::{EXPOSURE_LABEL, Exposure, OUR_PREFIX};
+use config::exposure::{EXPOSURE_LABEL, Exposure, OUR_PREFIX, is_annotation_of};
 use config::object::{CLASS_ANNOTATION, Ingress, IngressClass, Kind, Labels, Meta, Name, Object, Service, ServiceKey};
 use config::problem::{Problem, Reason};
 
@@ -55,7 +55,8 @@ pub(crate) fn said(kind: Kind, meta: &Meta) -> Said {
         words.push(word(&meta.annotations));
     }
     let known = words.iter().flatten().count();
-    if known < ours(&meta.labels).count() + ours(&meta.annotations).count() || words.iter().flatten().any(Result::is_err) {
+    let annotations = ours(&meta.annotations).filter(|(key, _)| !is_annotation_of(kind, key)).count();
+    if known < ours(&meta.labels).count() + annotations || words.iter().flatten().any(Result::is_err) {
         return Said::Unclear;
     }
     let clear: Vec<Exposure> = words.into_iter().flatten().flatten().collect();
@@ -73,6 +74,9 @@ pub(crate) fn label_problems(object: &Object) -> Vec<Problem> {
     for (field, labels) in [("labels", &meta.labels), ("annotations", &meta.annotations)] {
         let meaningful = field == "labels" || kind == Kind::Ingress;
         for (key, value) in ours(labels) {
+            if field == "annotations" && is_annotation_of(kind, key) {
+                continue;
+            }
             let place = format!("metadata.{field}[\"{key}\"]");
             let known = meaningful && key == EXPOSURE_LABEL;
             let problem = match (known, value.parse::<Exposure>()) {
@@ -81,8 +85,11 @@ pub(crate) fn label_problems(object: &Object) -> Vec<Problem> {
                     Problem::error(Reason::Invalid, format!("`{}`", error.0)).expected("`external` or `internal`").fix(consequence(kind))
                 }
                 (false, _) => {
-                    let expected =
-                        if meaningful { "no other key than `tidegate.dev/exposure`" } else { "`tidegate.dev/exposure` as a label" };
+                    let expected = match field {
+                        "annotations" if meaningful => "`tidegate.dev/exposure`, or a key of docs/annotations.md",
+                        _ if meaningful => "no other key than `tidegate.dev/exposure`",
+                        _ => "`tidegate.dev/exposure` as a label",
+                    };
                     Problem::error(Reason::Invalid, "a key that means nothing here").expected(expected).fix(consequence(kind))
                 }
             };

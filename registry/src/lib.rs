@@ -10,6 +10,7 @@ pub mod certificate;
 pub mod core;
 pub mod event;
 pub mod exposure;
+pub mod filter;
 mod lifecycle;
 pub mod route;
 pub mod snapshot;

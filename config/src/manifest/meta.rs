@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::check::{Findings, is_label, is_subdomain};
 use super::shared;
+use crate::annotations::nginx;
 use crate::exposure::OUR_PREFIX;
 use crate::object::{Labels, Meta, Name};
 
@@ -11,7 +12,7 @@ use crate::object::{Labels, Meta, Name};
 pub(super) const DEFAULT_NAMESPACE: &str = "default";
 
 /// Annotations under these are kept.
-const KEPT: [&str; 3] = [OUR_PREFIX, "kubernetes.io/", "ingressclass.kubernetes.io/"];
+const KEPT: [&str; 4] = [OUR_PREFIX, "kubernetes.io/", "ingressclass.kubernetes.io/", nginx::PREFIX];
 
 /// What a kind allows as a name.
 #[derive(Clone, Copy)]

@@ -1,11 +1,11 @@
 //! Keys under our prefix where nobody reads them: in objects that cannot be used, and in fields that mean nothing.
 //!
 //! Invariant: fail closed. Whoever wrote such a key meant to decide about exposure, so what cannot be understood of it seals. Only
-//! `exposure: external` in its proper place asks for nothing.
+//! `exposure: external` in its proper place, and annotations that say nothing about exposure, ask for nothing.
 
 use serde_json::Value;
 
-use crate::exposure::{EXPOSURE_LABEL, Exposure, OUR_PREFIX};
+use crate::exposure::{EXPOSURE_LABEL, Exposure, OUR_PREFIX, is_annotation};
 
 /// Fields whose keys are another object's labels.
 const SELECTORS: [&str; 5] = ["selector", "nodeSelector", "labelSelector", "matchLabels", "matchExpressions"];
@@ -22,7 +22,8 @@ pub(super) fn carried(document: &Value) -> bool {
 fn in_metadata(field: &str, value: &Value) -> bool {
     match (field, value.as_object()) {
         ("labels" | "annotations", Some(entries)) => {
-            let mut ours = entries.iter().filter(|(key, _)| key.starts_with(OUR_PREFIX));
+            let harmless = |key: &str| field == "annotations" && is_annotation(key);
+            let mut ours = entries.iter().filter(|(key, _)| key.starts_with(OUR_PREFIX) && !harmless(key));
             ours.any(|(key, word)| key != EXPOSURE_LABEL || word.as_str() != Some(Exposure::External.as_str()))
         }
         _ => mentions(field, value),
@@ -59,6 +60,7 @@ mod tests {
             json!({"metadata": {"labels": {"tidegate.dev/exposure": "internal"}}}),
             json!({"metadata": {"labels": {"tidegate.dev/exposure": "External"}}}),
             json!({"metadata": {"annotations": {"tidegate.dev/x": "external"}}}),
+            json!({"metadata": {"labels": {"tidegate.dev/ssl-redirect": "true"}}}),
             json!({"metadata": {"label": {"tidegate.dev/exposure": "external"}}}),
             json!({"metadata": {"labels": ["tidegate.dev/exposure=internal"]}}),
             json!({"metadata": {"labels": "tidegate.dev/exposure: internal"}}),
@@ -78,6 +80,7 @@ mod tests {
         for document in [
             json!({"metadata": {"labels": {"tidegate.dev/exposure": "external", "app": "x"}}}),
             json!({"metadata": {"labels": {"tidegate.devs/exposure": "internal"}}}),
+            json!({"metadata": {"annotations": {"tidegate.dev/ssl-redirect": "true", "tidegate.dev/exposure": "external"}}}),
             json!({"spec": {"selector": {"tidegate.dev/exposure": "internal"}}}),
             json!({"spec": {"controller": "tidegate.dev/ingress-controller"}}),
             json!({"spec": {"containers": [{"image": "tidegate.dev/proxy:1"}]}}),

@@ -1,25 +1,47 @@
-//! core/v1 Secret of type `kubernetes.io/tls`. Others are none of our business: they are counted and never kept.
+//! core/v1 Secret: the pair of one of type `kubernetes.io/tls`, and the passwords (`auth`) of one of any type. Secrets without either
+//! are none of our business: they are counted and never kept, and of one that is read nothing else is.
 //!
 //! Invariant: no problem holds a word that was written anywhere but in the metadata. A pair that does not parse, or does not belong
 //! together, refuses the object, so that its last good version goes on serving.
 
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1 as core;
 use serde_json::{Map, Value};
 
 use super::check::Findings;
 use super::fields;
 use super::meta::{self, NameRule};
+use crate::credentials::Credentials;
 use crate::object::Secret;
 use crate::problem::{Problem, Reason};
 use crate::tls::Certificate;
 
 const TLS: &str = "kubernetes.io/tls";
 /// Names that may be said: what may be written elsewhere is not known.
-const PLAIN: [&str; 9] =
-    ["apiVersion", "kind", "type", "immutable", "data", "data.tls.crt", "data.tls.key", "stringData.tls.crt", "stringData.tls.key"];
+const PLAIN: [&str; 11] = [
+    "apiVersion",
+    "kind",
+    "type",
+    "immutable",
+    "data",
+    "data.tls.crt",
+    "data.tls.key",
+    "data.auth",
+    "stringData.tls.crt",
+    "stringData.tls.key",
+    "stringData.auth",
+];
+/// The part that holds names and passwords.
+const AUTH: &str = "auth";
 
-/// Whether the object says that it holds a certificate.
-pub(super) fn is_tls(fields: &Map<String, Value>) -> bool {
+/// Whether the object holds a part that is read.
+pub(super) fn is_read(fields: &Map<String, Value>) -> bool {
+    is_tls(fields) || ["data", "stringData"].iter().any(|place| fields.get(*place).is_some_and(|parts| parts.get(AUTH).is_some()))
+}
+
+fn is_tls(fields: &Map<String, Value>) -> bool {
     fields.get("type").and_then(Value::as_str) == Some(TLS)
 }
 
@@ -31,13 +53,28 @@ pub(super) fn read(value: &Value, out: &mut Findings) -> Option<Secret> {
     if out.has_errors() {
         return None; // a part that could not be read must not be called missing
     }
-    // As in the API, plain text wins over base64.
-    let (mut plain, mut encoded) = (string_data.unwrap_or_default(), data.unwrap_or_default());
-    let mut part = |name: &str| {
-        let plain = plain.remove(name).map(|text| ("stringData", text.into_bytes()));
-        plain.or_else(|| Some(("data", encoded.remove(name)?.0)))
-    };
-    let (chain, key) = (part("tls.crt"), part("tls.key"));
+    let mut parts = Parts { plain: string_data.unwrap_or_default(), encoded: data.unwrap_or_default() };
+    let certificate = if value.as_object().is_some_and(is_tls) { Some(pair(&mut parts, out)?) } else { None };
+    let auth = parts.take(AUTH).map(|(_, lines)| Credentials::read(&lines));
+    Some(Secret { meta, certificate, auth })
+}
+
+/// What is written in it.
+struct Parts {
+    plain: BTreeMap<String, String>,
+    encoded: BTreeMap<String, ByteString>,
+}
+
+impl Parts {
+    /// A part, and the field that it is in. As in the API, plain text wins over base64.
+    fn take(&mut self, name: &str) -> Option<(&'static str, Vec<u8>)> {
+        let plain = self.plain.remove(name).map(|text| ("stringData", text.into_bytes()));
+        plain.or_else(|| Some(("data", self.encoded.remove(name)?.0)))
+    }
+}
+
+fn pair(parts: &mut Parts, out: &mut Findings) -> Option<Certificate> {
+    let (chain, key) = (parts.take("tls.crt"), parts.take("tls.key"));
     for (name, part) in [("tls.crt", &chain), ("tls.key", &key)] {
         if part.is_none() {
             out.missing::<()>(format_args!("data[\"{name}\"]"), "PEM text in base64, or as it is under `stringData`");
@@ -49,7 +86,7 @@ pub(super) fn read(value: &Value, out: &mut Findings) -> Option<Secret> {
         let problem = Problem::error(Reason::Invalid, bad.found).at(format!("{place}[\"{}\"]", bad.part));
         out.push(problem.expected(bad.expected).fix(bad.fix));
     });
-    Some(Secret { meta, certificate: certificate.ok()? })
+    certificate.ok()
 }
 
 /// As for other kinds in the metadata; elsewhere without the message, which quotes the value.

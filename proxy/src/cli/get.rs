@@ -183,6 +183,7 @@ mod tests {
             owner: "Ingress shop/web".to_owned(),
             ready: 1,
             refused: None,
+            filters: Vec::new(),
         }
     }
 

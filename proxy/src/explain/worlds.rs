@@ -46,6 +46,7 @@ pub(crate) fn shop() -> Snapshot {
         path_type: PathType::Prefix,
         path: path.into(),
         action,
+        filters: None,
     };
     let (mut outside, mut inside, mut refused) = (RouteTableBuilder::default(), RouteTableBuilder::default(), RouteTableBuilder::default());
     outside.add(route("shop.example", "/cart", Action::Forward(ServiceIndex(0)))).unwrap();

@@ -71,7 +71,7 @@ mod tests {
 
     fn route(path: &str, action: Action) -> Route {
         let host = HostPattern::parse_ingress("a.example").unwrap();
-        Route { owner: "Ingress x/y".into(), host, path_type: PathType::Prefix, path: path.into(), action }
+        Route { owner: "Ingress x/y".into(), host, path_type: PathType::Prefix, path: path.into(), action, filters: None }
     }
 
     #[test]

@@ -65,7 +65,7 @@ fn snapshot(version: u64, replica: Option<SocketAddr>, vip: Option<SocketAddr>) 
     let mut routes = RouteTableBuilder::default();
     let host = HostPattern::parse_ingress("a.test").unwrap();
     let action = Action::Forward(ServiceIndex(0));
-    routes.add(Route { owner: "Ingress x/y".into(), host, path_type: PathType::Prefix, path: "/".into(), action }).unwrap();
+    routes.add(Route { owner: "Ingress x/y".into(), host, path_type: PathType::Prefix, path: "/".into(), action, filters: None }).unwrap();
     let routes = Arc::new(routes.build());
     let plane = |exposure| Plane {
         exposure,

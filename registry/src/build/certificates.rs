@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use config::exposure::Exposure;
 use config::host::HostPattern;
-use config::object::{Ingress, Kind, Name, Object, ObjectKey, Secret};
+use config::object::{Ingress, Kind, Name, Object, ObjectKey};
 use config::problem::{Problem, Reason};
+use config::tls::Certificate;
 
 use crate::certificate::{CertificateTable, CertificateTableBuilder, Taken};
 use crate::exposure;
@@ -85,14 +86,14 @@ impl Compiler<'_> {
         self.out.named.insert(want.secret.clone());
         let field = format!("{}.secretName", want.field);
         match find(self.secrets, &want.secret) {
-            Ok(secret) => want.hosts.iter().for_each(|host| self.serve(want, host, secret, &field)),
+            Ok(certificate) => want.hosts.iter().for_each(|host| self.serve(want, host, certificate, &field)),
             Err(problem) => self.tell(&want.owner, problem.at(field)),
         }
     }
 
-    fn serve(&mut self, want: &Want, host: &HostPattern, secret: &Secret, field: &str) {
+    fn serve(&mut self, want: &Want, host: &HostPattern, certificate: &Certificate, field: &str) {
         let (owner, name) = (Name::from(want.owner.to_string()), shown(&want.secret));
-        let added = self.builder.add(&owner, host, &name, &secret.certificate);
+        let added = self.builder.add(&owner, host, &name, certificate);
         if let Err(taken) = added {
             return self.tell(&want.owner, conflict(host, &taken).at(field));
         }
@@ -101,7 +102,7 @@ impl Compiler<'_> {
             HostPattern::OneLabel(suffix) => format!("any.{suffix}"),
             HostPattern::Any => return,
         };
-        if !secret.certificate.names(&example) {
+        if !certificate.names(&example) {
             let problem = Problem::warning(Reason::Invalid, format!("the certificate of {} does not name {host}", want.secret)).at(field);
             self.tell(
                 &want.owner,
@@ -114,7 +115,7 @@ impl Compiler<'_> {
         self.out.named.insert(key.clone());
         let owner = Name::from("tls.defaultSecret");
         match find(self.secrets, key) {
-            Ok(secret) => _ = self.builder.add(&owner, &HostPattern::Any, &shown(key), &secret.certificate), // the first to ask
+            Ok(certificate) => _ = self.builder.add(&owner, &HostPattern::Any, &shown(key), certificate), // the first to ask
             Err(problem) => self.out.problems.push((None, problem.at(&*owner))),
         }
     }
@@ -124,9 +125,10 @@ impl Compiler<'_> {
     }
 }
 
-/// A Secret that may be shown outside.
-fn find<'s>(secrets: &'s Secrets, key: &ObjectKey) -> Result<&'s Secret, Problem> {
-    let Some(Object::Secret(secret)) = secrets.get(key).map(|object| &**object) else {
+/// The certificate of a Secret that may be shown outside.
+fn find<'s>(secrets: &'s Secrets, key: &ObjectKey) -> Result<&'s Certificate, Problem> {
+    let secret = secrets.get(key).and_then(|object| if let Object::Secret(secret) = &**object { Some(secret) } else { None });
+    let Some((secret, certificate)) = secret.and_then(|secret| Some((secret, secret.certificate.as_ref()?))) else {
         let problem = Problem::warning(Reason::NotFound, format!("there is no {key} of type kubernetes.io/tls"));
         let fix = format!("write it, in namespace {}, or correct the name; until then nobody is shown its certificate", key.namespace);
         return Err(problem.expected("a Secret with `tls.crt` and `tls.key`").fix(fix));
@@ -135,7 +137,7 @@ fn find<'s>(secrets: &'s Secrets, key: &ObjectKey) -> Result<&'s Secret, Problem
         let problem = Problem::error(Reason::NotExposed, format!("{key} is sealed by its labels: nobody outside is shown its certificate"));
         return Err(problem.fix("remove its label `tidegate.dev/exposure: internal`, or name another Secret"));
     }
-    Ok(secret)
+    Ok(certificate)
 }
 
 /// `NAMESPACE/NAME`

@@ -36,7 +36,14 @@ fn kinds() -> impl Strategy<Value = Kind> {
 
 fn route(number: usize, host: &str, path_type: PathType, path: &str) -> Route {
     let host = HostPattern::parse_ingress(host).unwrap();
-    Route { owner: format!("{number}").into(), host, path_type, path: path.into(), action: Action::Forward(ServiceIndex(number as u32)) }
+    Route {
+        owner: format!("{number}").into(),
+        host,
+        path_type,
+        path: path.into(),
+        action: Action::Forward(ServiceIndex(number as u32)),
+        filters: None,
+    }
 }
 
 /// Elements of a path; a trailing slash does not count.

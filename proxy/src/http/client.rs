@@ -14,10 +14,10 @@ use crate::listener::contains;
 
 /// The client that a request comes from.
 pub(super) fn of(connection: &Connection, request: &Message<RequestHead>) -> IpAddr {
-    if !connection.trusted {
-        return connection.client;
+    if !connection.caller.trusted {
+        return connection.caller.client;
     }
-    told(&request.head, request.input.filled(), connection.client, &connection.worker.shared.trusted)
+    told(&request.head, request.input.filled(), connection.caller.client, &connection.caller.worker.shared.trusted)
 }
 
 /// The client as trusted proxies tell it in the head, which was read from `bytes`, to `peer`, who is one of them. What is no address

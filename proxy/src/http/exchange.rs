@@ -1,21 +1,19 @@
 //! One request: route, pick, send, relay the answer.
 //!
-//! Invariant: the picture is held from the pick until the request is sent. A request is sent a second time only when the first sending
-//! cannot have been processed (no connection stood), or when its method is idempotent (RFC 9110 section 9.2.2), all of it is still
-//! here, and not a byte of an answer came; never twice in any other case.
+//! Invariant: the picture is held from the pick until the request is sent. When it may be sent again: `attempt.rs`.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use registry::snapshot::{Endpoint, EndpointId, Service};
+use registry::snapshot::EndpointId;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use super::attempt::{Attempt, NoChoice, Tried};
 use super::body::BodyReader;
 use super::client;
-use super::decide::{Decision, decide};
 use super::desk::{Desk, Message};
 use super::head::RequestHead;
 use super::relay::{self, Failure, Relayed};
@@ -23,15 +21,11 @@ use super::respond;
 use super::serve::Connection;
 use super::tunnel::Tunnel;
 use super::write::{Forward, write_request};
-use crate::balance::{self, By, InFlight};
+use crate::balance::{self, InFlight};
 use crate::clock::now_us;
-use crate::picture::Held;
 use crate::reason::Reason;
 use crate::stats::Met;
 use crate::upstream;
-
-/// Further endpoints that a request is tried on when connecting fails.
-const TRIES: usize = 3;
 
 /// What becomes of the client's connection.
 pub(super) enum Turn {
@@ -74,45 +68,12 @@ pub(super) struct Exchange {
 /// A connection to the picked replica with the request sent on it.
 struct Sent {
     upstream: TcpStream,
-    flight: InFlight,
-    endpoint: EndpointId,
-    /// The connection had served before.
-    reused: bool,
-    counts: Rc<Met>,
-    sent_us: u64,
-}
-
-/// What was tried for one request.
-#[derive(Default)]
-struct Tried {
-    /// Endpoints that failed; allocates only then.
-    endpoints: Vec<EndpointId>,
-    /// A connection broke before a byte of an answer.
-    died: bool,
-    /// It was a reused one.
-    reused: bool,
-}
-
-impl Tried {
-    /// Why nobody answered: one that died without an answer is what matters.
-    fn reason(&self) -> Reason {
-        if self.died { Reason::UpstreamReset } else { Reason::UpstreamConnect }
-    }
-
-    /// Endpoints to avoid. One that closed an idle connection may be well: a client that keeps its endpoint asks it again on a new one.
-    fn avoided(&self, keeps: bool) -> &[EndpointId] {
-        match self.endpoints.split_last() {
-            Some((_, others)) if keeps && self.reused => others,
-            _ => &self.endpoints,
-        }
-    }
+    attempt: Attempt,
 }
 
 /// Why a request could not be sent.
 enum Unsent {
-    Refused(Reason, Option<Arc<str>>),
-    /// Every endpoint was tried.
-    NobodyLeft,
+    Not(NoChoice),
     /// No connection stood.
     NoConnection(EndpointId),
     /// The connection broke while it was written to; true when it was a reused one.
@@ -127,7 +88,7 @@ pub(super) async fn run(connection: &mut Connection, desk: &mut Desk, head_lengt
         body: BodyReader::new(desk.request.head.framing()),
         body_in_out: 0,
         all_here: false,
-        request_id: hex(connection.worker.rng.borrow_mut().u128(..)),
+        request_id: hex(connection.caller.worker.rng.borrow_mut().u128(..)),
         attempts: 0,
         upstream: None,
         service: None,
@@ -148,10 +109,10 @@ impl Exchange {
         let Message { input, head, out } = request;
         let (bytes, rest) = input.filled().split_at(self.head_length);
         let forward = Forward {
-            client: &connection.peer,
-            https: connection.stream.tls().is_some(),
+            client: &connection.caller.peer,
+            https: connection.caller.https(),
             host: head.authority().map_or(&[][..], |span| span.of(bytes)),
-            trusted: connection.trusted,
+            trusted: connection.caller.trusted,
             request_id: &self.request_id,
         };
         out.clear();
@@ -169,7 +130,7 @@ impl Exchange {
         loop {
             let (endpoint, reused) = match self.send(connection, &desk.request, &tried).await {
                 Ok(sent) => {
-                    let place = (sent.endpoint, sent.reused);
+                    let place = (sent.attempt.endpoint, sent.attempt.reused);
                     match self.answer(connection, desk, sent).await {
                         Ok(relayed) => return self.finish(connection, desk, relayed),
                         Err(Failure::NoAnswer) if self.may_repeat(desk, &tried) => place,
@@ -178,31 +139,31 @@ impl Exchange {
                 }
                 Err(Unsent::Broken(place)) if self.may_repeat(desk, &tried) => place,
                 Err(Unsent::Broken(_)) => return self.refuse(connection, desk, Reason::UpstreamReset, None).await,
-                Err(Unsent::NoConnection(endpoint)) if tried.endpoints.len() < TRIES => {
-                    tried.endpoints.push(endpoint);
-                    tried.reused = false;
-                    continue;
+                Err(Unsent::NoConnection(endpoint)) if tried.no_connection(endpoint) => continue,
+                Err(Unsent::NoConnection(_) | Unsent::Not(NoChoice::NobodyLeft)) => {
+                    return self.refuse(connection, desk, tried.reason(), None).await;
                 }
-                Err(Unsent::NoConnection(_) | Unsent::NobodyLeft) => return self.refuse(connection, desk, tried.reason(), None).await,
-                Err(Unsent::Refused(reason, note)) => return self.refuse(connection, desk, reason, note).await,
+                Err(Unsent::Not(NoChoice::Refused(reason, note))) => return self.refuse(connection, desk, reason, note).await,
             };
-            tried.died = true;
-            tried.reused = reused;
-            tried.endpoints.push(endpoint);
+            tried.broke(endpoint, reused);
         }
     }
 
-    /// Whether sending it again cannot do anything twice that matters, and all of it is still here.
     fn may_repeat(&self, desk: &Desk, tried: &Tried) -> bool {
-        !tried.died && self.all_here && desk.request.head.method().idempotent()
+        tried.may_repeat(desk.request.head.method().idempotent(), self.all_here)
     }
 
     /// Decides, picks, connects and writes. Endpoints that were tried are avoided.
     async fn send(&mut self, connection: &Connection, request: &Message<RequestHead>, tried: &Tried) -> Result<Sent, Unsent> {
-        let worker = &connection.worker;
+        let worker = &connection.caller.worker;
         let held = worker.pictures.hold();
-        let (service, endpoint) = self.pick(connection, request, &held, tried)?;
-        let counts = worker.counts.of(connection.listener.exposure, service);
+        let now = if self.attempts == 0 { self.began_us } else { now_us() };
+        // The reader let only visible ASCII pass.
+        let path = std::str::from_utf8(request.head.path().of(request.input.filled())).unwrap_or("/");
+        let client = || client::of(connection, request);
+        let chosen = connection.caller.choose(held.snapshot(), (request.head.host(), path), tried, now, client);
+        let (service, endpoint) = chosen.map_err(Unsent::Not)?;
+        let counts = worker.counts.of(connection.caller.listener.exposure, service);
         self.attempts += 1;
         if self.attempts > 1 {
             counts.retries.add(1);
@@ -210,8 +171,7 @@ impl Exchange {
         self.upstream = Some(endpoint.replica.address);
         self.service = Some(counts.clone());
         let flight = InFlight::begin(&endpoint.replica);
-        // What was idle as long as a connection that has just died is not trusted either.
-        let pooled = if tried.died { None } else { worker.pool.borrow_mut().checkout(endpoint.replica.id) };
+        let pooled = if tried.died() { None } else { worker.pool.borrow_mut().checkout(endpoint.replica.id) };
         let reused = pooled.is_some();
         let mut upstream = match pooled {
             Some(stream) => stream,
@@ -227,67 +187,35 @@ impl Exchange {
         };
         // On an idle connection the request leaves at once.
         let sent_us = if reused && self.attempts == 1 { self.began_us } else { now_us() };
+        let attempt = Attempt { flight, endpoint: endpoint.id, reused, counts, sent_us };
         if !write_within(&mut upstream, &request.out, Duration::from_millis(worker.limits.connect_timeout_ms)).await {
-            if !reused {
-                balance::failed(&endpoint.replica.load, now_us());
-            }
-            return Err(Unsent::Broken((endpoint.id, reused)));
+            attempt.broke(true, now_us());
+            return Err(Unsent::Broken((attempt.endpoint, reused)));
         }
-        Ok(Sent { upstream, flight, endpoint: endpoint.id, reused, counts, sent_us })
-    }
-
-    fn pick<'h>(
-        &self,
-        connection: &Connection,
-        request: &Message<RequestHead>,
-        held: &'h Rc<Held>,
-        tried: &Tried,
-    ) -> Result<(&'h Arc<Service>, &'h Endpoint), Unsent> {
-        let plane = held.snapshot().plane(connection.listener.exposure);
-        let now = if self.attempts == 0 { self.began_us } else { now_us() };
-        let host = request.head.host();
-        let path = request.head.path().of(request.input.filled());
-        // The reader let only visible ASCII pass.
-        let path = std::str::from_utf8(path).unwrap_or("/");
-        if connection.stream.tls().is_some_and(|tls| !plane.certificates.carries(tls.opened.as_deref(), host)) {
-            return Err(Unsent::Refused(Reason::Misdirected, None));
-        }
-        match decide(plane, host, path) {
-            Decision::Forward { service, .. } => {
-                let client = if service.affinity_s.is_some() { client::of(connection, request) } else { connection.client };
-                let pick = |avoid: &[EndpointId]| connection.worker.pick(service, client, avoid, By::Latency, now);
-                // A replica that closed an idle connection may be well: if there is no other, it is asked again on a new one.
-                let endpoint = pick(tried.avoided(service.affinity_s.is_some()));
-                let endpoint = endpoint.or_else(|| if tried.reused { pick(&[]) } else { None });
-                endpoint.map(|endpoint| (service, endpoint)).ok_or(Unsent::NobodyLeft)
-            }
-            Decision::NoEndpoint { .. } => Err(Unsent::Refused(Reason::NoEndpoint, None)),
-            Decision::NoRoute(_) => Err(Unsent::Refused(Reason::NoRoute, respond::why_refused(connection, plane, host, path))),
-        }
+        Ok(Sent { upstream, attempt })
     }
 
     /// Reads the answer and gives it to the client, while the rest of the request's body, if any, goes up.
     async fn answer(&mut self, connection: &mut Connection, desk: &mut Desk, sent: Sent) -> Result<Relayed, Failure> {
-        let Sent { mut upstream, flight, reused, counts, sent_us, .. } = sent;
+        let Sent { mut upstream, attempt } = sent;
         let relayed = relay::relay(connection, desk, self, &mut upstream).await;
-        let load = &flight.replica().load;
         let now = now_us();
         match &relayed {
-            Ok(done) if done.status >= 500 => balance::answered_badly(load, done.head_us.saturating_sub(sent_us), now),
-            Ok(done) => balance::answered(load, done.head_us.saturating_sub(sent_us), now),
-            // Closing a connection that was idle is a replica's right.
-            Err(Failure::NoAnswer) if reused => {}
-            Err(Failure::NoAnswer | Failure::BadAnswer | Failure::CutUpstream) => balance::failed(load, now),
+            Ok(done) => attempt.answered(done.status, done.head_us, now),
+            Err(failure @ (Failure::NoAnswer | Failure::BadAnswer | Failure::CutUpstream)) => {
+                attempt.broke(*failure == Failure::NoAnswer, now);
+            }
             Err(_) => {}
         }
         if let Ok(done) = &relayed {
+            let Attempt { flight, counts, .. } = attempt;
+            let worker = &connection.caller.worker;
             counts.answered(done.status, now.saturating_sub(self.began_us));
             if done.switched {
                 let early = desk.request.input.filled().get(self.head_length + self.body_in_out..).unwrap_or_default();
                 self.tunnel = Some(Box::new(Tunnel::new(upstream, flight, counts, early, desk.answer.input.filled())));
-            } else if done.reusable && !connection.worker.draining.get() {
-                let mut pool = connection.worker.pool.borrow_mut();
-                pool.checkin(flight.replica().id, upstream, now / 1000);
+            } else if done.reusable && !worker.draining.get() {
+                worker.pool.borrow_mut().checkin(flight.replica().id, upstream, now / 1000);
             }
         }
         relayed
@@ -298,7 +226,7 @@ impl Exchange {
         match relayed.rest {
             Some(rest) => {
                 let used = std::mem::replace(&mut desk.request.input, rest);
-                connection.worker.buffers.give(used);
+                connection.caller.worker.buffers.give(used);
             }
             None => desk.request.input.consume(self.head_length + self.body_in_out),
         }
@@ -336,7 +264,7 @@ impl Exchange {
     /// Answers by ourselves. The connection stays when all of the request was here.
     async fn refuse(&mut self, connection: &mut Connection, desk: &mut Desk, reason: Reason, note: Option<Arc<str>>) -> Turn {
         // The connection can go on after the answer when nothing of the request is still to come.
-        let keep = desk.request.head.keep_alive() && self.all_here && !connection.worker.draining.get();
+        let keep = desk.request.head.keep_alive() && self.all_here && !connection.caller.worker.draining.get();
         if !respond::refuse(connection, desk, self, reason, note, keep).await {
             return Turn::Linger;
         }

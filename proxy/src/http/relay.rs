@@ -103,8 +103,8 @@ pub(super) async fn relay(
     let asked = &request.head;
     let uploads = exchange.uploads();
     // A request that is still coming up can end well, so it does not keep the connection from going on by itself.
-    let may_go_on = asked.keep_alive() && !connection.worker.draining.get();
-    let worker = connection.worker.clone();
+    let may_go_on = asked.keep_alive() && !connection.caller.worker.draining.get();
+    let worker = connection.caller.worker.clone();
     let down = Down {
         worker: &worker,
         writing: &connection.writing,

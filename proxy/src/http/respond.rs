@@ -7,10 +7,8 @@ use std::io;
 use std::sync::Arc;
 
 use config::exposure::Exposure;
-use registry::snapshot::Plane;
 use tokio::io::AsyncWriteExt;
 
-use super::decide;
 use super::desk::Desk;
 use super::exchange::Exchange;
 use super::head::{HeadError, Method};
@@ -25,14 +23,14 @@ use crate::stream::Stream;
 
 /// Refuses what is not a whole request; the connection ends after it.
 pub(super) async fn refuse_head(connection: &mut Connection, out: &mut Vec<u8>, reason: Reason, why: Option<HeadError>) {
-    connection.worker.counts.worker().refused(connection.listener.exposure, reason);
+    connection.caller.worker.counts.worker().refused(connection.caller.listener.exposure, reason);
     own(connection, reason, true, false, out);
     let sent = send(connection, out).await;
-    if let Some(log) = &connection.worker.access {
+    if let Some(log) = &connection.caller.worker.access {
         let why = why.map(|why| why.to_string()); // the log is on, and a bad head is no hot path
         log.write(&AccessLine {
-            exposure: connection.listener.exposure,
-            client: &connection.peer,
+            exposure: connection.caller.listener.exposure,
+            client: &connection.caller.peer,
             method: b"",
             host: b"",
             path: b"",
@@ -58,9 +56,9 @@ pub(super) async fn refuse(
     note: Option<Arc<str>>,
     keep: bool,
 ) -> bool {
-    connection.worker.counts.worker().refused(connection.listener.exposure, reason);
+    connection.caller.worker.counts.worker().refused(connection.caller.listener.exposure, reason);
     if note.is_some() {
-        connection.worker.counts.worker().not_exposed[plane(connection.listener.exposure)].add(1);
+        connection.caller.worker.counts.worker().not_exposed[plane(connection.caller.listener.exposure)].add(1);
     }
     if let Some(met) = &exchange.service {
         met.answered(reason.status(), now_us().saturating_sub(exchange.began_us));
@@ -69,7 +67,7 @@ pub(super) async fn refuse(
     own(connection, reason, !keep, desk.request.head.method() == Method::Head, &mut desk.answer.out);
     let sent = send(connection, &desk.answer.out).await;
     // Text is made only while the log is on.
-    let note = note.filter(|_| connection.worker.access.is_some()).map(|why| format!("not-exposed: {why}"));
+    let note = note.filter(|_| connection.caller.worker.access.is_some()).map(|why| format!("not-exposed: {why}"));
     log(connection, desk, exchange, reason.status(), sent, Some(reason), note.as_deref());
     keep && sent > 0
 }
@@ -81,7 +79,7 @@ pub(super) fn log_answer(connection: &Connection, desk: &Desk, exchange: &Exchan
 
 /// An answer that was begun and could not be finished.
 pub(super) fn log_cut(connection: &Connection, desk: &Desk, exchange: &Exchange, reason: Reason) {
-    connection.worker.counts.worker().refused(connection.listener.exposure, reason);
+    connection.caller.worker.counts.worker().refused(connection.caller.listener.exposure, reason);
     log(connection, desk, exchange, reason.status(), 0, Some(reason), Some("cut: the answer had begun"));
 }
 
@@ -93,21 +91,13 @@ pub(super) fn log_gone(connection: &Connection, desk: &Desk, exchange: &Exchange
     log(connection, desk, exchange, CLIENT_GONE, 0, None, Some("the client went away before the answer was whole"));
 }
 
-/// Why exposure was refused to the rule that would have taken the request, if there is one.
-pub(super) fn why_refused(connection: &Connection, plane: &Plane, host: &str, path: &str) -> Option<Arc<str>> {
-    match connection.listener.exposure {
-        Exposure::External => decide::refused_exposure(plane, host, path).cloned(),
-        Exposure::Internal => None,
-    }
-}
-
 fn log(connection: &Connection, desk: &Desk, exchange: &Exchange, status: u16, bytes: u64, reason: Option<Reason>, note: Option<&str>) {
-    let Some(log) = &connection.worker.access else { return };
+    let Some(log) = &connection.caller.worker.access else { return };
     let input = desk.request.input.filled();
     let head = &desk.request.head;
     log.write(&AccessLine {
-        exposure: connection.listener.exposure,
-        client: &connection.peer,
+        exposure: connection.caller.listener.exposure,
+        client: &connection.caller.peer,
         method: head.method_span().of(input),
         host: head.host().as_bytes(),
         path: head.path().of(input),
@@ -124,8 +114,8 @@ fn log(connection: &Connection, desk: &Desk, exchange: &Exchange, status: u16, b
 }
 
 fn own(connection: &Connection, reason: Reason, close: bool, head_only: bool, out: &mut Vec<u8>) {
-    let tell = (connection.listener.exposure == Exposure::Internal).then_some(reason.as_str());
-    let date = connection.worker.date.borrow();
+    let tell = (connection.caller.listener.exposure == Exposure::Internal).then_some(reason.as_str());
+    let date = connection.caller.worker.date.borrow();
     write_own(reason.status(), phrase(reason.status()), tell, close, head_only, date.as_bytes(), out);
 }
 
@@ -136,7 +126,7 @@ async fn write(to: &mut Stream, bytes: &[u8]) -> io::Result<()> {
 
 /// Bytes that the client took.
 async fn send(connection: &mut Connection, out: &[u8]) -> u64 {
-    connection.writing.set(connection.worker.limits.idle_timeout_ms);
+    connection.writing.set(connection.caller.worker.limits.idle_timeout_ms);
     let sent = connection.writing.guard(write(&mut connection.stream, out)).await;
     connection.writing.clear();
     if matches!(sent, Ok(Ok(()))) { out.len() as u64 } else { 0 }

@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use std::task::Poll;
 
 use tokio::io::AsyncWriteExt;
 
+use super::caller::Caller;
 use super::desk::Message;
 use super::exchange::{self, Turn};
 use super::head::{HeadError, RequestHead};
 use super::respond;
 use super::tunnel::Tunnel;
 use crate::deadline::Deadline;
-use crate::digits;
-use crate::listener::{Listener, contains};
+use crate::listener::Listener;
 use crate::reason::Reason;
 use crate::stream::Stream;
 use crate::worker::Worker;
@@ -30,19 +30,9 @@ const LINGER_MS: u64 = 1_000;
 /// And this much of it at most, in bytes.
 const LINGER_BYTES: usize = 256 * 1024;
 
-/// The longest address as text.
-const MAX_IP: usize = 45;
-
 /// A client's connection.
 pub(crate) struct Connection {
-    pub(crate) worker: Rc<Worker>,
-    pub(crate) listener: Arc<Listener>,
-    /// The address of the connection's other end.
-    pub(crate) client: IpAddr,
-    /// The same as text: every request tells it.
-    pub(crate) peer: Box<[u8]>,
-    /// The peer's forwarding headers are believed.
-    pub(crate) trusted: bool,
+    pub(crate) caller: Caller,
     pub(crate) stream: Stream,
     /// For reading from the client.
     pub(crate) reading: Deadline,
@@ -86,18 +76,12 @@ enum Worked {
 
 /// Serves one client to the end of its connection.
 pub(crate) async fn serve(worker: Rc<Worker>, stream: Stream, peer: SocketAddr, listener: Arc<Listener>) {
-    let mut text = Vec::with_capacity(MAX_IP);
-    digits::ip(&mut text, peer.ip().to_canonical());
     let mut connection = Connection {
-        trusted: contains(&worker.shared.trusted, peer.ip()),
-        client: peer.ip(),
-        peer: text.into(),
         reading: worker.deadlines.register(),
         writing: worker.deadlines.register(),
         served: Cell::new(false),
         begun: Cell::new(false),
-        worker,
-        listener,
+        caller: Caller::new(worker, listener, peer, &stream),
         stream,
     };
     // In boxes, against the law: what a request or a tunnel needs is several times what an idle connection does, and most are idle.
@@ -106,8 +90,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: Stream, peer: SocketAddr, 
             Worked::Waits => {}
             Worked::Ends => break,
             Worked::Switches(tunnel) => {
-                let Connection { worker, stream, .. } = &mut connection;
-                return Box::pin(tunnel.carry(worker, stream)).await;
+                let Connection { caller, stream, .. } = &mut connection;
+                return Box::pin(tunnel.carry(&caller.worker, stream)).await;
             }
         }
     }
@@ -117,11 +101,12 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: Stream, peer: SocketAddr, 
 impl Connection {
     /// Waits for the first byte of a request. False when the connection should end.
     async fn wait(&mut self) -> bool {
-        if self.worker.draining.get() && self.served.get() {
+        if self.caller.worker.draining.get() && self.served.get() {
             return false;
         }
         // A client that has connected and says nothing gets the head's time; one that was served may idle.
-        let patience = if self.served.get() { self.worker.limits.idle_timeout_ms } else { self.worker.limits.head_timeout_ms };
+        let patience =
+            if self.served.get() { self.caller.worker.limits.idle_timeout_ms } else { self.caller.worker.limits.head_timeout_ms };
         self.reading.set_idle(patience);
         let readable = self.reading.guard(poll_fn(|context| self.stream.poll_ready_to_read(context))).await;
         self.reading.clear();
@@ -130,7 +115,7 @@ impl Connection {
 
     /// Serves what has come.
     async fn work(&mut self) -> Worked {
-        let mut desk = self.worker.desks.take();
+        let mut desk = self.caller.worker.desks.take();
         let worked = loop {
             match self.next(&mut desk.request).await {
                 Next::Head(length) => match exchange::run(self, &mut desk, length).await {
@@ -158,7 +143,7 @@ impl Connection {
                 break Worked::Waits;
             }
         };
-        self.worker.desks.give(desk);
+        self.caller.worker.desks.give(desk);
         worked
     }
 
@@ -172,7 +157,7 @@ impl Connection {
                 Some(Ok(_)) => {}
             }
         }
-        self.reading.set(self.worker.limits.head_timeout_ms);
+        self.reading.set(self.caller.worker.limits.head_timeout_ms);
         let next = loop {
             match head.read(input.filled()) {
                 Ok(Some(length)) => break Next::Head(length),
@@ -182,7 +167,7 @@ impl Connection {
             }
             if input.is_full() {
                 // The reader refuses a head above its limit, so this grows to the limit and a byte at most.
-                input.grow((input.size() * 4).min(self.worker.limits.head_bytes + 1).max(input.size() + 1));
+                input.grow((input.size() * 4).min(self.caller.worker.limits.head_bytes + 1).max(input.size() + 1));
             }
             match self.reading.guard(input.read(&mut self.stream)).await {
                 Ok(Ok(0) | Err(_)) => break Next::End,
@@ -208,7 +193,7 @@ impl Connection {
         if !matches!(self.reading.guard(self.stream.shutdown()).await, Ok(Ok(()))) {
             return;
         }
-        let mut sink = self.worker.buffers.take();
+        let mut sink = self.caller.worker.buffers.take();
         let mut left = LINGER_BYTES;
         while let Ok(Ok(count)) = self.reading.guard(sink.read(&mut self.stream)).await {
             sink.clear();
@@ -217,7 +202,7 @@ impl Connection {
                 break;
             }
         }
-        self.worker.buffers.give(sink);
+        self.caller.worker.buffers.give(sink);
     }
 }
 

@@ -1,0 +1,143 @@
+//! Whom to ask, and what to think of a replica afterwards: one try of one request, whichever HTTP brought it.
+//!
+//! Invariant: a request is sent a second time only when the first sending cannot have been processed (no connection stood), or when its
+//! method is idempotent (RFC 9110 section 9.2.2), all of it is still here, and not a byte of an answer came; never twice in any other
+//! case. No byte is read or written here.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use registry::snapshot::{Endpoint, EndpointId, Service, Snapshot};
+
+use super::caller::Caller;
+use super::decide::{Decision, decide, refused_exposure};
+use crate::balance::{self, By, InFlight};
+use crate::reason::Reason;
+use crate::stats::Met;
+use config::exposure::Exposure;
+
+/// Further endpoints that a request is tried on when connecting fails.
+const TRIES: usize = 3;
+
+/// What was tried for one request.
+#[derive(Default)]
+pub(crate) struct Tried {
+    /// Endpoints that failed; allocates only then.
+    endpoints: Vec<EndpointId>,
+    /// A connection broke before a byte of an answer.
+    died: bool,
+    /// It was a reused one.
+    reused: bool,
+}
+
+impl Tried {
+    /// No connection to this one stood. False when it is time to give up.
+    pub(crate) fn no_connection(&mut self, endpoint: EndpointId) -> bool {
+        let more = self.endpoints.len() < TRIES;
+        if more {
+            self.endpoints.push(endpoint);
+            self.reused = false;
+        }
+        more
+    }
+
+    /// The connection broke before a byte of an answer, and the request [may be repeated](Tried::may_repeat).
+    pub(crate) fn broke(&mut self, endpoint: EndpointId, reused: bool) {
+        self.died = true;
+        self.reused = reused;
+        self.endpoints.push(endpoint);
+    }
+
+    /// Whether sending it again cannot do anything twice that matters. `whole`: all of it is still here.
+    pub(crate) fn may_repeat(&self, idempotent: bool, whole: bool) -> bool {
+        !self.died && whole && idempotent
+    }
+
+    /// A connection broke: what was idle as long as that one is not trusted either.
+    pub(crate) fn died(&self) -> bool {
+        self.died
+    }
+
+    /// Why nobody answered: one that died without an answer is what matters.
+    pub(crate) fn reason(&self) -> Reason {
+        if self.died { Reason::UpstreamReset } else { Reason::UpstreamConnect }
+    }
+
+    /// Endpoints to avoid. One that closed an idle connection may be well: a client that keeps its endpoint asks it again on a new one.
+    fn avoided(&self, keeps: bool) -> &[EndpointId] {
+        match self.endpoints.split_last() {
+            Some((_, others)) if keeps && self.reused => others,
+            _ => &self.endpoints,
+        }
+    }
+}
+
+/// Why nobody was chosen.
+#[derive(Debug)]
+pub(crate) enum NoChoice {
+    /// The answer is our own; with what the operator alone is told.
+    Refused(Reason, Option<Arc<str>>),
+    /// Every endpoint was tried.
+    NobodyLeft,
+}
+
+impl Caller {
+    /// The service and the endpoint for a request for `path` on `host`. `client` is who asks, behind trusted proxies; it is called where
+    /// that matters.
+    pub(crate) fn choose<'s>(
+        &self,
+        snapshot: &'s Snapshot,
+        (host, path): (&str, &str),
+        tried: &Tried,
+        now_us: u64,
+        client: impl FnOnce() -> IpAddr,
+    ) -> Result<(&'s Arc<Service>, &'s Endpoint), NoChoice> {
+        let plane = self.plane(snapshot);
+        if !self.may_ask(plane, host) {
+            return Err(NoChoice::Refused(Reason::Misdirected, None));
+        }
+        match decide(plane, host, path) {
+            Decision::Forward { service, .. } => {
+                let keeps = service.affinity_s.is_some();
+                let client = if keeps { client() } else { self.client };
+                let pick = |avoid: &[EndpointId]| self.worker.pick(service, client, avoid, By::Latency, now_us);
+                // A replica that closed an idle connection may be well: if there is no other, it is asked again on a new one.
+                let endpoint = pick(tried.avoided(keeps)).or_else(|| if tried.reused { pick(&[]) } else { None });
+                endpoint.map(|endpoint| (service, endpoint)).ok_or(NoChoice::NobodyLeft)
+            }
+            Decision::NoEndpoint { .. } => Err(NoChoice::Refused(Reason::NoEndpoint, None)),
+            Decision::NoRoute(_) => {
+                let outside = self.listener.exposure == Exposure::External;
+                let why = if outside { refused_exposure(plane, host, path).cloned() } else { None };
+                Err(NoChoice::Refused(Reason::NoRoute, why))
+            }
+        }
+    }
+}
+
+/// A request that was sent to a replica.
+pub(crate) struct Attempt {
+    pub(crate) flight: InFlight,
+    pub(crate) endpoint: EndpointId,
+    /// The connection had served before.
+    pub(crate) reused: bool,
+    pub(crate) counts: Rc<Met>,
+    /// When, in microseconds since the start of the process.
+    pub(crate) sent_us: u64,
+}
+
+impl Attempt {
+    /// It was answered with this status; the head came at `head_us`.
+    pub(crate) fn answered(&self, status: u16, head_us: u64, now_us: u64) {
+        let (load, took) = (&self.flight.replica().load, head_us.saturating_sub(self.sent_us));
+        if status >= 500 { balance::answered_badly(load, took, now_us) } else { balance::answered(load, took, now_us) }
+    }
+
+    /// It was not answered, or not to the end. Closing a connection that was idle is a replica's right.
+    pub(crate) fn broke(&self, without_a_byte: bool, now_us: u64) {
+        if !(without_a_byte && self.reused) {
+            balance::failed(&self.flight.replica().load, now_us);
+        }
+    }
+}

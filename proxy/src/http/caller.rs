@@ -1,0 +1,67 @@
+//! Who asks: a client's connection as routing, forwarding and the log see it, whichever HTTP it speaks.
+//!
+//! Invariant: nothing here changes while the connection lives, and no byte of it is read or written here.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use registry::snapshot::{Plane, Snapshot};
+
+use crate::digits;
+use crate::listener::{Listener, contains};
+use crate::stream::Stream;
+use crate::worker::Worker;
+
+/// The longest address as text.
+const MAX_IP: usize = 45;
+
+/// A client's connection, without its bytes.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) listener: Arc<Listener>,
+    /// The address of the connection's other end.
+    pub(crate) client: IpAddr,
+    /// The same as text: every request tells it.
+    pub(crate) peer: Box<[u8]>,
+    /// The peer's forwarding headers are believed.
+    pub(crate) trusted: bool,
+    /// What it came through.
+    pub(crate) over: Over,
+}
+
+/// What a request came through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    Plain,
+    /// TLS, with the host that the handshake named, normalised.
+    Tls(Option<Box<str>>),
+}
+
+impl Caller {
+    pub(crate) fn new(worker: Rc<Worker>, listener: Arc<Listener>, peer: SocketAddr, stream: &Stream) -> Caller {
+        let mut text = Vec::with_capacity(MAX_IP);
+        digits::ip(&mut text, peer.ip().to_canonical());
+        let over = stream.tls().map_or(Over::Plain, |tls| Over::Tls(tls.opened.clone()));
+        Caller { trusted: contains(&worker.shared.trusted, peer.ip()), client: peer.ip(), peer: text.into(), worker, listener, over }
+    }
+
+    /// What this client can reach.
+    pub(crate) fn plane<'s>(&self, snapshot: &'s Snapshot) -> &'s Plane {
+        snapshot.plane(self.listener.exposure)
+    }
+
+    /// It came through TLS.
+    pub(crate) fn https(&self) -> bool {
+        self.over != Over::Plain
+    }
+
+    /// Whether a request for `host` may come on this connection (see [`registry::certificate::CertificateTable::carries`]).
+    pub(crate) fn may_ask(&self, plane: &Plane, host: &str) -> bool {
+        match &self.over {
+            Over::Plain => true,
+            Over::Tls(opened) => plane.certificates.carries(opened.as_deref(), host),
+        }
+    }
+}

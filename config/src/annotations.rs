@@ -104,9 +104,9 @@ pub fn is_known(key: &str) -> bool {
 
 /// Whether the annotations make patterns of an Ingress's paths.
 pub fn may_hold_patterns(annotations: &Labels) -> bool {
-    ["use-regex", "rewrite-target"].iter().any(|name| {
-        [OUR_PREFIX, nginx::PREFIX].iter().any(|prefix| annotations.contains_key(format!("{prefix}{name}").as_str()))
-    })
+    ["use-regex", "rewrite-target"]
+        .iter()
+        .any(|name| [OUR_PREFIX, nginx::PREFIX].iter().any(|prefix| annotations.contains_key(format!("{prefix}{name}").as_str())))
 }
 
 fn find(name: &str) -> Option<&'static Key> {
@@ -116,7 +116,8 @@ fn find(name: &str) -> Option<&'static Key> {
 /// Reads them. Without any that is ours or of ingress-nginx it costs a look at each key.
 pub fn read(annotations: &Labels) -> Reading {
     let mut reader = Reader::default();
-    let under = |prefix: &'static str| annotations.iter().filter_map(move |(key, text)| Some((&**key, key.strip_prefix(prefix)?, text.trim())));
+    let under =
+        |prefix: &'static str| annotations.iter().filter_map(move |(key, text)| Some((&**key, key.strip_prefix(prefix)?, text.trim())));
     for (key, name, text) in under(OUR_PREFIX).filter(|(key, ..)| *key != EXPOSURE_LABEL) {
         // What is unknown seals, and is told where seals are.
         if let Some(known) = find(name) {
@@ -152,7 +153,9 @@ impl Reader {
             Some(Means::Guard(why)) => return self.guard(key, why),
             None => return self.nothing(key, "no annotation of ingress-nginx that Tidegate knows"),
         };
-        if self.taken(key, ours).is_none() && let Some(known) = find(ours) {
+        if self.taken(key, ours).is_none()
+            && let Some(known) = find(ours)
+        {
             self.take(key, text, known.guard, (known.expected, known.take), how);
         }
     }

@@ -20,7 +20,8 @@ use std::net::IpAddr;
 use registry::filter::Filters;
 use registry::route::Route;
 
-pub(crate) use auth::{Proof, Proven};
+pub use auth::Proof;
+pub(crate) use auth::Proven;
 pub use edits::{Down, FieldEdits, Up};
 
 use crate::http::head::Method;
@@ -74,18 +75,14 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn new(reason: Reason) -> Answer {
+    /// Without fields of its own.
+    pub fn new(reason: Reason) -> Answer {
         Answer { status: reason.status(), reason, fields: Vec::new() }
     }
 
     fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Answer {
         self.fields.push((name, value.into()));
         self
-    }
-
-    /// The request's content is more than the route takes.
-    pub fn too_large() -> Answer {
-        Answer::new(Reason::BodyTooLarge)
     }
 }
 
@@ -104,12 +101,17 @@ pub fn gate(filters: &Filters, asked: &Asked<'_>, proven: impl FnOnce(&Proof) ->
     if !filters.access.admits(asked.client) {
         return Verdict::Answer(told(Answer::new(Reason::Denied), filters, asked));
     }
+    gate_behind_address(filters, asked, proven)
+}
+
+/// As [`gate`] for a client whose address may ask.
+pub fn gate_behind_address(filters: &Filters, asked: &Asked<'_>, proven: impl FnOnce(&Proof) -> bool) -> Verdict {
     let early = redirect::answer(&filters.redirects, asked).or_else(|| cors::preflight(filters.cors.as_ref()?, asked));
     if let Some(answer) = early {
         return Verdict::Answer(told(answer, filters, asked));
     }
     if filters.body_bytes.zip(asked.length).is_some_and(|(most, length)| length > most) {
-        return Verdict::Answer(told(Answer::too_large(), filters, asked));
+        return Verdict::Answer(told(Answer::new(Reason::BodyTooLarge), filters, asked));
     }
     let (Some(auth), Some(credentials)) = (&filters.auth, filters.credentials()) else {
         // Nobody is let in by a password that cannot be looked up.

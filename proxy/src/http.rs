@@ -5,6 +5,7 @@
 //! with, `exchange` one request, `relay` the way back of its answer, `tunnel` what a connection is after it has switched protocols, `respond`
 //! what we answer by ourselves.
 
+mod asked;
 mod attempt;
 pub mod body;
 mod caller;
@@ -18,3 +19,5 @@ mod respond;
 pub(crate) mod serve;
 mod tunnel;
 pub mod write;
+
+pub(crate) use asked::{HeadFields, length as content_length};

@@ -150,6 +150,8 @@ pub struct LocalCounts {
 pub struct Met {
     /// What it is called.
     pub name: PortName,
+    /// Whose turn it is, where endpoints are picked one after the other.
+    pub turn: Cell<usize>,
     counts: Arc<ServiceCounts>,
 }
 
@@ -186,7 +188,7 @@ impl LocalCounts {
         let counts = Arc::new(ServiceCounts::default());
         let entry = Entry { name: service.name.clone(), exposure, counts: counts.clone() };
         self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
-        Rc::new(Met { name: service.name.clone(), counts })
+        Rc::new(Met { name: service.name.clone(), turn: Cell::default(), counts })
     }
 }
 

@@ -56,25 +56,59 @@ pub(crate) const TABLE: &[(&str, Means)] = &[
     ("proxy-body-size", But("body-size", "without a word there is no limit (there: 1m)")),
     (
         "proxy-connect-timeout",
-        Read("connect-timeout", SECONDS, |draft, text| {
-            draft.filters.timeouts.connect_ms = Some(value::seconds_ms(text)?);
-            Ok(())
-        }, None),
+        Read(
+            "connect-timeout",
+            SECONDS,
+            |draft, text| {
+                draft.filters.timeouts.connect_ms = Some(value::seconds_ms(text)?);
+                Ok(())
+            },
+            None,
+        ),
     ),
     (
         "proxy-read-timeout",
-        Read("read-timeout", SECONDS, |draft, text| {
-            draft.filters.timeouts.read_ms = Some(value::seconds_ms(text)?);
-            Ok(())
-        }, Some("without a word there is none (there: 60 s); a WebSocket has none either")),
+        Read(
+            "read-timeout",
+            SECONDS,
+            |draft, text| {
+                draft.filters.timeouts.read_ms = Some(value::seconds_ms(text)?);
+                Ok(())
+            },
+            Some("without a word there is none (there: 60 s); a WebSocket has none either"),
+        ),
     ),
     (
         "proxy-next-upstream-tries",
         Read("retries", "a whole number; 1 is no retry", tries, Some("endpoints are tried until one can be connected to; 0 is 255")),
     ),
-    ("proxy-next-upstream", Read("retries", "`off`, or `error` and others", next_upstream, Some("tried again is what could not be connected to, and what was idempotent and died without a byte of an answer; never by status"))),
-    ("rewrite-target", But("rewrite-target", "the patterns `/x(/|$)(.*)`, `/x/?(.*)` and `/x/(.*)` with the last group are understood; paths are compared by case")),
-    ("use-regex", Read("use-regex", "`true` or `false`", |_, text| value::flag(text).map(|_| ()), Some("only the patterns that cut a prefix off: `/x(/|$)(.*)`, `/x/?(.*)`, `/x/(.*)`"))),
+    (
+        "proxy-next-upstream",
+        Read(
+            "retries",
+            "`off`, or `error` and others",
+            next_upstream,
+            Some(
+                "tried again is what could not be connected to, and what was idempotent and died without a byte of an answer; never by status",
+            ),
+        ),
+    ),
+    (
+        "rewrite-target",
+        But(
+            "rewrite-target",
+            "the patterns `/x(/|$)(.*)`, `/x/?(.*)` and `/x/(.*)` with the last group are understood; paths are compared by case",
+        ),
+    ),
+    (
+        "use-regex",
+        Read(
+            "use-regex",
+            "`true` or `false`",
+            |_, text| value::flag(text).map(|_| ()),
+            Some("only the patterns that cut a prefix off: `/x(/|$)(.*)`, `/x/?(.*)`, `/x/(.*)`"),
+        ),
+    ),
     ("upstream-vhost", Same("upstream-vhost")),
     ("x-forwarded-prefix", Same("x-forwarded-prefix")),
     ("load-balance", Read("balance", "`round_robin` or `ewma`", load_balance, None)),
@@ -172,7 +206,10 @@ pub(crate) const TABLE: &[(&str, Means)] = &[
     ("enable-owasp-core-rules", Nothing("")),
     ("modsecurity-snippet", Nothing("no snippet is ever run")),
     ("modsecurity-transaction-id", Nothing("")),
-    ("configuration-snippet", Nothing("no snippet is ever run; most are for fields, for which there is `tidegate.dev/response-headers-set`")),
+    (
+        "configuration-snippet",
+        Nothing("no snippet is ever run; most are for fields, for which there is `tidegate.dev/response-headers-set`"),
+    ),
     ("server-snippet", Nothing("no snippet is ever run")),
     ("stream-snippet", Nothing("no snippet is ever run")),
     ("canary", Nothing("")),

@@ -36,9 +36,8 @@ fn target(text: &str) -> Result<Rewrite, Wrong> {
 
 /// A path of ingress-nginx that cuts a prefix off: the prefix, and the number of the group that is the rest.
 fn cut(path: &str) -> Option<(&str, u8)> {
-    let (prefix, rest) = [("(/|$)(.*)", 2), ("/?(.*)", 1), ("/(.*)", 1)]
-        .into_iter()
-        .find_map(|(end, group)| Some((path.strip_suffix(end)?, group)))?;
+    let (prefix, rest) =
+        [("(/|$)(.*)", 2), ("/?(.*)", 1), ("/(.*)", 1)].into_iter().find_map(|(end, group)| Some((path.strip_suffix(end)?, group)))?;
     (!is_pattern(prefix)).then_some((prefix, rest))
 }
 

@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use config::credentials::{Credentials, MAX_PASSWORD};
 use config::filter::Auth;
+use rustls::crypto::aws_lc_rs::default_provider;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
@@ -63,7 +64,7 @@ pub(super) fn unauthorized(auth: &Auth) -> Answer {
 #[derive(Debug)]
 pub(super) struct Busy;
 
-/// Whose passwords a worker has found right.
+/// Whose passwords a worker has found right. The salt is nobody else's to know.
 pub(crate) struct Proven {
     salt: [u8; 32],
     tokens: RefCell<HashSet<[u8; 32], foldhash::fast::RandomState>>,
@@ -71,12 +72,16 @@ pub(crate) struct Proven {
     waiting: Cell<usize>,
 }
 
-impl Proven {
-    /// Nobody yet. `salt` is nobody else's to know.
-    pub(crate) fn new(salt: [u8; 32]) -> Proven {
+impl Default for Proven {
+    fn default() -> Proven {
+        let mut salt = [0; 32];
+        // Without randomness there would be no key of session tickets either, and the process would not have started.
+        let _ = default_provider().secure_random.fill(&mut salt);
         Proven { salt, tokens: RefCell::default(), turn: Semaphore::new(1), waiting: Cell::new(0) }
     }
+}
 
+impl Proven {
     /// Whether this was found right before.
     pub(crate) fn knows(&self, proof: &Proof) -> bool {
         self.token(proof).is_some_and(|token| self.tokens.borrow().contains(&token))

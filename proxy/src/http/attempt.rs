@@ -10,12 +10,16 @@ use std::sync::Arc;
 
 use registry::snapshot::{Endpoint, EndpointId, Service, Snapshot};
 
+use registry::filter::Filters;
+use registry::route::Route;
+
 use super::caller::Caller;
 use super::decide::{Decision, decide, refused_exposure};
 use crate::balance::{self, By, InFlight};
 use crate::reason::Reason;
 use crate::stats::Met;
 use config::exposure::Exposure;
+use config::filter::Balance;
 
 /// Further endpoints that a request is tried on when connecting fails.
 const TRIES: usize = 3;
@@ -29,12 +33,39 @@ pub(crate) struct Tried {
     died: bool,
     /// It was a reused one.
     reused: bool,
+    /// The route whose filters let it through.
+    passed: Option<Arc<Route>>,
 }
 
 impl Tried {
+    /// The filters of this route let it through.
+    pub(crate) fn pass(&mut self, route: Arc<Route>) {
+        self.passed = Some(route);
+    }
+
+    /// The route whose filters let it through, when that had any.
+    pub(crate) fn passed(&self) -> Option<(&Arc<Route>, &Filters)> {
+        let route = self.passed.as_ref()?;
+        Some((route, route.filters.as_ref()?))
+    }
+
+    /// Whether a route has yet to let it through: by its filters, or because it is another one than before.
+    fn must_pass(&self, route: &Arc<Route>) -> bool {
+        match (&route.filters, &self.passed) {
+            (None, None) => false,
+            (_, Some(passed)) => !Arc::ptr_eq(passed, route),
+            (Some(_), None) => true,
+        }
+    }
+
+    /// Further endpoints that may be tried.
+    fn retries(&self) -> usize {
+        self.passed().and_then(|(_, filters)| filters.retries).map_or(TRIES, usize::from)
+    }
+
     /// No connection to this one stood. False when it is time to give up.
     pub(crate) fn no_connection(&mut self, endpoint: EndpointId) -> bool {
-        let more = self.endpoints.len() < TRIES;
+        let more = self.endpoints.len() < self.retries();
         if more {
             self.endpoints.push(endpoint);
             self.reused = false;
@@ -51,7 +82,7 @@ impl Tried {
 
     /// Whether sending it again cannot do anything twice that matters. `whole`: all of it is still here.
     pub(crate) fn may_repeat(&self, idempotent: bool, whole: bool) -> bool {
-        !self.died && whole && idempotent
+        !self.died && whole && idempotent && self.retries() > 0
     }
 
     /// A connection broke: what was idle as long as that one is not trusted either.
@@ -80,6 +111,8 @@ pub(crate) enum NoChoice {
     Refused(Reason, Option<Arc<str>>),
     /// Every endpoint was tried.
     NobodyLeft,
+    /// The route's filters come first.
+    Filtered(Arc<Route>),
 }
 
 impl Caller {
@@ -97,11 +130,19 @@ impl Caller {
         if !self.may_ask(plane, host) {
             return Err(NoChoice::Refused(Reason::Misdirected, None));
         }
-        match decide(plane, host, path) {
-            Decision::Forward { service, .. } => {
-                let keeps = service.affinity_s.is_some();
+        let decision = decide(plane, host, path);
+        if let Some(route) = decision.route().filter(|route| tried.must_pass(route)) {
+            return Err(NoChoice::Filtered(route.clone()));
+        }
+        match decision {
+            Decision::Forward { route, service } => {
+                let balance = route.filters.as_ref().and_then(|filters| filters.balance);
+                let keeps = service.affinity_s.is_some() || balance == Some(Balance::ClientIp);
                 let client = if keeps { client() } else { self.client };
-                let pick = |avoid: &[EndpointId]| self.worker.pick(service, client, avoid, By::Latency, now_us);
+                let pick = |avoid: &[EndpointId]| match balance {
+                    None => self.worker.pick(service, client, avoid, By::Latency, now_us),
+                    Some(balance) => self.worker.pick_as(balance, (self.listener.exposure, service), client, avoid, now_us),
+                };
                 // A replica that closed an idle connection may be well: if there is no other, it is asked again on a new one.
                 let endpoint = pick(tried.avoided(keeps)).or_else(|| if tried.reused { pick(&[]) } else { None });
                 endpoint.map(|endpoint| (service, endpoint)).ok_or(NoChoice::NobodyLeft)

@@ -92,7 +92,9 @@ fn plane() -> Plane {
     for host in ["shop.localhost", "*.shop.localhost"] {
         let host = HostPattern::parse_ingress(host).unwrap();
         let action = Action::Forward(ServiceIndex(0));
-        routes.add(Route { owner: "Ingress web/shop".into(), host, path_type: PathType::Prefix, path: "/".into(), action, filters: None }).unwrap();
+        routes
+            .add(Route { owner: "Ingress web/shop".into(), host, path_type: PathType::Prefix, path: "/".into(), action, filters: None })
+            .unwrap();
     }
     let refused = Arc::new(RouteTable::default());
     Plane {

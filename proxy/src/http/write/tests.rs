@@ -17,7 +17,7 @@ fn request(text: &str) -> RequestHead {
 fn forward_from(text: &str, client: &str, trusted: bool) -> String {
     let head = request(text);
     let host = head.authority().map_or(&[][..], |span| span.of(text.as_bytes()));
-    let forward = Forward { client: client.as_bytes(), https: false, host, trusted, request_id: MADE };
+    let forward = Forward { client: client.as_bytes(), https: false, host, trusted, request_id: MADE, up: None };
     let mut out = Vec::new();
     write_request(&head, text.as_bytes(), &forward, &mut out);
     String::from_utf8(out).unwrap()
@@ -118,7 +118,7 @@ fn answered(text: &str, to: Method, how: ResponseForm<'_>) -> String {
     String::from_utf8(out).unwrap()
 }
 
-const KEEP: ResponseForm<'_> = ResponseForm { keep_alive: true, client_11: true, decoded: false, date: b"now" };
+const KEEP: ResponseForm<'_> = ResponseForm { keep_alive: true, client_11: true, decoded: false, date: b"now", edits: None };
 
 #[test]
 fn an_answer_keeps_what_is_meant_for_the_client() {
@@ -152,7 +152,8 @@ fn an_answer_is_framed_once_as_its_client_can_read_it() {
 fn our_own_answers_are_whole() {
     let own = |header, close, head_only| {
         let mut out = b"before".to_vec();
-        write_own(404, phrase(404), header, close, head_only, b"Sun, 06 Nov 1994 08:49:37 GMT", &mut out);
+        let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
+        write_own(&Own { status: 404, fields: &[], reason: header, close, head_only, date }, &mut out);
         String::from_utf8(out).unwrap().strip_prefix("before").unwrap().to_owned()
     };
     let head = "HTTP/1.1 404 Not Found\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 14\r\n";

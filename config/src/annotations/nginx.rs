@@ -85,7 +85,7 @@ pub(crate) const TABLE: &[(&str, Means)] = &[
     (
         "proxy-next-upstream",
         Read(
-            "retries",
+            "proxy-next-upstream",
             "`off`, or `error` and others",
             next_upstream,
             Some(
@@ -243,12 +243,12 @@ fn auth_file(_: &mut Draft, text: &str) -> Result<(), Wrong> {
 fn tries(draft: &mut Draft, text: &str) -> Result<(), Wrong> {
     let tries: u32 = text.parse().map_err(|_| "no such number")?;
     let retries = tries.checked_sub(1).map_or(u8::MAX, |retries| u8::try_from(retries).unwrap_or(u8::MAX));
-    draft.filters.retries = Some(retries);
+    draft.filters.retries.get_or_insert(retries); // `proxy-next-upstream: off` is stronger
     Ok(())
 }
 
 fn next_upstream(draft: &mut Draft, text: &str) -> Result<(), Wrong> {
-    if text == "off" {
+    if text == "off" && draft.filters.retries.is_none() {
         draft.filters.retries = Some(0);
     }
     Ok(())

@@ -18,7 +18,10 @@ fn plain_http_is_sent_to_tls_unless_a_trusted_proxy_speaks_it() {
     let proto = ["-H", "X-Forwarded-Proto: https", "--include"];
     assert_eq!(verdict(&gate, "/", &proto), "308 https://shop.example/", "whoever is not trusted is not believed");
     let answer = curl(&gate, "/", &[&proto[..], &["--interface", "127.0.0.9"]].concat());
-    assert!(answer.ends_with("\n200 ") && answer.contains("Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n"), "{answer}");
+    assert!(
+        answer.ends_with("\n200 ") && answer.contains("Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n"),
+        "{answer}"
+    );
     assert_eq!(scene.app.requests(), 1);
     assert_eq!(gate.sum("tidegate_refusals_total", &["reason=\"redirected\""]), 2.0);
 }
@@ -37,7 +40,11 @@ fn curl_follows_a_redirect_to_tls_and_hears_of_hsts_there() {
     let resolve = format!("{HOST}:{port}:127.0.0.1");
     let trust = trust.display().to_string();
     let answer = curl(&gate, "/x", &["--location", "--include", "--cacert", &trust, "--resolve", &resolve]);
-    assert!(answer.contains("308 Permanent Redirect") && answer.contains("strict-transport-security: max-age=60\r\n") | answer.contains("Strict-Transport-Security: max-age=60\r\n"), "{answer}");
+    assert!(
+        answer.contains("308 Permanent Redirect")
+            && answer.contains("strict-transport-security: max-age=60\r\n") | answer.contains("Strict-Transport-Security: max-age=60\r\n"),
+        "{answer}"
+    );
     assert!(answer.ends_with("app\n200 "), "{answer}");
 }
 
@@ -82,9 +89,14 @@ fn a_password_opens_and_a_changed_secret_counts_at_once() {
     let challenge = curl(&gate, "/", &["--include"]);
     assert!(challenge.contains("WWW-Authenticate: Basic realm=\"Authentication Required\", charset=\"UTF-8\"\r\n"), "{challenge}");
     assert!(challenge.ends_with("\n401 "), "{challenge}");
-    for (user, status) in
-        [("bert:password", "200"), ("bert:password", "200"), ("carl:myPassword", "200"), ("carl:password", "401"), ("nobody:x", "401"), ("bert:", "401")]
-    {
+    for (user, status) in [
+        ("bert:password", "200"),
+        ("bert:password", "200"),
+        ("carl:myPassword", "200"),
+        ("carl:password", "401"),
+        ("nobody:x", "401"),
+        ("bert:", "401"),
+    ] {
         assert_eq!(asked(user), status, "{user}");
     }
     gate.write("who.yaml", &secret("who", "bert:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=\n")); // `test`
@@ -110,7 +122,8 @@ fn whoever_guesses_does_not_hold_up_the_others() {
     // A cost of 12: about a quarter of a second for each guess.
     let slow = "anna:$2y$12$c4WoMPo3SXsafkva.HHa6uXQZWr7oboPiC2bT/r7q1BB8I2s0BRqC\n";
     let open = ingress("open", "open.example", &[path("Prefix", "/", "app", 80)]);
-    let gate = scene.setup().manifest("rule.yaml", site(&AUTH)).manifest("open.yaml", open).manifest("who.yaml", secret("who", slow)).start();
+    let gate =
+        scene.setup().manifest("rule.yaml", site(&AUTH)).manifest("open.yaml", open).manifest("who.yaml", secret("who", slow)).start();
     let mut guesses: Vec<Client> = (0..4).map(|_| Client::connect(gate.http())).collect();
     for guess in &mut guesses {
         guess.send(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Basic YW5uYTpndWVzcw==\r\n\r\n"));

@@ -61,9 +61,7 @@ fn fields_and_the_host_are_what_the_operator_wants() {
 
 #[test]
 fn a_browser_may_ask_where_cors_says_so() {
-    let scene = Scene::new(Behaviour::Raw(
-        b"HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: *\r\nContent-Length: 2\r\n\r\nok".to_vec(),
-    ));
+    let scene = Scene::new(Behaviour::Raw(b"HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: *\r\nContent-Length: 2\r\n\r\nok".to_vec()));
     let gate = scene.gate(&[(&nginx("enable-cors"), "true"), (&nginx("cors-allow-origin"), "https://*.friend.example")]);
     let origin = |origin: &str| format!("Origin: {origin}");
     let friend = origin("https://a.friend.example");

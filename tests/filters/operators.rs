@@ -63,7 +63,13 @@ fn what_keeps_somebody_out_and_is_not_understood_keeps_everybody_out() {
 fn explain_and_get_show_filters_and_what_they_answer() {
     let scene = Scene::new(Behaviour::Named);
     let rule = ingress("shop", HOST, &[path("Prefix", "/api", "app", 80)]);
-    let who = [("auth-type", "basic"), ("auth-secret", "who"), ("rewrite-prefix", "/v1"), ("force-ssl-redirect", "true"), ("deny-source-range", "192.0.2.1")];
+    let who = [
+        ("auth-type", "basic"),
+        ("auth-secret", "who"),
+        ("rewrite-prefix", "/v1"),
+        ("force-ssl-redirect", "true"),
+        ("deny-source-range", "192.0.2.1"),
+    ];
     let lines = "bert:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n";
     let gate = scene.setup().manifest("rule.yaml", annotated(&rule, &who)).manifest("who.yaml", secret("who", lines)).start();
     let admin = gate.admin().to_string();
@@ -72,7 +78,10 @@ fn explain_and_get_show_filters_and_what_they_answer() {
         command(words.iter().chain(more)).exited(0).to_owned()
     };
     let plain = explain("http://shop.example/api/x?y", &[]);
-    assert!(plain.contains("verdict    refuse 308 redirected: a filter of Ingress default/shop answers to https://shop.example/api/x?y"), "{plain}");
+    assert!(
+        plain.contains("verdict    refuse 308 redirected: a filter of Ingress default/shop answers to https://shop.example/api/x?y"),
+        "{plain}"
+    );
     for line in ["filter     deny-source-range: not 192.0.2.1/32, else 403", "filter     auth-type: basic by Secret who, else 401"] {
         assert!(plain.contains(line), "{line} in\n{plain}");
     }
@@ -84,5 +93,8 @@ fn explain_and_get_show_filters_and_what_they_answer() {
     let said = explain("http://shop.example/api/x", &[]);
     assert!(said.contains("refuse 401 unauthorized"), "{said}");
     let said = explain("http://shop.example/api/x?y", &["-H", "Authorization: Basic YTpi"]);
-    assert!(said.contains("verdict    forward") && said.contains("the replica sees /v1/x?y") && said.contains("would be looked up"), "{said}");
+    assert!(
+        said.contains("verdict    forward") && said.contains("the replica sees /v1/x?y") && said.contains("would be looked up"),
+        "{said}"
+    );
 }

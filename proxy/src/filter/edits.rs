@@ -17,10 +17,11 @@ pub struct FieldEdits<'f> {
 }
 
 impl<'f> FieldEdits<'f> {
-    fn of(edits: &'f Edits) -> FieldEdits<'f> {
+    /// What these do.
+    pub fn of(edits: &'f Edits) -> FieldEdits<'f> {
         let mut made = FieldEdits { gone: edits.remove.iter().map(|name| &**name).collect(), new: Vec::new() };
         made.gone.extend(edits.set.iter().map(|line| &*line.name));
-        made.new.extend(edits.set.iter().chain(&edits.add).map(|Line { name, value }| (&**name, Cow::Borrowed(&**value))));
+        made.new.extend(edits.set.iter().chain(edits.add.iter()).map(|Line { name, value }| (&**name, Cow::Borrowed(&**value))));
         made
     }
 

@@ -46,7 +46,7 @@ impl Tried {
     /// The route whose filters let it through, when that had any.
     pub(crate) fn passed(&self) -> Option<(&Arc<Route>, &Filters)> {
         let route = self.passed.as_ref()?;
-        Some((route, route.filters.as_ref()?))
+        Some((route, route.filters.as_deref()?))
     }
 
     /// Whether a route has yet to let it through: by its filters, or because it is another one than before.
@@ -141,7 +141,7 @@ impl Caller {
                 let client = if keeps { client() } else { self.client };
                 let pick = |avoid: &[EndpointId]| match balance {
                     None => self.worker.pick(service, client, avoid, By::Latency, now_us),
-                    Some(balance) => self.worker.pick_as(balance, (self.listener.exposure, service), client, avoid, now_us),
+                    Some(balance) => self.worker.pick_as(balance, (self.listener.exposure, &**service), client, avoid, now_us),
                 };
                 // A replica that closed an idle connection may be well: if there is no other, it is asked again on a new one.
                 let endpoint = pick(tried.avoided(keeps)).or_else(|| if tried.reused { pick(&[]) } else { None });

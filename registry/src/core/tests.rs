@@ -15,6 +15,7 @@ use crate::snapshot::{EndpointId, ReplicaId, Service as Served};
 mod certificates;
 mod churn;
 mod exposed;
+mod filters;
 mod life;
 mod plainly;
 mod sealed;

@@ -118,6 +118,35 @@ fn answered(text: &str, to: Method, how: ResponseForm<'_>) -> String {
     String::from_utf8(out).unwrap()
 }
 
+#[test]
+fn filters_change_the_line_the_host_and_fields_and_nothing_else() {
+    let text = "POST /p?q HTTP/1.1\r\nHost: A.b:8\r\nX-Env: test\r\nAccept: a\r\nx-env: again\r\nContent-Length: 7\r\n\r\n";
+    let head = request(text);
+    let labels = [("tidegate.dev/request-headers-set", "X-Env: live"), ("tidegate.dev/response-headers-remove", "server")];
+    let reading = config::annotations::read(&labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect());
+    let filters = registry::filter::Filters::new(reading.filters, None);
+    let asked = |fields| crate::filter::Asked {
+        method: Method::Post,
+        host: "a.b",
+        target: "/p?q",
+        client: [192, 0, 2, 17].into(),
+        https: false,
+        length: Some(7),
+        fields,
+    };
+    let fields = super::super::HeadFields::new(&head, text.as_bytes());
+    let edits = crate::filter::Down::of(&filters, &asked(&fields)).fields;
+    let up = Up { target: Some("/new?q".to_owned()), host: Some("in.b"), fields: FieldEdits::of(&filters.request) };
+    let forward = Forward { client: b"192.0.2.17", https: false, host: b"A.b:8", trusted: false, request_id: MADE, up: Some(&up) };
+    let mut out = Vec::new();
+    write_request(&head, text.as_bytes(), &forward, &mut out);
+    let expected = format!("POST /new?q HTTP/1.1\r\nHost: in.b\r\nAccept: a\r\nX-Env: live\r\n{OURS}Content-Length: 7\r\n\r\n");
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
+    let answer = "HTTP/1.1 200 OK\r\nServer: s\r\nX-A: 1\r\nDate: d\r\nContent-Length: 0\r\n\r\n";
+    let form = ResponseForm { edits: Some(&edits), ..KEEP };
+    assert_eq!(answered(answer, Method::Get, form), "HTTP/1.1 200 OK\r\nX-A: 1\r\nDate: d\r\nContent-Length: 0\r\n\r\n");
+}
+
 const KEEP: ResponseForm<'_> = ResponseForm { keep_alive: true, client_11: true, decoded: false, date: b"now", edits: None };
 
 #[test]

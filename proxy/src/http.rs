@@ -1,9 +1,8 @@
 //! HTTP/1: heads and bodies read strictly, routed, and written anew.
 //!
 //! [`head`], [`body`] and [`mod@write`] touch bytes only; no socket, no clock. `caller` says who asks, `attempt` whom to ask, for HTTP/2
-//! as well. `serve` holds one client's connection, `desk` what it works
-//! with, `exchange` one request, `relay` the way back of its answer, `tunnel` what a connection is after it has switched protocols, `respond`
-//! what we answer by ourselves.
+//! as well. `serve` holds one client's connection, `desk` what it works with, `exchange` one request, `asked` shows it to filters, `relay` is
+//! the way back of its answer, `tunnel` what a connection is after it has switched protocols, `respond` what we answer by ourselves.
 
 mod asked;
 mod attempt;

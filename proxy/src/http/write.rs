@@ -79,10 +79,8 @@ pub fn write_request(head: &RequestHead, bytes: &[u8], forward: &Forward<'_>, ou
     out.extend_from_slice(target);
     out.extend_from_slice(b" HTTP/1.1\r\n");
     line(out, b"Host", forward.up.and_then(|up| up.host).map_or(forward.host, str::as_bytes));
-    let edits = forward.up.map(|up| &up.fields);
-    let kept = |field: &Field| !edits.is_some_and(|edits| edits.drops(field.name.of(bytes)));
-    copy(head.fields(), bytes, head.length(), out, |field| goes_up(field, head, forward.trusted) && kept(field));
-    new_lines(edits, out);
+    let up = |field: &Field| goes_up(field, head, forward.trusted);
+    copy_by(forward.up.map(|up| &up.fields), (head.fields(), bytes, head.length()), out, up);
     if head.takes_trailers() {
         line(out, b"TE", b"trailers");
     }
@@ -130,6 +128,18 @@ fn goes_down(field: &Field, how: ResponseForm<'_>) -> bool {
         FieldKind::Trailer => !how.decoded,
         kind => !field.hop && !kind.hop_by_hop(),
     }
+}
+
+/// As [`copy`], by what filters make of the fields. Without filters, which is nearly always, no field is looked at twice.
+fn copy_by(
+    edits: Option<&FieldEdits<'_>>,
+    (fields, bytes, length): (&[Field], &[u8], usize),
+    out: &mut Vec<u8>,
+    keep: impl Fn(&Field) -> bool,
+) {
+    let Some(edits) = edits else { return copy(fields, bytes, length, out, keep) };
+    copy(fields, bytes, length, out, |field| keep(field) && !edits.drops(field.name.of(bytes)));
+    edits.new.iter().for_each(|(name, value)| line(out, name.as_bytes(), value.as_bytes()));
 }
 
 /// Copies the lines of the fields that `keep` wants, neighbours together.
@@ -201,9 +211,7 @@ pub fn write_response(head: &ResponseHead, bytes: &[u8], how: ResponseForm<'_>, 
     out.push(b' ');
     out.extend_from_slice(head.reason().of(bytes));
     out.extend_from_slice(b"\r\n");
-    let kept = |field: &Field| !how.edits.is_some_and(|edits| edits.drops(field.name.of(bytes)));
-    copy(head.fields(), bytes, head.length(), out, |field| goes_down(field, how) && kept(field));
-    new_lines(how.edits, out);
+    copy_by(how.edits, (head.fields(), bytes, head.length()), out, |field| goes_down(field, how));
     let interim = head.status() < 200;
     if !interim && head.value(FieldKind::Date).is_none() {
         line(out, b"Date", how.date);
@@ -277,11 +285,6 @@ pub const fn phrase(status: u16) -> &'static str {
     }
 }
 
-/// Fields that filters put in.
-fn new_lines(edits: Option<&FieldEdits<'_>>, out: &mut Vec<u8>) {
-    let new = edits.map(|edits| edits.new.as_slice()).unwrap_or_default();
-    new.iter().for_each(|(name, value)| line(out, name.as_bytes(), value.as_bytes()));
-}
 
 fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);

@@ -3,7 +3,7 @@
 //! Invariant: a [`Count`] has one writer, so that counting is a load and a store without a locked instruction. The only lock is taken
 //! when a worker meets a service for the first time, and when somebody scrapes. Nothing here formats or looks up a label per request.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -158,12 +158,11 @@ impl Exchange {
             }
             let timeout = route.filters.as_ref().and_then(|filters| filters.timeouts.request_ms);
             tried.pass(route);
-            let work = self.tries(connection, desk, &mut tried);
             let tries = match timeout {
-                None => work.await,
+                None => self.tries(connection, desk, &mut tried).await,
                 Some(ms) => {
                     deadline.set(ms.saturating_sub(now_us().saturating_sub(self.began_us) / 1000));
-                    match deadline.guard(work).await {
+                    match deadline.guard(self.tries(connection, desk, &mut tried)).await {
                         Ok(tries) => tries,
                         Err(Expired) => return self.out_of_time(connection, desk).await,
                     }

@@ -285,7 +285,6 @@ pub const fn phrase(status: u16) -> &'static str {
     }
 }
 
-
 fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");

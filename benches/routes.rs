@@ -60,6 +60,7 @@ fn table(hosts: usize) -> RouteTable {
                 path: path.into(),
                 action: Action::Forward(ServiceIndex(index as u32)),
                 client: None,
+                filters: None,
             };
             builder.add(route).expect("no route twice");
         }

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::annotations;
 use crate::object::Kind;
 
 /// Label (on a Namespace, Service or IngressClass) that states an exposure.
@@ -36,12 +37,12 @@ const ANNOTATIONS: [(Kind, &str); 5] = [
 
 /// Whether an annotation of such an object is known and says nothing about exposure.
 pub fn is_annotation_of(kind: Kind, key: &str) -> bool {
-    ANNOTATIONS.contains(&(kind, key))
+    ANNOTATIONS.contains(&(kind, key)) || (kind == Kind::Ingress && annotations::is_known(key))
 }
 
 /// Whether an annotation is known on some kind and says nothing about exposure there.
 pub fn is_annotation(key: &str) -> bool {
-    ANNOTATIONS.iter().any(|(_, known)| *known == key)
+    ANNOTATIONS.iter().any(|(_, known)| *known == key) || annotations::is_known(key)
 }
 
 /// Which side of the gate something is on.

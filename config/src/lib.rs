@@ -2,7 +2,10 @@
 //!
 //! Pure functions over text. No tokio, no sockets, no clock, no logging; files are read by whoever calls.
 
+pub mod annotations;
+pub mod credentials;
 pub mod exposure;
+pub mod filter;
 pub mod host;
 pub mod manifest;
 pub mod object;

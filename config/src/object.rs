@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::credentials::Credentials;
 use crate::host::HostPattern;
 use crate::tls::{Authorities, Certificate};
 
@@ -40,7 +41,7 @@ pub enum Kind {
     Ingress,
     /// networking.k8s.io/v1 IngressClass
     IngressClass,
-    /// core/v1 Secret: certificates and authorities, nothing else of it
+    /// core/v1 Secret: certificates, authorities and passwords, nothing else of it
     Secret,
 }
 
@@ -117,7 +118,7 @@ pub struct Meta {
     /// `metadata.labels`
     pub labels: Labels,
     /// `metadata.annotations` under `tidegate.dev/`, `kubernetes.io/`, `ingressclass.kubernetes.io/` and
-    /// `nginx.ingress.kubernetes.io/auth-tls-`; others are dropped.
+    /// `nginx.ingress.kubernetes.io/`; others are dropped.
     pub annotations: Labels,
     /// Something that was meant to decide about its exposure cannot be understood, or is in a version of it that cannot be used:
     /// as if it were internal.
@@ -514,4 +515,6 @@ pub struct Secret {
     pub certificate: Option<Certificate>,
     /// `ca.crt`
     pub ca: Option<Authorities>,
+    /// `auth`: lines of an htpasswd file.
+    pub auth: Option<Credentials>,
 }

@@ -8,6 +8,7 @@
 
 pub mod affinity;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -26,7 +27,7 @@ pub const FAILURE_US: u32 = 1_000_000;
 pub enum By {
     /// In-flight requests and their latency.
     Latency,
-    /// Open connections alone (opaque TCP).
+    /// In-flight requests alone, or open connections (opaque TCP).
     Connections,
 }
 
@@ -56,6 +57,22 @@ fn two<'e>(endpoints: &'e [Endpoint], rng: &mut Rng) -> (&'e Endpoint, &'e Endpo
 fn pick_other<'e>(endpoints: &'e [Endpoint], avoid: &[EndpointId], rng: &mut Rng) -> Option<&'e Endpoint> {
     let (before, after) = endpoints.split_at(rng.usize(..endpoints.len()));
     after.iter().chain(before).find(|endpoint| !avoid.contains(&endpoint.id))
+}
+
+/// Any endpoint that was not tried.
+pub fn at_random<'e>(endpoints: &'e [Endpoint], avoid: &[EndpointId], rng: &mut Rng) -> Option<&'e Endpoint> {
+    if endpoints.is_empty() { None } else { pick_other(endpoints, avoid, rng) }
+}
+
+/// The next one that was not tried. Each worker begins at another (`first`), so that few requests do not all go to the same.
+pub fn in_turn<'e>(endpoints: &'e [Endpoint], avoid: &[EndpointId], first: usize, turn: &Cell<usize>) -> Option<&'e Endpoint> {
+    for _ in 0..endpoints.len() {
+        let at = first.wrapping_add(turn.replace(turn.get().wrapping_add(1))) % endpoints.len();
+        if !avoid.contains(&endpoints[at].id) {
+            return Some(&endpoints[at]);
+        }
+    }
+    None
 }
 
 /// `None` is a tie.

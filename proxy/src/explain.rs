@@ -4,6 +4,7 @@
 //! by the same strict reader, and decided by [`decide`]; nothing here has an opinion of its own. It is for the operator: unlike the
 //! client, who sees `no-route` and no more, it may say what the other plane holds.
 
+mod filtered;
 mod near;
 mod question;
 #[cfg(test)]
@@ -56,6 +57,9 @@ pub struct Explanation {
     /// The rule that takes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<ExplainedRoute>,
+    /// What annotations ask of its requests and answers, a line each, in the order in which a request meets it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<String>,
     /// `NAMESPACE/NAME:PORT` that it leads to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
@@ -107,7 +111,10 @@ pub fn explain(snapshot: &Snapshot, listeners: &[ListenerState], question: &Ques
         return said;
     }
     name_listener(listeners, question, &mut said);
-    let (host, path) = match read(question) {
+    let bytes = question.bytes();
+    let limits = Limits::default();
+    let mut head = RequestHead::new(HeadLimits { bytes: limits.head_bytes, fields: limits.headers });
+    let (host, path) = match read(&bytes, &mut head) {
         Ok(read) => read,
         Err((reason, why)) => {
             said.refuse(reason, why);
@@ -120,6 +127,9 @@ pub fn explain(snapshot: &Snapshot, listeners: &[ListenerState], question: &Ques
         return said;
     }
     by_route(snapshot, question, &host, &path, &mut said);
+    if let Some(route) = decide(snapshot.plane(question.from), &host, &path).route() {
+        filtered::explain(route, question, (&head, &bytes), &mut said);
+    }
     said
 }
 
@@ -157,24 +167,21 @@ fn by_certificate(plane: &Plane, opened: Option<&str>, host: &str, said: &mut Ex
 }
 
 /// Reads the question as serving would read its bytes: host and path, or the refusal.
-fn read(question: &Question) -> Result<(String, String), (Reason, String)> {
-    let bytes = question.bytes();
-    let limits = Limits::default();
-    let mut head = RequestHead::new(HeadLimits { bytes: limits.head_bytes, fields: limits.headers });
-    match head.read(&bytes) {
+fn read(bytes: &[u8], head: &mut RequestHead) -> Result<(String, String), (Reason, String)> {
+    match head.read(bytes) {
         Ok(Some(_)) => {}
         Ok(None) => return Err((Reason::BadRequest, "the request's head does not end".to_owned())),
         Err(error) if error.status() == 431 => return Err((Reason::HeadTooLarge, error.to_string())),
         Err(error) => return Err((Reason::BadRequest, error.to_string())),
     }
-    let authority = head.authority().map_or(&[][..], |span| span.of(&bytes));
+    let authority = head.authority().map_or(&[][..], |span| span.of(bytes));
     let mut buffer = [0; host::MAX_HOST];
     let host = match host::normalise(authority, &mut buffer) {
         Ok(host) => host.to_owned(),
         Err(_) if authority.is_empty() => String::new(),
         Err(error) => return Err((Reason::BadRequest, error.to_string())),
     };
-    let path = std::str::from_utf8(head.path().of(&bytes)).unwrap_or("/").to_owned();
+    let path = std::str::from_utf8(head.path().of(bytes)).unwrap_or("/").to_owned();
     Ok((host, path))
 }
 

@@ -6,6 +6,7 @@
 //! for a replica that speaks something else, `tunnel` what a connection is after it has switched protocols, `respond`
 //! what we answer by ourselves.
 
+pub(crate) mod asked;
 pub(crate) mod attempt;
 pub mod body;
 pub(crate) mod caller;
@@ -20,3 +21,5 @@ pub(crate) mod respond;
 pub(crate) mod serve;
 mod tunnel;
 pub mod write;
+
+pub(crate) use asked::{HeadFields, length as content_length};

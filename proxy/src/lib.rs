@@ -14,6 +14,7 @@ pub mod deadline;
 pub mod demo;
 mod digits;
 pub mod explain;
+pub mod filter;
 pub mod http;
 mod http2;
 pub mod listener;

@@ -23,13 +23,25 @@ pub enum Reason {
     UpstreamReset,
     /// The route stands, but no endpoint is ready.
     NoEndpoint,
-    /// The request was not answered within its time.
+    /// The client's address may not ask.
+    Denied,
+    /// No name and password that may come in.
+    Unauthorized,
+    /// The content is more than the route takes.
+    BodyTooLarge,
+    /// The client is sent elsewhere.
+    Redirected,
+    /// A browser's question before the question.
+    Preflight,
+    /// The replica, or the whole exchange, took longer than the route waits.
     TimeoutRequest,
+    /// More is asked of us than we take on at once.
+    Overload,
 }
 
 impl Reason {
     /// All of them, in the order of [`Reason::index`].
-    pub const ALL: [Reason; 10] = [
+    pub const ALL: [Reason; 16] = [
         Reason::BadRequest,
         Reason::NoRoute,
         Reason::ClientCertificate,
@@ -39,7 +51,13 @@ impl Reason {
         Reason::UpstreamConnect,
         Reason::UpstreamReset,
         Reason::NoEndpoint,
+        Reason::Denied,
+        Reason::Unauthorized,
+        Reason::BodyTooLarge,
+        Reason::Redirected,
+        Reason::Preflight,
         Reason::TimeoutRequest,
+        Reason::Overload,
     ];
 
     /// Its word.
@@ -54,11 +72,17 @@ impl Reason {
             Reason::UpstreamConnect => "upstream-connect",
             Reason::UpstreamReset => "upstream-reset",
             Reason::NoEndpoint => "no-endpoint",
+            Reason::Denied => "denied",
+            Reason::Unauthorized => "unauthorized",
+            Reason::BodyTooLarge => "body-too-large",
+            Reason::Redirected => "redirected",
+            Reason::Preflight => "preflight",
             Reason::TimeoutRequest => "timeout-request",
+            Reason::Overload => "overload",
         }
     }
 
-    /// The status that goes with it.
+    /// The status that goes with it; a redirect may have another one.
     pub const fn status(self) -> u16 {
         match self {
             Reason::BadRequest => 400,
@@ -68,7 +92,12 @@ impl Reason {
             Reason::Misdirected => 421,
             Reason::HeadTooLarge => 431,
             Reason::UpstreamConnect | Reason::UpstreamReset => 502,
-            Reason::NoEndpoint => 503,
+            Reason::NoEndpoint | Reason::Overload => 503,
+            Reason::Denied => 403,
+            Reason::Unauthorized => 401,
+            Reason::BodyTooLarge => 413,
+            Reason::Redirected => 308,
+            Reason::Preflight => 204,
             Reason::TimeoutRequest => 504,
         }
     }

@@ -3,7 +3,7 @@
 //! Invariant: a [`Count`] has one writer, so that counting is a load and a store without a locked instruction. The only lock is taken
 //! when a worker meets a service for the first time, and when somebody scrapes. Nothing here formats or looks up a label per request.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -210,6 +210,8 @@ pub struct LocalCounts {
 pub struct Met {
     /// What it is called.
     pub name: PortName,
+    /// Whose turn it is, where endpoints are picked one after the other.
+    pub turn: Cell<usize>,
     counts: Arc<ServiceCounts>,
 }
 
@@ -246,7 +248,7 @@ impl LocalCounts {
         let counts = Arc::new(ServiceCounts::default());
         let entry = Entry { name: service.name.clone(), exposure, counts: counts.clone() };
         self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
-        Rc::new(Met { name: service.name.clone(), counts })
+        Rc::new(Met { name: service.name.clone(), turn: Cell::default(), counts })
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use config::exposure::Exposure;
+use config::filter::Balance;
 use config::settings::Limits;
 use hyper::body::Bytes;
 use ipnet::IpNet;
@@ -27,6 +28,7 @@ use crate::balance::{self, By};
 use crate::buffer::Buffers;
 use crate::clock::now_us;
 use crate::deadline::{Deadlines, TICK};
+use crate::filter::Proven;
 use crate::http::caller::Caller;
 use crate::http::desk::Desks;
 use crate::http::head::HeadLimits;
@@ -96,6 +98,7 @@ pub(crate) struct Worker {
     pub(crate) lanes: Lanes,
     pub(crate) rng: RefCell<fastrand::Rng>,
     pub(crate) counts: LocalCounts,
+    pub(crate) proven: Proven,
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) buffers: Buffers,
     pub(crate) desks: Desks,
@@ -231,6 +234,7 @@ impl Worker {
             lanes: Lanes::default(),
             rng: RefCell::default(),
             counts: LocalCounts::new(start.counts.clone()),
+            proven: Proven::default(),
             deadlines: Rc::default(),
             buffers: Buffers::default(),
             desks: Desks::new(HeadLimits { bytes: shared.limits.head_bytes, fields: shared.limits.headers }),
@@ -360,6 +364,26 @@ impl Worker {
         match service.affinity_s {
             Some(keep_s) => self.shared.clients.pick(service, keep_s, client, avoid, now_us),
             None => balance::pick(&service.endpoints, avoid, by, now_us, &mut self.rng.borrow_mut()),
+        }
+    }
+
+    /// As a route asks for it. A Service's session affinity wins.
+    pub(crate) fn pick_as<'s>(
+        &self,
+        balance: Balance,
+        (exposure, service): (Exposure, &'s Service),
+        client: IpAddr,
+        avoid: &[EndpointId],
+        now_us: u64,
+    ) -> Option<&'s Endpoint> {
+        let endpoints = &service.endpoints;
+        match balance {
+            _ if service.affinity_s.is_some() => self.pick(service, client, avoid, By::Latency, now_us),
+            Balance::LeastBusy => self.pick(service, client, avoid, By::Latency, now_us),
+            Balance::LeastRequest => self.pick(service, client, avoid, By::Connections, now_us),
+            Balance::Random => balance::at_random(endpoints, avoid, &mut self.rng.borrow_mut()),
+            Balance::RoundRobin => balance::in_turn(endpoints, avoid, self.id, &self.counts.of(exposure, service).turn),
+            Balance::ClientIp => self.shared.clients.pick(service, balance::affinity::KEEP_S, client, avoid, now_us),
         }
     }
 

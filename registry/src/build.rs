@@ -24,6 +24,7 @@ pub(crate) mod carriers;
 pub(crate) mod certificates;
 pub(crate) mod clients;
 mod covers;
+mod filters;
 mod index;
 mod members;
 mod names;

@@ -229,6 +229,7 @@ impl Registry {
 
     fn take_secret(&mut self, key: ObjectKey, after: Option<Arc<Object>>) {
         self.certificates_dirty |= self.certificates.named.contains(&key);
+        self.routes_dirty |= self.routes.secrets.contains(&key);
         self.world.set_secret(key, after);
     }
 
@@ -297,7 +298,7 @@ impl Registry {
                 Object::Ingress(ingress) => Some(ingress),
                 _ => None,
             });
-            self.routes = routes::compile(ingresses, &self.classes, &self.world);
+            self.routes = routes::compile(ingresses, &self.classes, &self.world, &self.world.terms.secrets);
             self.names = self.world.wanted_names(self.routes.named.iter());
             self.world.names.keep(&self.names);
         }

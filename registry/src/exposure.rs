@@ -84,8 +84,11 @@ pub(crate) fn label_problems(object: &Object) -> Vec<Problem> {
                     Problem::error(Reason::Invalid, format!("`{}`", error.0)).expected("`external` or `internal`").fix(consequence(kind))
                 }
                 (false, _) => {
-                    let expected =
-                        if meaningful { "no other key than `tidegate.dev/exposure`" } else { "`tidegate.dev/exposure` as a label" };
+                    let expected = match field {
+                        "annotations" if meaningful => "`tidegate.dev/exposure`, or a key of docs/annotations.md",
+                        _ if meaningful => "no other key than `tidegate.dev/exposure`",
+                        _ => "`tidegate.dev/exposure` as a label",
+                    };
                     Problem::error(Reason::Invalid, "a key that means nothing here").expected(expected).fix(consequence(kind))
                 }
             };

@@ -11,6 +11,7 @@ pub mod client;
 pub mod core;
 pub mod event;
 pub mod exposure;
+pub mod filter;
 mod ledger;
 mod lifecycle;
 mod node_port;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use config::host::{Host, HostPattern};
 use config::object::{ClientTerms, Name, PathType};
 
+use crate::filter::Filters;
 use crate::snapshot::ServiceIndex;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -40,6 +41,8 @@ pub struct Route {
     pub action: Action,
     /// What its clients must have shown in their handshake.
     pub client: Option<Arc<ClientTerms>>,
+    /// What else is asked of its requests and answers; nearly always nothing.
+    pub filters: Option<Arc<Filters>>,
 }
 
 /// The routes of one plane.
@@ -211,6 +214,15 @@ impl RouteTableBuilder {
         self.table.default = Some(route.clone());
         self.table.routes.push(route);
         Ok(())
+    }
+
+    /// Whether there is a rule for just this host.
+    pub fn serves(&self, host: &HostPattern) -> bool {
+        match host {
+            HostPattern::Exact(host) => self.table.exact.contains_key(host),
+            HostPattern::OneLabel(suffix) => self.table.one_label.contains_key(suffix),
+            HostPattern::Any => !self.table.any_host.is_empty(),
+        }
     }
 
     fn paths_mut(&mut self, host: &HostPattern) -> &mut Paths {

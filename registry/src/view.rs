@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use config::annotations::Verdict;
 use config::problem::Problem;
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +99,9 @@ pub struct RouteView {
     /// Why it does not serve, when it does not: refused exposure or a missing service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// What annotations ask of its requests and answers, a line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<String>,
 }
 
 /// One source.
@@ -131,6 +135,19 @@ pub struct ExposureView {
     pub sealed_by: Option<String>,
 }
 
+/// One annotation of an Ingress, and what becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnnotationView {
+    /// `Ingress NAMESPACE/NAME`
+    pub owner: String,
+    /// Its key.
+    pub key: String,
+    /// `honoured`, `differs`, `not-supported` or `wrong`.
+    pub verdict: Verdict,
+    /// How it differs, or why it does nothing; empty when it does what it says.
+    pub how: String,
+}
+
 /// What `tidegate check -o json` prints.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct CheckView {
@@ -138,6 +155,8 @@ pub struct CheckView {
     pub problems: Vec<Problem>,
     /// Who can be reached, and how.
     pub exposure: Vec<ExposureView>,
+    /// Annotations for filters, by Ingress and key.
+    pub annotations: Vec<AnnotationView>,
     /// Kinds that are not read yet, with how many of each.
     pub skipped: std::collections::BTreeMap<String, usize>,
     /// Objects read.

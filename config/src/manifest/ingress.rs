@@ -7,6 +7,8 @@ use k8s_openapi::api::networking::v1 as networking;
 use super::check::{self, Findings};
 use super::meta::{self, NameRule};
 use super::{client, shared};
+use crate::annotations;
+use crate::filter::is_pattern;
 use crate::host::HostPattern;
 use crate::object::{
     CLASS_ANNOTATION, Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, IngressTls, Meta, Name, PathType, PortRef,
@@ -37,6 +39,7 @@ pub(super) fn convert(raw: networking::Ingress, out: &mut Findings) -> Ingress {
     let meta = meta::namespaced(raw.metadata, NameRule::Subdomain, out);
     let spec = raw.spec.unwrap_or_default();
     deciding_fields(out);
+    let patterns = annotations::may_hold_patterns(&meta.annotations);
     if spec.default_backend.is_none() && spec.rules.as_ref().is_none_or(Vec::is_empty) {
         out.missing::<()>("spec", "`rules` or `defaultBackend`");
     }
@@ -45,7 +48,7 @@ pub(super) fn convert(raw: networking::Ingress, out: &mut Findings) -> Ingress {
         client,
         class: class_name(spec.ingress_class_name, &meta, out),
         default_backend: spec.default_backend.and_then(|raw| backend(raw, "spec.defaultBackend", out)),
-        rules: spec.rules.unwrap_or_default().into_iter().enumerate().filter_map(|(index, raw)| rule(raw, index, out)).collect(),
+        rules: spec.rules.unwrap_or_default().into_iter().enumerate().filter_map(|(index, raw)| rule(raw, index, patterns, out)).collect(),
         tls: spec.tls.unwrap_or_default().into_iter().enumerate().filter_map(|(at, raw)| tls(raw, at, out)).collect(),
         meta,
     }
@@ -105,20 +108,21 @@ fn host(text: &str, place: &str, out: &mut Findings) -> Option<HostPattern> {
     HostPattern::parse_ingress(text).map_err(told).ok()
 }
 
-fn rule(raw: networking::IngressRule, index: usize, out: &mut Findings) -> Option<IngressRule> {
+/// `patterns`: annotations say that paths may be some, and whoever reads those says what becomes of them.
+fn rule(raw: networking::IngressRule, index: usize, patterns: bool, out: &mut Findings) -> Option<IngressRule> {
     let host = host(&raw.host.unwrap_or_default(), &format!("spec.rules[{index}].host"), out);
     let mut paths = Vec::new();
     if let Some(http) = raw.http {
         if http.paths.is_empty() {
             out.missing::<()>(format_args!("spec.rules[{index}].http.paths"), "at least one path");
         }
-        let read = |(at, raw)| path(raw, &format!("spec.rules[{index}].http.paths[{at}]"), out);
+        let read = |(at, raw)| path(raw, &format!("spec.rules[{index}].http.paths[{at}]"), patterns, out);
         paths = http.paths.into_iter().enumerate().filter_map(read).collect();
     }
     Some(IngressRule { host: host?, paths })
 }
 
-fn path(raw: networking::HTTPIngressPath, place: &str, out: &mut Findings) -> Option<IngressPath> {
+fn path(raw: networking::HTTPIngressPath, place: &str, patterns: bool, out: &mut Findings) -> Option<IngressPath> {
     let path = raw.path.unwrap_or_default();
     let path_type = match raw.path_type.as_str() {
         "Exact" => Some((PathType::Exact, true)),
@@ -128,7 +132,7 @@ fn path(raw: networking::HTTPIngressPath, place: &str, out: &mut Findings) -> Op
         other => out.invalid(format_args!("{place}.pathType"), format!("`{other}`"), "`Exact`, `Prefix` or `ImplementationSpecific`"),
     };
     if let Some((_, defined)) = path_type {
-        check_path(&path, defined, place, out);
+        check_path(&path, (defined, patterns), place, out);
     }
     let backend = backend(raw.backend, &format!("{place}.backend"), out);
     let path = if path.is_empty() { "/".into() } else { path.into_boxed_str() };
@@ -136,7 +140,7 @@ fn path(raw: networking::HTTPIngressPath, place: &str, out: &mut Findings) -> Op
 }
 
 /// `defined`: the path type is Exact or Prefix, whose paths the API restricts.
-fn check_path(path: &str, defined: bool, place: &str, out: &mut Findings) {
+fn check_path(path: &str, (defined, patterns): (bool, bool), place: &str, out: &mut Findings) {
     let at = format_args!("{place}.path");
     if path.is_empty() {
         if defined {
@@ -153,10 +157,10 @@ fn check_path(path: &str, defined: bool, place: &str, out: &mut Findings) {
     if let Some(odd) = odd.filter(|_| defined) {
         out.invalid::<()>(at, format!("`{path}`, which holds `{odd}`"), "a path in its plain form");
     }
-    if path.contains(['?', '#']) || path.contains(|c: char| c.is_ascii_control() || c == ' ') {
+    if path.contains('#') || (path.contains('?') && !patterns) || path.contains(|c: char| c.is_ascii_control() || c == ' ') {
         let problem = Problem::warning(Reason::Invalid, format!("`{}` can never match", path.escape_debug())).at(at.to_string());
         out.push(problem.expected("a path without query, fragment or blanks"));
-    } else if !defined && path.contains(['(', '*', '^', '$', '[']) {
+    } else if !defined && !patterns && is_pattern(path) {
         let problem = Problem::warning(Reason::NotServed, format!("`{path}` looks like a pattern")).at(at.to_string());
         out.push(problem.expected("a plain path: ImplementationSpecific is read as Prefix"));
     }

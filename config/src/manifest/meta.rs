@@ -4,14 +4,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::check::{Findings, is_label, is_subdomain};
 use super::shared;
-use crate::exposure::{NGINX_TLS, OUR_PREFIX};
+use crate::annotations::nginx;
+use crate::exposure::OUR_PREFIX;
 use crate::object::{Labels, Meta, Name};
 
 /// The namespace of a namespaced object that gives none.
 pub(super) const DEFAULT_NAMESPACE: &str = "default";
 
 /// Annotations under these are kept.
-const KEPT: [&str; 4] = [OUR_PREFIX, "kubernetes.io/", "ingressclass.kubernetes.io/", NGINX_TLS];
+const KEPT: [&str; 4] = [OUR_PREFIX, "kubernetes.io/", "ingressclass.kubernetes.io/", nginx::PREFIX];
 
 /// What a kind allows as a name.
 #[derive(Clone, Copy)]

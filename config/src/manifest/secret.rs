@@ -1,5 +1,5 @@
-//! core/v1 Secret: the pair of one of type `kubernetes.io/tls`, and the authorities (`ca.crt`) of one of any type. Secrets without
-//! either are none of our business: they are counted and never kept, and of one that is read nothing else is.
+//! core/v1 Secret: the pair of one of type `kubernetes.io/tls`, the authorities (`ca.crt`) and the passwords (`auth`) of one of any type.
+//! Secrets without any of them are none of our business: they are counted and never kept, and of one that is read nothing else is.
 //!
 //! Invariant: no problem holds a word that was written anywhere but in the metadata. A part that does not parse, or a pair that does
 //! not belong together, refuses the object, so that its last good version goes on serving. What was decoded is overwritten.
@@ -14,13 +14,14 @@ use zeroize::{Zeroize, Zeroizing};
 use super::check::Findings;
 use super::fields;
 use super::meta::{self, NameRule};
+use crate::credentials::Credentials;
 use crate::object::Secret;
 use crate::problem::{Problem, Reason};
 use crate::tls::{Authorities, BadCertificate, CA, CHAIN, Certificate, KEY};
 
 const TLS: &str = "kubernetes.io/tls";
 /// Names that may be said: what may be written elsewhere is not known.
-const PLAIN: [&str; 11] = [
+const PLAIN: [&str; 13] = [
     "apiVersion",
     "kind",
     "type",
@@ -29,10 +30,15 @@ const PLAIN: [&str; 11] = [
     "data.tls.crt",
     "data.tls.key",
     "data.ca.crt",
+    "data.auth",
     "stringData.tls.crt",
     "stringData.tls.key",
     "stringData.ca.crt",
+    "stringData.auth",
 ];
+
+/// The part that holds names and passwords.
+const AUTH: &str = "auth";
 
 fn is_tls(fields: &Map<String, Value>) -> bool {
     fields.get("type").and_then(Value::as_str) == Some(TLS)
@@ -54,7 +60,8 @@ pub(super) fn read(value: &Value, out: &mut Findings) -> Option<Secret> {
     }
     let ca = authorities(&mut parts, out);
     let certificate = if value.as_object().is_some_and(is_tls) { Some(pair(&mut parts, out)?) } else { None };
-    Some(Secret { meta, certificate, ca: ca? })
+    let auth = parts.take(AUTH).map(|(_, lines)| Credentials::read(&lines));
+    Some(Secret { meta, certificate, ca: ca?, auth })
 }
 
 /// What is written in it, overwritten when it is dropped.

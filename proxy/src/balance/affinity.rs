@@ -14,6 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use registry::snapshot::{Endpoint, EndpointId, Service};
 
+/// How long a client keeps its endpoint where only a route asks for it, in seconds: the default of `sessionAffinity: ClientIP`.
+pub const KEEP_S: u32 = 10_800;
+
 /// Sets of words. With [`WAYS`]: 131,072 clients of a service port, in 1 MiB.
 const SETS: usize = 1 << 14;
 /// Words in a set, which is a cache line.

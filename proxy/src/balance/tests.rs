@@ -116,3 +116,27 @@ fn an_estimate_fades_until_the_replica_is_tried_again() {
     assert!(estimate(load, 1_000 + 12 * HALF_LIFE_US) < FLOOR_US);
     assert!(estimate(load, u64::MAX) >= 1, "measured stays measured");
 }
+
+#[test]
+fn one_after_the_other_is_even_and_passes_over_what_was_tried() {
+    let endpoints = endpoints(3);
+    let turn = Cell::new(usize::MAX);
+    let next = |avoid: &[EndpointId]| in_turn(&endpoints, avoid, 1, &turn).map(|endpoint| endpoint.id.0.get());
+    let picked: Vec<_> = (0..6).filter_map(|_| next(&[])).collect();
+    assert!((0..3).all(|at| picked[at] == picked[at + 3]) && picked[0] != picked[1] && picked[1] != picked[2], "{picked:?}");
+    let (first, second) = (endpoints[0].id, endpoints[1].id);
+    assert!((0..4).all(|_| next(&[first, second]) == Some(3)));
+    assert_eq!(in_turn(&endpoints[..1], &[first], 0, &turn).map(|endpoint| endpoint.id), None);
+    assert!(in_turn(&[], &[], 0, &turn).is_none() && at_random(&[], &[], &mut Rng::with_seed(1)).is_none());
+}
+
+#[test]
+fn at_random_is_even() {
+    let endpoints = endpoints(4);
+    let mut rng = Rng::with_seed(7);
+    let mut picks = [0u32; 4];
+    for _ in 0..8_000 {
+        picks[at_random(&endpoints, &[], &mut rng).unwrap().id.0.get() as usize - 1] += 1;
+    }
+    assert!(picks.iter().all(|&picks| (1_800..2_200).contains(&picks)), "{picks:?}");
+}

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use config::problem::Severity;
-use registry::view::{CheckView, ExposureView};
+use registry::view::{AnnotationView, CheckView, ExposureView};
 
 use super::offline::{self, Offline};
 use super::table::table;
@@ -48,6 +48,10 @@ fn text(view: &CheckView) -> String {
         out.push_str(&exposure(&view.exposure));
         out.push('\n');
     }
+    if !view.annotations.is_empty() {
+        out.push_str(&annotations(&view.annotations));
+        out.push('\n');
+    }
     if !view.skipped.is_empty() {
         let kinds: Vec<String> = view.skipped.iter().map(|(kind, number)| format!("{kind} ({number})")).collect();
         let number = view.skipped.values().sum();
@@ -68,6 +72,12 @@ fn exposure(rows: &[ExposureView]) -> String {
         lines.extend(more.map(|by| [" ".to_owned(), " ".to_owned(), " ".to_owned(), by.clone()]));
     }
     table(["SERVICE", "EXPOSURE", "SEALED BY", "REACHED BY"], lines)
+}
+
+/// One line for each annotation for a filter.
+fn annotations(rows: &[AnnotationView]) -> String {
+    let line = |row: &AnnotationView| [row.owner.clone(), row.key.clone(), row.verdict.as_str().to_owned(), row.how.clone()];
+    table(["OWNER", "ANNOTATION", "VERDICT", "HOW"], rows.iter().map(line))
 }
 
 fn summary(view: &CheckView) -> String {
@@ -95,6 +105,7 @@ fn json(view: &CheckView, broken: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use config::annotations::Verdict;
     use config::problem::{Problem, Reason};
 
     use super::*;
@@ -112,6 +123,12 @@ mod tests {
                 row("data/db:5432", "internal", &["vip 127.96.0.3:5432"], Some("Namespace data")),
                 row("shop/web:80", "external", &["http shop.localhost / (Ingress shop/web)", "vip 127.96.0.2:80"], None),
             ],
+            annotations: vec![AnnotationView {
+                owner: "Ingress shop/web".to_owned(),
+                key: "tidegate.dev/hsts".to_owned(),
+                verdict: Verdict::Honoured,
+                how: String::new(),
+            }],
             skipped: [("apps/v1/Deployment".to_owned(), 2)].into_iter().collect(),
             objects: 7,
         }
@@ -126,6 +143,9 @@ SERVICE       EXPOSURE  SEALED BY       REACHED BY
 data/db:5432  internal  Namespace data  vip 127.96.0.3:5432
 shop/web:80   external  -               http shop.localhost / (Ingress shop/web)
                                         vip 127.96.0.2:80
+
+OWNER             ANNOTATION         VERDICT   HOW
+Ingress shop/web  tidegate.dev/hsts  honoured  -
 
 2 objects of kinds that are not read yet: apps/v1/Deployment (2)
 7 objects: 0 errors, 1 warning, 0 notes; 1 of 2 service ports reachable from outside

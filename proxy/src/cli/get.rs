@@ -111,10 +111,17 @@ fn routes(views: &[RouteView]) -> String {
             view.service.clone(),
             view.owner.clone(),
             view.ready.to_string(),
+            filters(view),
             or_empty(view.refused.as_ref()),
         ]
     });
-    table(["EXPOSURE", "HOST", "TYPE", "PATH", "SERVICE", "OWNER", "READY", "NOT SERVED BECAUSE"], rows)
+    table(["EXPOSURE", "HOST", "TYPE", "PATH", "SERVICE", "OWNER", "READY", "FILTERS", "NOT SERVED BECAUSE"], rows)
+}
+
+/// What each is called; `tidegate explain` and `-o json` say what it does.
+fn filters(view: &RouteView) -> String {
+    let names: Vec<&str> = view.filters.iter().map(|line| line.split(':').next().unwrap_or_default()).collect();
+    names.join(",")
 }
 
 fn listeners(views: &[ListenerState]) -> String {
@@ -187,6 +194,7 @@ mod tests {
             owner: "Ingress shop/web".to_owned(),
             ready: 1,
             refused: None,
+            filters: Vec::new(),
         }
     }
 

@@ -50,6 +50,7 @@ pub(crate) fn shop() -> Snapshot {
         path: path.into(),
         action,
         client: None,
+        filters: None,
     };
     let (mut outside, mut inside, mut refused) = (RouteTableBuilder::default(), RouteTableBuilder::default(), RouteTableBuilder::default());
     outside.add(route("shop.example", "/cart", Action::Forward(ServiceIndex(0)))).unwrap();

@@ -11,6 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::exposure::Exposure;
+use config::filter::Balance;
+use registry::filter::Filters;
+use registry::route::Route;
 use registry::snapshot::{Endpoint, EndpointId, Plane, Service, Snapshot};
 use tokio::net::TcpStream;
 
@@ -38,12 +41,45 @@ pub(crate) struct Tried {
     died: bool,
     /// It was a reused one.
     reused: bool,
+    /// The route whose filters let it through.
+    passed: Option<Arc<Route>>,
 }
 
 impl Tried {
+    /// The filters of this route let it through.
+    pub(crate) fn pass(&mut self, route: Arc<Route>) {
+        self.passed = Some(route);
+    }
+
+    /// The route whose filters let it through, when that had any.
+    pub(crate) fn passed(&self) -> Option<(&Arc<Route>, &Filters)> {
+        let route = self.passed.as_ref()?;
+        Some((route, route.filters.as_deref()?))
+    }
+
+    /// Whether a route has yet to let it through: by its filters, or because it is another one than before.
+    fn must_pass(&self, route: &Arc<Route>) -> bool {
+        match (&route.filters, &self.passed) {
+            (None, None) => false,
+            (_, Some(passed)) => !Arc::ptr_eq(passed, route),
+            (Some(_), None) => true,
+        }
+    }
+
+    /// How long a connection may take to stand.
+    pub(crate) fn connect_timeout(&self, worker: &Worker) -> Duration {
+        let asked = self.passed().and_then(|(_, filters)| filters.timeouts.connect_ms);
+        Duration::from_millis(asked.unwrap_or(worker.limits.connect_timeout_ms))
+    }
+
+    /// Further endpoints that may be tried.
+    fn retries(&self) -> usize {
+        self.passed().and_then(|(_, filters)| filters.retries).map_or(TRIES, usize::from)
+    }
+
     /// No connection to this one stood. False when it is time to give up.
     pub(crate) fn no_connection(&mut self, endpoint: EndpointId) -> bool {
-        let more = self.endpoints.len() < TRIES;
+        let more = self.endpoints.len() < self.retries();
         if more {
             self.endpoints.push(endpoint);
             self.reused = false;
@@ -66,7 +102,7 @@ impl Tried {
 
     /// Whether sending it again cannot do anything twice that matters. `whole`: all of it is still here.
     pub(crate) fn may_repeat(&self, idempotent: bool, whole: bool) -> bool {
-        !self.died && whole && idempotent
+        !self.died && whole && idempotent && self.retries() > 0
     }
 
     /// A connection broke: what was idle as long as that one is not trusted either.
@@ -95,6 +131,8 @@ pub(crate) enum NoChoice {
     Refused(Reason, Option<Arc<str>>),
     /// Every endpoint was tried.
     NobodyLeft,
+    /// The route's filters come first.
+    Filtered(Arc<Route>),
 }
 
 impl Caller {
@@ -112,26 +150,47 @@ impl Caller {
         if !self.may_ask(plane, host) {
             return Err(NoChoice::Refused(Reason::Misdirected, None));
         }
-        let service = self.destination(plane, host, path)?;
-        let keeps = service.affinity_s.is_some();
+        let (filters, service) = self.destination(plane, host, path, tried)?;
+        let balance = filters.and_then(|filters| filters.balance);
+        let keeps = service.affinity_s.is_some() || balance == Some(Balance::ClientIp);
         let client = if keeps { client() } else { self.client };
-        let pick = |avoid: &[EndpointId]| self.worker.pick(service, client, avoid, By::Latency, now_us);
+        let pick = |avoid: &[EndpointId]| match balance {
+            None => self.worker.pick(service, client, avoid, By::Latency, now_us),
+            Some(balance) => self.worker.pick_as(balance, (self.listener.exposure, &**service), client, avoid, now_us),
+        };
         // A replica that closed an idle connection may be well: if there is no other, it is asked again on a new one.
         let endpoint = pick(tried.avoided(keeps)).or_else(|| if tried.reused { pick(&[]) } else { None });
         endpoint.map(|endpoint| (service, endpoint)).ok_or(NoChoice::NobodyLeft)
     }
 
-    /// Where a request goes: by a route, or to the one service that the listener is for.
-    fn destination<'s>(&self, plane: &'s Plane, host: &str, path: &str) -> Result<&'s Arc<Service>, NoChoice> {
+    /// Where a request goes: by a route and its filters, or to the one service that the listener is for.
+    fn destination<'s>(
+        &self,
+        plane: &'s Plane,
+        host: &str,
+        path: &str,
+        tried: &Tried,
+    ) -> Result<(Option<&'s Filters>, &'s Arc<Service>), NoChoice> {
         if self.listener.speaks == Speaks::Tcp {
-            return decide_own(plane, &self.listener.socket()).ok_or(NoChoice::Refused(Reason::NoEndpoint, None));
+            let service = decide_own(plane, &self.listener.socket()).ok_or(NoChoice::Refused(Reason::NoEndpoint, None))?;
+            return Ok((None, service));
         }
-        match decide(plane, host, path) {
-            Decision::Forward { route, service } => {
-                let admitted = tls::admits(route.client.as_deref(), self.https(), self.asked_by());
-                admitted.map_err(|reason| NoChoice::Refused(reason, None))?;
-                Ok(service)
+        let decision = decide(plane, host, path);
+        if let Some(route) = decision.route() {
+            let admitted = tls::admits(route.client.as_deref(), self.https(), self.asked_by());
+            // Whoever comes without TLS may be sent to where it is spoken.
+            if let Err(reason) = admitted
+                && (self.https() || route.filters.is_none())
+            {
+                return Err(NoChoice::Refused(reason, None));
             }
+            if tried.must_pass(route) {
+                return Err(NoChoice::Filtered(route.clone()));
+            }
+            admitted.map_err(|reason| NoChoice::Refused(reason, None))?;
+        }
+        match decision {
+            Decision::Forward { route, service } => Ok((route.filters.as_deref(), service)),
             Decision::NoEndpoint { .. } => Err(NoChoice::Refused(Reason::NoEndpoint, None)),
             Decision::NoRoute(_) => {
                 let outside = self.listener.exposure == Exposure::External;
@@ -215,7 +274,7 @@ impl Caller {
         let stream = match pooled {
             Some(stream) => stream,
             None => {
-                let timeout = Duration::from_millis(worker.limits.connect_timeout_ms);
+                let timeout = tried.connect_timeout(worker);
                 // Rare, and large: in a box, so that the state of every request is smaller.
                 Box::pin(upstream::connect(replica.address, timeout)).await.map_err(|error| {
                     attempt.unreachable(service, &error);

@@ -39,6 +39,9 @@ pub enum BodyError {
     /// Too many trailers.
     #[error("the trailers are larger than {MAX_TRAILERS} bytes")]
     TrailersTooLarge,
+    /// More content than is taken.
+    #[error("the content is larger than the route takes")]
+    TooLarge,
     /// The connection ended first.
     #[error("the connection ended before the body did")]
     Cut,
@@ -77,6 +80,10 @@ enum State {
 #[derive(Debug)]
 pub struct BodyReader {
     state: State,
+    /// Content of all chunks that were announced.
+    announced: u64,
+    /// Most of it that is taken.
+    most: u64,
     extensions: u32,
     trailers: u32,
     name: [u8; NAME],
@@ -94,7 +101,7 @@ impl BodyReader {
             Framing::Chunked => FIRST_SIZE,
             Framing::UntilClose => State::UntilClose,
         };
-        BodyReader { state, extensions: 0, trailers: 0, name: [0; NAME], name_length: 0 }
+        BodyReader { state, announced: 0, most: u64::MAX, extensions: 0, trailers: 0, name: [0; NAME], name_length: 0 }
     }
 
     /// How many of `bytes` belong to the body: these may be forwarded as they are. Fewer than all only when the body is done.
@@ -111,6 +118,15 @@ impl BodyReader {
     /// As [`BodyReader::advance`].
     pub fn advance_decoded(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, BodyError> {
         self.run(bytes, |content| out.extend_from_slice(content))
+    }
+
+    /// Takes no more than `most` bytes of content from here on. A length that was told in the head is not looked at.
+    ///
+    /// # Errors
+    /// [`BodyError::TooLarge`] when more was announced already.
+    pub fn limit(&mut self, most: u64) -> Result<(), BodyError> {
+        self.most = most;
+        if self.announced > most { Err(BodyError::TooLarge) } else { Ok(()) }
     }
 
     /// Whether the body is whole.
@@ -189,7 +205,10 @@ impl BodyReader {
                 Ok(State::Extension { size, length: length + 1 })
             }
             (State::SizeEnd { size: 0 }, b'\n') => Ok(State::TrailerStart),
-            (State::SizeEnd { size }, b'\n') => Ok(State::Data(size)),
+            (State::SizeEnd { size }, b'\n') => {
+                self.announced = self.announced.saturating_add(size);
+                if self.announced > self.most { Err(BodyError::TooLarge) } else { Ok(State::Data(size)) }
+            }
             (State::DataCr, b'\r') => Ok(State::DataLf),
             (State::DataLf, b'\n') => Ok(FIRST_SIZE),
             (State::SizeEnd { .. } | State::DataCr | State::DataLf, _) => Err(BodyError::ChunkEnd),

@@ -11,6 +11,7 @@ use registry::snapshot::{Plane, Snapshot};
 
 use super::write::Shown;
 use crate::digits;
+use crate::filter::Fields;
 use crate::listener::{Listener, contains};
 use crate::stream::{Stream, Verified};
 use crate::worker::Worker;
@@ -61,6 +62,12 @@ impl Caller {
     /// It came through TLS.
     pub(crate) fn https(&self) -> bool {
         matches!(self.over, Over::Tls { .. })
+    }
+
+    /// It asks in TLS, of us or of a trusted proxy.
+    pub(crate) fn asks_by_https(&self, fields: &dyn Fields) -> bool {
+        let told = || fields.one("x-forwarded-proto").is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"));
+        self.https() || (self.trusted && told())
     }
 
     /// By what terms the client was asked to show a certificate.

@@ -29,6 +29,16 @@ pub enum Decision<'s> {
     NoRoute(Miss),
 }
 
+impl<'s> Decision<'s> {
+    /// The rule that took the request.
+    pub fn route(&self) -> Option<&'s Arc<Route>> {
+        match self {
+            Decision::Forward { route, .. } | Decision::NoEndpoint { route, .. } => Some(route),
+            Decision::NoRoute(_) => None,
+        }
+    }
+}
+
 /// Decides by a normalised host ([`config::host::normalise`]; empty when the request named none) and a path without query.
 pub fn decide<'s>(plane: &'s Plane, host: &str, path: &str) -> Decision<'s> {
     let route = match plane.routes.find(host, path) {
@@ -77,7 +87,7 @@ mod tests {
 
     fn route(path: &str, action: Action) -> Route {
         let host = HostPattern::parse_ingress("a.example").unwrap();
-        Route { owner: "Ingress x/y".into(), host, path_type: PathType::Prefix, path: path.into(), action, client: None }
+        Route { owner: "Ingress x/y".into(), host, path_type: PathType::Prefix, path: path.into(), action, client: None, filters: None }
     }
 
     #[test]

@@ -5,11 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use registry::route::Route;
 use registry::snapshot::{EndpointId, Service};
 use registry::speech::Speech;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use super::asked;
 use super::attempt::{Attempt, NoChoice, Trail, Tried};
 use super::body::BodyReader;
 use super::client;
@@ -22,6 +24,8 @@ use super::serve::Connection;
 use super::tunnel::Tunnel;
 use super::write::{Forward, set_host, write_request};
 use crate::clock::now_us;
+use crate::deadline::Expired;
+use crate::filter::{self, Answer, Up};
 use crate::http2::link::Link;
 use crate::reason::Reason;
 
@@ -73,6 +77,15 @@ enum Unsent {
     Broken((EndpointId, bool)),
 }
 
+/// What came of trying.
+enum Tries {
+    Ended(Turn),
+    /// The replica speaks something else than plain HTTP/1.
+    Otherwise,
+    /// The filters of this route come first.
+    Filtered(Arc<Route>),
+}
+
 /// Serves the request whose head is the first `head_length` bytes of the input.
 pub(super) async fn run(connection: &mut Connection, desk: &mut Desk, head_length: usize) -> Turn {
     let mut exchange = Exchange {
@@ -96,6 +109,14 @@ pub(super) async fn run(connection: &mut Connection, desk: &mut Desk, head_lengt
 impl Exchange {
     /// Writes the request as it will be sent. Errs when the part of the body that is here is not one.
     fn compose(&mut self, connection: &Connection, request: &mut Message<RequestHead>) -> Result<(), ()> {
+        self.body_in_out = self.body.advance(&request.input.filled()[self.head_length..]).map_err(|_| ())?;
+        self.all_here = self.body.done();
+        self.write(connection, request, None);
+        Ok(())
+    }
+
+    /// The same, by what filters make of it.
+    fn write(&self, connection: &Connection, request: &mut Message<RequestHead>, up: Option<&Up<'_>>) {
         let Message { input, head, out } = request;
         let (bytes, rest) = input.filled().split_at(self.head_length);
         let forward = Forward {
@@ -105,40 +126,93 @@ impl Exchange {
             trusted: connection.caller.trusted,
             request_id: &self.trail.request_id,
             shown: connection.caller.shown(),
+            up,
         };
         out.clear();
         write_request(head, bytes, &forward, out);
-        let count = self.body.advance(rest).map_err(|_| ())?;
-        out.extend_from_slice(&rest[..count]);
-        self.body_in_out = count;
-        self.all_here = self.body.done();
+        out.extend_from_slice(&rest[..self.body_in_out]);
+    }
+
+    /// Goes on to an answer.
+    async fn go(&mut self, connection: &mut Connection, desk: &mut Desk) -> Turn {
+        let mut tried = Tried::default();
+        match self.tries(connection, desk, &mut tried).await {
+            Tries::Ended(turn) => turn,
+            Tries::Otherwise => Box::pin(lift::run(connection, desk, self.head_length)).await,
+            Tries::Filtered(route) => Box::pin(self.go_through(connection, desk, tried, route)).await,
+        }
+    }
+
+    /// The same where routes have filters. In a box: it is more than most requests need.
+    async fn go_through(&mut self, connection: &mut Connection, desk: &mut Desk, mut tried: Tried, mut route: Arc<Route>) -> Turn {
+        let deadline = connection.caller.worker.deadlines.register();
+        loop {
+            if let Err(answer) = self.pass(connection, &mut desk.request, &route).await {
+                return self.answer_ourselves(connection, desk, &answer).await;
+            }
+            let timeout = route.filters.as_ref().and_then(|filters| filters.timeouts.request_ms);
+            tried.pass(route);
+            let tries = match timeout {
+                None => self.tries(connection, desk, &mut tried).await,
+                Some(ms) => {
+                    deadline.set(ms.saturating_sub(now_us().saturating_sub(self.trail.began_us) / 1000));
+                    match deadline.guard(self.tries(connection, desk, &mut tried)).await {
+                        Ok(tries) => tries,
+                        Err(Expired) => return self.out_of_time(connection, desk).await,
+                    }
+                }
+            };
+            match tries {
+                Tries::Ended(turn) => return turn,
+                Tries::Otherwise => return Box::pin(lift::run(connection, desk, self.head_length)).await,
+                Tries::Filtered(other) => route = other, // the picture has changed between two tries
+            }
+        }
+    }
+
+    /// Asks the filters of a route, and writes the request by them.
+    async fn pass(&mut self, connection: &Connection, request: &mut Message<RequestHead>, route: &Arc<Route>) -> Result<(), Answer> {
+        let fields = asked::HeadFields::of(request);
+        let asked = asked::of(connection, request, &fields);
+        filter::admit(&connection.caller.worker.proven, route, &asked).await?;
+        let up = route.filters.as_ref().map(|filters| Up::of(route, filters, &asked));
+        let most = route.filters.as_ref().and_then(|filters| filters.body_bytes).unwrap_or(u64::MAX);
+        self.body.limit(most).map_err(|_| Answer::new(Reason::BodyTooLarge))?;
+        self.write(connection, request, up.as_ref());
         Ok(())
     }
 
+    /// The time that the route has for all of it is over.
+    async fn out_of_time(&mut self, connection: &mut Connection, desk: &mut Desk) -> Turn {
+        connection.reading.clear();
+        connection.writing.clear();
+        self.give_up(connection, desk, Failure::SlowUpstream).await
+    }
+
     /// Tries until there is an answer or a reason why not.
-    async fn go(&mut self, connection: &mut Connection, desk: &mut Desk) -> Turn {
-        let mut tried = Tried::default();
-        loop {
-            let (endpoint, reused) = match self.send(connection, &mut desk.request, &tried).await {
+    async fn tries(&mut self, connection: &mut Connection, desk: &mut Desk, tried: &mut Tried) -> Tries {
+        Tries::Ended(loop {
+            let (endpoint, reused) = match self.send(connection, &mut desk.request, tried).await {
                 Ok(sent) => {
                     let place = (sent.attempt.endpoint, sent.attempt.reused);
-                    match self.answer(connection, desk, sent).await {
-                        Ok(relayed) => return self.finish(connection, desk, relayed),
-                        Err(Failure::NoAnswer) if self.may_repeat(desk, &tried) => place,
-                        Err(failure) => return self.give_up(connection, desk, failure).await,
+                    match self.answer(connection, desk, sent, tried).await {
+                        Ok(relayed) => break self.finish(connection, desk, relayed),
+                        Err(Failure::NoAnswer) if self.may_repeat(desk, tried) => place,
+                        Err(failure) => break self.give_up(connection, desk, failure).await,
                     }
                 }
-                Err(Unsent::Otherwise) => return Box::pin(lift::run(connection, desk, self.head_length)).await,
-                Err(Unsent::Broken(place)) if self.may_repeat(desk, &tried) => place,
-                Err(Unsent::Broken(_)) => return self.refuse(connection, desk, Reason::UpstreamReset, None).await,
+                Err(Unsent::Otherwise) => return Tries::Otherwise,
+                Err(Unsent::Broken(place)) if self.may_repeat(desk, tried) => place,
+                Err(Unsent::Broken(_)) => break self.refuse(connection, desk, Reason::UpstreamReset, None).await,
                 Err(Unsent::NoConnection(endpoint)) if tried.no_connection(endpoint) => continue,
                 Err(Unsent::NoConnection(_) | Unsent::Not(NoChoice::NobodyLeft)) => {
-                    return self.refuse(connection, desk, tried.reason(), None).await;
+                    break self.refuse(connection, desk, tried.reason(), None).await;
                 }
-                Err(Unsent::Not(NoChoice::Refused(reason, note))) => return self.refuse(connection, desk, reason, note).await,
+                Err(Unsent::Not(NoChoice::Refused(reason, note))) => break self.refuse(connection, desk, reason, note).await,
+                Err(Unsent::Not(NoChoice::Filtered(route))) => return Tries::Filtered(route),
             };
             tried.broke(endpoint, reused);
-        }
+        })
     }
 
     fn may_repeat(&self, desk: &Desk, tried: &Tried) -> bool {
@@ -179,13 +253,13 @@ impl Exchange {
     }
 
     /// Reads the answer and gives it to the client, while the rest of the request's body, if any, goes up.
-    async fn answer(&mut self, connection: &mut Connection, desk: &mut Desk, sent: Sent) -> Result<Relayed, Failure> {
+    async fn answer(&mut self, connection: &mut Connection, desk: &mut Desk, sent: Sent, tried: &Tried) -> Result<Relayed, Failure> {
         let Sent { mut upstream, attempt } = sent;
-        let relayed = relay::relay(connection, desk, self, &mut upstream).await;
+        let relayed = relay::relay(connection, desk, self, &mut upstream, tried.passed().map(|(_, filters)| filters)).await;
         let now = now_us();
         match &relayed {
             Ok(done) => attempt.answered(done.status, done.head_us, now),
-            Err(failure @ (Failure::NoAnswer | Failure::BadAnswer | Failure::CutUpstream)) => {
+            Err(failure @ (Failure::NoAnswer | Failure::BadAnswer | Failure::CutUpstream | Failure::SlowUpstream)) => {
                 attempt.broke(*failure == Failure::NoAnswer, now);
             }
             Err(_) => {}
@@ -230,7 +304,13 @@ impl Exchange {
         let reason = match failure {
             Failure::NoAnswer | Failure::BadAnswer => Reason::UpstreamReset,
             Failure::BadBody => Reason::BadRequest,
+            Failure::LargeBody => Reason::BodyTooLarge,
             Failure::SlowBody => Reason::TimeoutDownstream,
+            Failure::SlowUpstream if !connection.begun.get() => Reason::TimeoutRequest,
+            Failure::SlowUpstream => {
+                respond::log_cut(connection, desk, self, Reason::TimeoutRequest);
+                return Turn::Cut;
+            }
             Failure::CutUpstream => {
                 respond::log_cut(connection, desk, self, Reason::UpstreamReset);
                 return Turn::Cut;
@@ -246,9 +326,25 @@ impl Exchange {
 
     /// Answers by ourselves. The connection stays when all of the request was here.
     async fn refuse(&mut self, connection: &mut Connection, desk: &mut Desk, reason: Reason, note: Option<Arc<str>>) -> Turn {
-        // The connection can go on after the answer when nothing of the request is still to come.
-        let keep = desk.request.head.keep_alive() && self.all_here && !connection.caller.worker.draining.get();
-        if !respond::refuse(connection, desk, self, reason, note, keep).await {
+        let keep = self.may_keep(connection, desk);
+        let kept = respond::refuse(connection, desk, self, reason, note, keep).await;
+        self.answered(desk, kept)
+    }
+
+    /// The same, as a filter wants it.
+    async fn answer_ourselves(&mut self, connection: &mut Connection, desk: &mut Desk, answer: &Answer) -> Turn {
+        let keep = self.may_keep(connection, desk);
+        let kept = respond::answer(connection, desk, self, answer, None, keep).await;
+        self.answered(desk, kept)
+    }
+
+    /// Whether the connection can go on after an answer of our own: when nothing of the request is still to come.
+    fn may_keep(&self, connection: &Connection, desk: &Desk) -> bool {
+        desk.request.head.keep_alive() && self.all_here && !connection.caller.worker.draining.get()
+    }
+
+    fn answered(&self, desk: &mut Desk, kept: bool) -> Turn {
+        if !kept {
             return Turn::Linger;
         }
         desk.request.input.consume(self.head_length + self.body_in_out);

@@ -179,7 +179,7 @@ async fn upload(
     loop {
         let mut piece = Vec::new();
         let Ok(count) = body.advance_decoded(input.filled(), &mut piece) else {
-            let _ = pieces.send(Err(Broken)).await; // whoever took the pieces may be gone
+            let _ = pieces.send(Err(Broken::Off)).await; // whoever took the pieces may be gone
             return Err(Failure::BadBody);
         };
         input.consume(count);

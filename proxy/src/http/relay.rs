@@ -8,11 +8,13 @@ use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
+use registry::filter::Filters;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
-use super::body::BodyReader;
+use super::asked;
+use super::body::{BodyError, BodyReader};
 use super::desk::{Desk, Message};
 use super::exchange::Exchange;
 use super::head::{Framing, Method, ResponseHead};
@@ -21,6 +23,7 @@ use super::write::{ResponseForm, write_response};
 use crate::buffer::{Buffer, LARGEST};
 use crate::clock::now_us;
 use crate::deadline::Deadline;
+use crate::filter::FieldEdits;
 use crate::splice::{Pipe, WORTH};
 use crate::stream::{ReadSide, WriteSide};
 use crate::worker::Worker;
@@ -62,8 +65,12 @@ pub(crate) enum Failure {
     BadAnswer,
     /// It stopped in the middle.
     CutUpstream,
+    /// It said nothing for longer than the route waits.
+    SlowUpstream,
     /// The request's body is not framed as it says; the client has seen nothing yet.
     BadBody,
+    /// The request's body is larger than the route takes; the client has seen nothing yet.
+    LargeBody,
     /// The request's body stopped moving; the client has seen nothing yet.
     SlowBody,
     /// The client closed, or stopped reading, or spoiled its body in the middle of the answer.
@@ -95,15 +102,23 @@ struct Down<'c> {
     written: Cell<u64>,
     /// The client has seen a part of the final answer.
     begun: &'c Cell<bool>,
+    /// What filters make of the answer's fields.
+    edits: Option<&'c FieldEdits<'c>>,
+    /// How long the replica may say nothing, in milliseconds, once it has all of the request.
+    patience: Option<(&'c Deadline, u64)>,
 }
 
-/// Relays one answer.
+/// Relays one answer, by the filters that let its request through.
 pub(super) async fn relay(
     connection: &mut Connection,
     desk: &mut Desk,
     exchange: &mut Exchange,
     upstream: &mut TcpStream,
+    filters: Option<&Filters>,
 ) -> Result<Relayed, Failure> {
+    let edits = filters.map(|filters| asked::down(connection, &desk.request, filters));
+    let read_ms = filters.and_then(|filters| filters.timeouts.read_ms);
+    let patience = read_ms.map(|ms| (connection.caller.worker.deadlines.register(), ms));
     let Desk { request, answer } = desk;
     let asked = &request.head;
     let uploads = exchange.uploads();
@@ -121,6 +136,8 @@ pub(super) async fn relay(
         heard: Cell::new(false),
         written: Cell::new(0),
         begun: &connection.begun,
+        edits: edits.as_ref(),
+        patience: patience.as_ref().map(|(deadline, ms)| (deadline, *ms)),
     };
     let (mut client_read, client_write) = connection.stream.split();
     let (upstream_read, upstream_write) = upstream.split();
@@ -156,7 +173,7 @@ pub(super) async fn relay(
     };
     connection.reading.clear();
     match relayed {
-        Err(Failure::BadBody | Failure::SlowBody) if connection.begun.get() => Err(Failure::ClientGone),
+        Err(Failure::BadBody | Failure::LargeBody | Failure::SlowBody) if connection.begun.get() => Err(Failure::ClientGone),
         relayed => relayed.map(|relayed| Relayed { rest, ..relayed }),
     }
 }
@@ -213,7 +230,11 @@ async fn upload(
             Ok(Ok(_)) => {}
         }
         reading.clear();
-        let Ok(count) = body.advance(buffer.filled()) else { return Upload::Failed(Failure::BadBody) };
+        let count = match body.advance(buffer.filled()) {
+            Ok(count) => count,
+            Err(BodyError::TooLarge) => return Upload::Failed(Failure::LargeBody),
+            Err(_) => return Upload::Failed(Failure::BadBody),
+        };
         if to.write_all(&buffer.filled()[..count]).await.is_err() {
             return Upload::UpstreamClosed;
         }
@@ -248,7 +269,7 @@ impl Down<'_> {
         let decode = framing == Framing::Chunked && !self.client_11;
         let switched = head.status() == 101;
         let keep = self.may_go_on && framing != Framing::UntilClose && !decode && !self.uploading.get() && !switched;
-        self.write_head(head, &buffer.filled()[..length], keep, decode, out);
+        self.write_head(head, &buffer.filled()[..length], (keep, decode), self.edits, out);
         buffer.consume(length);
         let mut body = BodyReader::new(framing);
         self.begun.set(true);
@@ -258,16 +279,37 @@ impl Down<'_> {
         Ok(Relayed { status: head.status(), head_us, bytes: self.written.get(), reusable, keep, uploaded, rest: None })
     }
 
+    /// What the replica says next, if it does so in time. While it waits for the request itself, time does not count.
+    async fn hear<T>(&self, next: impl Future<Output = T>) -> Result<T, Failure> {
+        let Some((deadline, ms)) = self.patience else { return Ok(next.await) };
+        let mut next = pin!(next);
+        loop {
+            deadline.set(ms);
+            match deadline.guard(next.as_mut()).await {
+                Ok(heard) => return Ok(heard),
+                Err(_) if self.uploading.get() => {}
+                Err(_) => return Err(Failure::SlowUpstream),
+            }
+        }
+    }
+
     /// Whether this 101 is the answer to what was asked.
     fn switches(&self, head: &ResponseHead, bytes: &[u8]) -> bool {
         let protocol = head.upgrade(bytes).map(|protocol| protocol.of(bytes));
         self.upgrade.zip(protocol).is_some_and(|(asked, protocol)| asked.eq_ignore_ascii_case(protocol))
     }
 
-    fn write_head(&self, head: &ResponseHead, bytes: &[u8], keep_alive: bool, decoded: bool, out: &mut Vec<u8>) {
+    fn write_head(
+        &self,
+        head: &ResponseHead,
+        bytes: &[u8],
+        (keep_alive, decoded): (bool, bool),
+        edits: Option<&FieldEdits<'_>>,
+        out: &mut Vec<u8>,
+    ) {
         let date = self.worker.date.borrow();
         out.clear();
-        write_response(head, bytes, ResponseForm { keep_alive, client_11: self.client_11, decoded, date: date.as_bytes() }, out);
+        write_response(head, bytes, ResponseForm { keep_alive, client_11: self.client_11, decoded, date: date.as_bytes(), edits }, out);
     }
 
     async fn read_head(&self, from: &mut ReadHalf<'_>, head: &mut ResponseHead, buffer: &mut Buffer) -> Result<usize, Failure> {
@@ -282,7 +324,7 @@ impl Down<'_> {
             if buffer.is_full() {
                 buffer.grow((buffer.size() * 4).min(self.worker.limits.head_bytes + 1).max(buffer.size() + 1));
             }
-            match buffer.read(from).await {
+            match self.hear(buffer.read(from)).await? {
                 Ok(0) | Err(_) if buffer.is_empty() && !self.heard.get() => return Err(Failure::NoAnswer),
                 Ok(0) | Err(_) => return Err(self.bad()),
                 Ok(_) => {}
@@ -300,7 +342,7 @@ impl Down<'_> {
         out: &mut Vec<u8>,
     ) -> Result<(), Failure> {
         if self.client_11 {
-            self.write_head(head, &buffer.filled()[..length], true, false, out);
+            self.write_head(head, &buffer.filled()[..length], (true, false), None, out);
             self.write(to, out).await?;
         }
         buffer.consume(length);
@@ -347,7 +389,7 @@ impl Down<'_> {
             if full {
                 buffer.grow((buffer.size() * 4).min(LARGEST));
             }
-            match buffer.read(from).await {
+            match self.hear(buffer.read(from)).await? {
                 Ok(0) => return body.eof().map_err(|_| Failure::CutUpstream),
                 Ok(_) => {}
                 Err(_) => return Err(Failure::CutUpstream),
@@ -358,7 +400,7 @@ impl Down<'_> {
     /// Streams the last `left` bytes of a body whose length is known.
     async fn splice(&self, from: &TcpStream, to: &TcpStream, mut pipe: Pipe<'_>, mut left: u64) -> Result<(), Failure> {
         while left > 0 {
-            match pipe.fill(from, left).await {
+            match self.hear(pipe.fill(from, left)).await? {
                 Ok(0) | Err(_) => return Err(Failure::CutUpstream),
                 Ok(count) => left -= count as u64,
             }

@@ -14,9 +14,10 @@ use super::exchange::Exchange;
 use super::head::{HeadError, Method};
 use super::relay::Relayed;
 use super::serve::Connection;
-use super::write::{phrase, request_id, write_own};
+use super::write::{Own, request_id, write_own};
 use crate::access_log::AccessLine;
 use crate::clock::now_us;
+use crate::filter::Answer;
 use crate::reason::Reason;
 use crate::stats::plane;
 use crate::stream::Stream;
@@ -24,7 +25,7 @@ use crate::stream::Stream;
 /// Refuses what is not a whole request; the connection ends after it.
 pub(super) async fn refuse_head(connection: &mut Connection, out: &mut Vec<u8>, reason: Reason, why: Option<HeadError>) {
     connection.caller.worker.counts.worker().refused(connection.caller.listener.exposure, reason);
-    own(connection, reason, true, false, out);
+    own(connection, &Answer::new(reason), true, false, out);
     let sent = send(connection, out).await;
     if let Some(log) = &connection.caller.worker.access {
         let why = why.map(|why| why.to_string()); // the log is on, and a bad head is no hot path
@@ -56,19 +57,31 @@ pub(super) async fn refuse(
     note: Option<Arc<str>>,
     keep: bool,
 ) -> bool {
-    connection.caller.worker.counts.worker().refused(connection.caller.listener.exposure, reason);
     if note.is_some() {
         connection.caller.worker.counts.worker().not_exposed[plane(connection.caller.listener.exposure)].add(1);
     }
-    if let Some(met) = &exchange.trail.service {
-        met.answered(reason.status(), now_us().saturating_sub(exchange.trail.began_us));
-    }
-    desk.answer.out.clear();
-    own(connection, reason, !keep, desk.request.head.method() == Method::Head, &mut desk.answer.out);
-    let sent = send(connection, &desk.answer.out).await;
     // Text is made only while the log is on.
     let note = note.filter(|_| connection.caller.worker.access.is_some()).map(|why| format!("not-exposed: {why}"));
-    log(connection, desk, exchange, reason.status(), sent, Some(reason), note.as_deref());
+    answer(connection, desk, exchange, &Answer::new(reason), note.as_deref(), keep).await
+}
+
+/// As [`refuse`], with an answer that has fields of its own.
+pub(super) async fn answer(
+    connection: &mut Connection,
+    desk: &mut Desk,
+    exchange: &Exchange,
+    answer: &Answer,
+    note: Option<&str>,
+    keep: bool,
+) -> bool {
+    connection.caller.worker.counts.worker().refused(connection.caller.listener.exposure, answer.reason);
+    if let Some(met) = &exchange.trail.service {
+        met.answered(answer.status, now_us().saturating_sub(exchange.trail.began_us));
+    }
+    desk.answer.out.clear();
+    own(connection, answer, !keep, desk.request.head.method() == Method::Head, &mut desk.answer.out);
+    let sent = send(connection, &desk.answer.out).await;
+    log(connection, desk, exchange, answer.status, sent, Some(answer.reason), note);
     keep && sent > 0
 }
 
@@ -113,10 +126,10 @@ fn log(connection: &Connection, desk: &Desk, exchange: &Exchange, status: u16, b
     });
 }
 
-fn own(connection: &Connection, reason: Reason, close: bool, head_only: bool, out: &mut Vec<u8>) {
-    let tell = (connection.caller.listener.exposure == Exposure::Internal).then_some(reason.as_str());
+fn own(connection: &Connection, answer: &Answer, close: bool, head_only: bool, out: &mut Vec<u8>) {
+    let reason = (connection.caller.listener.exposure == Exposure::Internal).then_some(answer.reason.as_str());
     let date = connection.caller.worker.date.borrow();
-    write_own(reason.status(), phrase(reason.status()), tell, close, head_only, date.as_bytes(), out);
+    write_own(&Own { status: answer.status, fields: &answer.fields, reason, close, head_only, date: date.as_bytes() }, out);
 }
 
 async fn write(to: &mut Stream, bytes: &[u8]) -> io::Result<()> {

@@ -4,8 +4,11 @@
 //! on goes further; who the client is is told by us, or by a trusted proxy and then by us. Fields that stay are copied as they lie in
 //! the buffer, whole runs at once.
 
+use std::borrow::Cow;
+
 use super::head::{Field, FieldKind, Framing, RequestHead, ResponseHead};
 use crate::digits;
+use crate::filter::{FieldEdits, Up};
 
 /// The field that tells internal clients why Tidegate answered by itself.
 pub const REASON_FIELD: &str = "X-Tidegate-Reason";
@@ -29,6 +32,8 @@ pub struct Forward<'a> {
     pub request_id: &'a [u8],
     /// What the client showed in its handshake.
     pub shown: Shown<'a>,
+    /// What filters make of it.
+    pub up: Option<&'a Up<'a>>,
 }
 
 /// What a client showed in its handshake, where it was asked to.
@@ -54,6 +59,25 @@ pub struct ResponseForm<'a> {
     pub decoded: bool,
     /// The value of `Date` for an answer that has none (RFC 9110 section 6.6.1).
     pub date: &'a [u8],
+    /// What filters make of its fields.
+    pub edits: Option<&'a FieldEdits<'a>>,
+}
+
+/// An answer of our own.
+#[derive(Clone, Copy, Debug)]
+pub struct Own<'a> {
+    /// Its status.
+    pub status: u16,
+    /// Fields that only this one has.
+    pub fields: &'a [(&'static str, Cow<'static, str>)],
+    /// Goes to internal clients as [`REASON_FIELD`].
+    pub reason: Option<&'a str>,
+    /// The connection ends after it.
+    pub close: bool,
+    /// Without its body, as for HEAD.
+    pub head_only: bool,
+    /// The value of `Date`.
+    pub date: &'a [u8],
 }
 
 /// Appends the head of `head`, which was read from `bytes`, as a replica gets it.
@@ -61,14 +85,16 @@ pub fn write_request(head: &RequestHead, bytes: &[u8], forward: &Forward<'_>, ou
     out.reserve(head.length() + forward.host.len() * 2 + ADDED);
     out.extend_from_slice(head.method_span().of(bytes));
     out.push(b' ');
-    let target = head.target().of(bytes);
+    let made = forward.up.and_then(|up| up.target.as_deref());
+    let target = made.map_or_else(|| head.target().of(bytes), str::as_bytes);
     if target.first() != Some(&b'/') {
         out.push(b'/');
     }
     out.extend_from_slice(target);
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    line(out, b"Host", forward.host);
-    copy(head.fields(), bytes, head.length(), out, |field| goes_up(field, head, forward));
+    line(out, b"Host", forward.up.and_then(|up| up.host).map_or(forward.host, str::as_bytes));
+    let up = |field: &Field| goes_up(field, head, forward);
+    copy_by(forward.up.map(|up| &up.fields), (head.fields(), bytes, head.length()), out, up);
     if head.takes_trailers() {
         line(out, b"TE", b"trailers");
     }
@@ -130,6 +156,18 @@ fn goes_down(field: &Field, how: ResponseForm<'_>) -> bool {
         FieldKind::Trailer => !how.decoded,
         kind => !field.hop && !kind.hop_by_hop(),
     }
+}
+
+/// As [`copy`], by what filters make of the fields. Without filters, which is nearly always, no field is looked at twice.
+fn copy_by(
+    edits: Option<&FieldEdits<'_>>,
+    (fields, bytes, length): (&[Field], &[u8], usize),
+    out: &mut Vec<u8>,
+    keep: impl Fn(&Field) -> bool,
+) {
+    let Some(edits) = edits else { return copy(fields, bytes, length, out, keep) };
+    copy(fields, bytes, length, out, |field| keep(field) && !edits.drops(field.name.of(bytes)));
+    edits.new.iter().for_each(|(name, value)| line(out, name.as_bytes(), value.as_bytes()));
 }
 
 /// Copies the lines of the fields that `keep` wants, neighbours together.
@@ -224,7 +262,7 @@ pub fn write_response(head: &ResponseHead, bytes: &[u8], how: ResponseForm<'_>, 
     out.push(b' ');
     out.extend_from_slice(head.reason().of(bytes));
     out.extend_from_slice(b"\r\n");
-    copy(head.fields(), bytes, head.length(), out, |field| goes_down(field, how));
+    copy_by(how.edits, (head.fields(), bytes, head.length()), out, |field| goes_down(field, how));
     let interim = head.status() < 200;
     if !interim && head.value(FieldKind::Date).is_none() {
         line(out, b"Date", how.date);
@@ -246,26 +284,29 @@ pub fn write_response(head: &ResponseHead, bytes: &[u8], how: ResponseForm<'_>, 
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends an answer of our own: `phrase` is its reason phrase (see [`phrase`]), `header` goes to internal clients as
-/// [`REASON_FIELD`], `head_only` leaves the body out as for HEAD, and `date` is the value of `Date`.
-pub fn write_own(status: u16, phrase: &str, header: Option<&str>, close: bool, head_only: bool, date: &[u8], out: &mut Vec<u8>) {
+/// Appends an answer of our own.
+pub fn write_own(own: &Own<'_>, out: &mut Vec<u8>) {
     out.reserve(ADDED);
     out.extend_from_slice(b"HTTP/1.1 ");
     let text = out.len();
-    digits::number(out, u64::from(status));
+    digits::number(out, u64::from(own.status));
     out.push(b' ');
-    out.extend_from_slice(phrase.as_bytes());
+    out.extend_from_slice(phrase(own.status).as_bytes());
     let text = text..out.len();
     out.extend_from_slice(b"\r\n");
-    line(out, b"Date", date);
-    line(out, b"Content-Type", b"text/plain; charset=utf-8");
-    length_line(out, text.len() as u64 + 1);
-    if let Some(reason) = header {
+    line(out, b"Date", own.date);
+    own.fields.iter().for_each(|(name, value)| line(out, name.as_bytes(), value.as_bytes()));
+    let bodiless = own.status == 204;
+    if !bodiless {
+        line(out, b"Content-Type", b"text/plain; charset=utf-8");
+        length_line(out, text.len() as u64 + 1);
+    }
+    if let Some(reason) = own.reason {
         line(out, REASON_FIELD.as_bytes(), reason.as_bytes());
     }
-    line(out, b"Connection", if close { b"close" } else { b"keep-alive" });
+    line(out, b"Connection", if own.close { b"close" } else { b"keep-alive" });
     out.extend_from_slice(b"\r\n");
-    if !head_only {
+    if !own.head_only && !bodiless {
         out.extend_from_within(text); // "404 Not Found" is the body, too
         out.push(b'\n');
     }
@@ -274,10 +315,18 @@ pub fn write_own(status: u16, phrase: &str, header: Option<&str>, close: bool, h
 /// The reason phrase of the statuses that we answer with (RFC 9110 section 15).
 pub const fn phrase(status: u16) -> &'static str {
     match status {
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
         400 => "Bad Request",
+        401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
         408 => "Request Timeout",
+        413 => "Content Too Large",
         421 => "Misdirected Request",
         431 => "Request Header Fields Too Large",
         502 => "Bad Gateway",

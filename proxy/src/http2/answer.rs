@@ -20,6 +20,7 @@ use super::lanes::Place;
 use super::{fields, grpc, one};
 use crate::access_log::AccessLine;
 use crate::clock::now_us;
+use crate::filter;
 use crate::http::attempt::{Attempt, Trail};
 use crate::http::caller::Caller;
 use crate::http::relay::Failure;
@@ -37,7 +38,7 @@ pub(crate) struct Cut;
 pub(crate) struct Answer {
     content: Content,
     ending: Ending,
-    /// When a gRPC client stops waiting.
+    /// When a route, or a client of gRPC, stops waiting.
     limit: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
@@ -107,19 +108,24 @@ impl Answer {
         Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
     }
 
-    /// The client's time is up, in the middle of an answer.
-    fn poll_limit(&mut self, context: &mut Context<'_>) -> Poll<Frame<Bytes>> {
+    /// The time is up, in the middle of an answer.
+    fn poll_limit(&mut self, context: &mut Context<'_>) -> Poll<Result<Frame<Bytes>, Cut>> {
         let Some(limit) = &mut self.limit else { return Poll::Pending };
         ready!(limit.as_mut().poll(context));
         Poll::Ready(self.end_early(Reason::TimeoutRequest))
     }
 
-    /// Ends an answer of gRPC in its middle: its client is told in its own words.
-    fn end_early(&mut self, reason: Reason) -> Frame<Bytes> {
+    /// Ends an answer in its middle. A client of gRPC is told in its own words.
+    fn end_early(&mut self, reason: Reason) -> Result<Frame<Bytes>, Cut> {
         self.content = Content::Here(Bytes::new());
         self.ending.cut(reason);
-        Frame::trailers(grpc::trailers(reason))
+        if self.ending.grpc { Ok(Frame::trailers(grpc::trailers(reason))) } else { Err(Cut) }
     }
+}
+
+/// "404 Not Found" is the body, too.
+fn body(status: u16) -> String {
+    format!("{status} {}\n", phrase(status))
 }
 
 fn respond(status: StatusCode, head: HeaderMap, answer: Answer) -> Response<Answer> {
@@ -136,7 +142,7 @@ impl Body for Answer {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = self.get_mut();
         let Poll::Ready(frame) = this.poll_content(context) else {
-            return this.poll_limit(context).map(|trailers| Some(Ok(trailers)));
+            return this.poll_limit(context).map(Some);
         };
         let failed = match &frame {
             Some(Ok(frame)) => {
@@ -155,10 +161,7 @@ impl Body for Answer {
         match failed {
             Some(Failure::CutUpstream | Failure::BadAnswer | Failure::NoAnswer) => {
                 this.ending.broke(false);
-                if this.ending.grpc {
-                    return Poll::Ready(Some(Ok(this.end_early(Reason::UpstreamReset))));
-                }
-                this.ending.cut(Reason::UpstreamReset);
+                return Poll::Ready(Some(this.end_early(Reason::UpstreamReset)));
             }
             Some(_) => this.ending.gone(),
             None => {}
@@ -210,13 +213,19 @@ impl Ending {
     }
 
     /// Answers by ourselves.
-    pub(super) fn refuse(mut self, reason: Reason, note: Option<Arc<str>>) -> Response<Answer> {
-        let exposure = self.caller.listener.exposure;
-        let counts = self.caller.worker.counts.worker();
-        counts.refused(exposure, reason);
+    pub(super) fn refuse(self, reason: Reason, note: Option<Arc<str>>) -> Response<Answer> {
         if note.is_some() {
-            counts.not_exposed[plane(exposure)].add(1);
+            self.caller.worker.counts.worker().not_exposed[plane(self.caller.listener.exposure)].add(1);
         }
+        // Text is made only while the log is on.
+        let note = note.filter(|_| self.caller.worker.access.is_some()).map(|why| format!("not-exposed: {why}"));
+        self.answer(&filter::Answer::new(reason), note.as_deref())
+    }
+
+    /// As [`Ending::refuse`], with an answer that has fields of its own.
+    pub(super) fn answer(mut self, answer: &filter::Answer, note: Option<&str>) -> Response<Answer> {
+        let (exposure, reason) = (self.caller.listener.exposure, answer.reason);
+        self.caller.worker.counts.worker().refused(exposure, reason);
         let mut head = HeaderMap::new();
         fields::dated(&mut head, &self.caller.worker.date.borrow());
         if exposure == Exposure::Internal {
@@ -227,15 +236,16 @@ impl Ending {
             (200, Bytes::new())
         } else {
             head.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-            let text = format!("{} {}\n", reason.status(), phrase(reason.status()));
-            (reason.status(), if self.method == Method::HEAD { Bytes::new() } else { Bytes::from(text) })
+            let text = if self.method == Method::HEAD || answer.status == 204 { String::new() } else { body(answer.status) };
+            (answer.status, Bytes::from(text))
         };
-        self.status = reason.status();
+        for (name, value) in &answer.fields {
+            fields::add(&mut head, name, value);
+        }
+        self.status = answer.status;
         self.bytes = content.len() as u64;
         self.answered();
-        // Text is made only while the log is on.
-        let note = note.filter(|_| self.caller.worker.access.is_some()).map(|why| format!("not-exposed: {why}"));
-        self.log(Some(reason), note.as_deref());
+        self.log(Some(reason), note);
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         respond(status, head, Answer { content: Content::Here(content), ending: self, limit: None })
     }

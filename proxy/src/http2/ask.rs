@@ -2,16 +2,56 @@
 //!
 //! Invariant: it is read piece by piece, each after the one before was taken, so that a slow replica slows the client down.
 
+use std::cell::Cell;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use hyper::body::{Body, Bytes, Frame, Incoming};
 use tokio::sync::mpsc;
 
-/// What ends a body too early: its client did.
-#[derive(Debug, thiserror::Error)]
-#[error("the client broke off the request's body")]
-pub(crate) struct Broken;
+/// What ends a body too early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Broken {
+    /// Its client broke it off.
+    #[error("the client broke off the request's body")]
+    Off,
+    /// It is more than the route takes.
+    #[error("the request's body is larger than its route takes")]
+    TooLarge,
+}
+
+/// Keeps a body within what its route takes.
+#[derive(Debug)]
+pub(crate) struct Limited {
+    /// The body.
+    pub(crate) ask: Ask,
+    /// Bytes that may still come.
+    pub(crate) left: u64,
+    /// More came.
+    pub(crate) overrun: Rc<Cell<bool>>,
+}
+
+impl Body for Limited {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = self.get_mut();
+        let frame = ready!(Pin::new(&mut this.ask).poll_frame(context));
+        let length = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, |bytes| bytes.len() as u64);
+        if length > this.left {
+            this.overrun.set(true);
+            return Poll::Ready(Some(Err(Broken::TooLarge)));
+        }
+        this.left -= length;
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ask.is_end_stream()
+    }
+}
 
 /// A request's body.
 #[derive(Debug)]
@@ -34,7 +74,7 @@ impl Body for Ask {
             Ask::One(pieces) => pieces.poll_recv(context).map(|piece| piece.map(|piece| piece.map(Frame::data))),
             Ask::Two(incoming) => {
                 let frame = ready!(Pin::new(incoming).poll_frame(context));
-                Poll::Ready(frame.map(|frame| frame.map_err(|_| Broken)))
+                Poll::Ready(frame.map(|frame| frame.map_err(|_| Broken::Off)))
             }
         }
     }

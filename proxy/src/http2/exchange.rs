@@ -3,6 +3,7 @@
 //! Invariant: as for HTTP/1: the picture is held from the pick until the request's head is sent, and `http/attempt.rs` says when it may be
 //! sent again. Each request is balanced by itself; nothing ties the requests of a connection to one replica.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,19 +12,24 @@ use config::host::{self, MAX_HOST};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{CONTENT_LENGTH, HOST};
 use hyper::http::request::Parts;
-use hyper::http::uri::{Authority, Scheme};
+use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use registry::route::Route;
 use registry::snapshot::EndpointId;
 use registry::speech::Speech;
 use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
 
 use super::answer::{Answer, Content, Ending};
-use super::ask::Ask;
+use super::ask::{Ask, Limited};
 use super::connect::{Holds, Switch};
 use super::lanes::{self, Place};
 use super::link::Link;
 use super::way::{self, Need, Way};
 use super::{fields, grpc, one};
+use crate::clock::now_us;
+use crate::filter::{self, Asked, Down, Up};
+use crate::http::asked;
 use crate::http::attempt::{NoChoice, Tried};
 use crate::http::caller::Caller;
 use crate::http::head::{self, Framing, HeadLimits, ResponseHead};
@@ -42,8 +48,21 @@ struct Exchange {
     framing: Framing,
     /// The body, until a sending takes it.
     ask: Option<Ask>,
+    /// Most bytes of it that the route takes.
+    most: u64,
+    /// More came.
+    overrun: Rc<Cell<bool>>,
+    /// What filters have made of the head.
+    made: Option<Box<Made>>,
     /// What its stream is to go on with.
     switch: Option<Switch>,
+}
+
+/// A head as the replica sees it, where filters want it otherwise than the client.
+struct Made {
+    fields: HeaderMap,
+    target: Option<PathAndQuery>,
+    host: Option<Bytes>,
 }
 
 /// What a replica said, as far as it is here.
@@ -56,6 +75,8 @@ struct Got {
 /// Why there is no answer of a replica.
 enum Refusal {
     Because(Reason, Option<Arc<str>>),
+    /// A filter answers.
+    Filter(filter::Answer),
     /// Nobody is there to be answered.
     ClientGone,
 }
@@ -63,6 +84,8 @@ enum Refusal {
 /// Why one try failed.
 enum Failed {
     Refused(Refusal),
+    /// The filters of this route come first.
+    Filtered(Arc<Route>),
     /// No connection stood.
     NoConnection(EndpointId),
     /// The connection went, or was full, before anything of the request left.
@@ -70,6 +93,9 @@ enum Failed {
     /// It broke before a byte of an answer; true when it was a reused one.
     Broken(EndpointId, bool),
 }
+
+/// The time that a route has for all of it is over.
+const OUT_OF_TIME: Refusal = Refusal::Because(Reason::TimeoutRequest, None);
 
 /// Answers one request.
 pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>, holds: Holds) -> Response<Answer> {
@@ -83,22 +109,42 @@ pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>, holds: Holds)
     let limit = if ending.grpc() { grpc::timeout(&head.headers) } else { None };
     let caller = &ending.caller;
     let (https, trusted) = (caller.https(), caller.trusted);
-    let how = Forward { client: &caller.peer, https, host: &authority, trusted, request_id: ending.request_id(), shown: caller.shown() };
+    let how = Forward {
+        client: &caller.peer,
+        https,
+        host: &authority,
+        trusted,
+        request_id: ending.request_id(),
+        shown: caller.shown(),
+        up: None,
+    };
     fields::forward(&mut head.headers, &how);
     if let Some(switch) = &switch {
         switch.ask(caller.worker.rng.borrow_mut().u128(..), &mut head.method, &mut head.headers);
     }
-    let mut exchange = Exchange { ending, head, authority, framing, ask: (framing != Framing::None).then_some(ask), switch };
+    let mut exchange = Exchange {
+        ending,
+        head,
+        authority,
+        framing,
+        ask: (framing != Framing::None).then_some(ask),
+        most: u64::MAX,
+        overrun: Rc::default(),
+        made: None,
+        switch,
+    };
+    let mut limit = limit;
     let got = match limit {
-        None => exchange.go().await,
-        Some(limit) => {
-            let timed = tokio::time::timeout(limit, exchange.go()).await;
+        None => exchange.go(&mut limit).await,
+        Some(least) => {
+            let timed = tokio::time::timeout(least, exchange.go(&mut limit)).await;
             timed.unwrap_or(Err(Refusal::Because(Reason::TimeoutRequest, None)))
         }
     };
     match got {
         Ok(got) => Answer::new(got.status, got.fields, got.content, exchange.ending, limit),
         Err(Refusal::Because(reason, note)) => exchange.ending.refuse(reason, note),
+        Err(Refusal::Filter(answer)) => exchange.ending.answer(&answer, None),
         Err(Refusal::ClientGone) => exchange.ending.left(),
     }
 }
@@ -139,12 +185,33 @@ fn judge(ending: &mut Ending, head: &Parts, ask: &Ask, switches: bool) -> Result
 }
 
 impl Exchange {
-    /// Tries until there is an answer or a reason why not.
-    async fn go(&mut self) -> Result<Got, Refusal> {
+    /// Tries until there is an answer or a reason why not. `limit` is how long all of it may take, and gets shorter where the route says so.
+    async fn go(&mut self, limit: &mut Option<Duration>) -> Result<Got, Refusal> {
         let mut tried = Tried::default();
+        let mut deadline = None;
         loop {
-            match self.send(&tried).await {
-                Ok(got) => return Ok(got),
+            let sent = match &deadline {
+                None => self.send(&tried).await,
+                Some(until) => tokio::time::timeout_at(*until, self.send(&tried)).await.unwrap_or(Err(Failed::Refused(OUT_OF_TIME))),
+            };
+            match sent {
+                Ok(mut got) => {
+                    if let Some((_, filters)) = tried.passed() {
+                        let seen = fields::Seen(&self.head.headers);
+                        fields::edit(&mut got.fields, &Down::of(filters, &self.asked(&seen)).fields);
+                    }
+                    return Ok(got);
+                }
+                Err(Failed::Filtered(route)) => {
+                    self.pass(&route).await.map_err(Refusal::Filter)?;
+                    if let Some(ms) = route.filters.as_ref().and_then(|filters| filters.timeouts.request_ms) {
+                        let all = Duration::from_millis(ms);
+                        *limit = Some(limit.map_or(all, |limit| limit.min(all)));
+                        let spent = Duration::from_micros(now_us().saturating_sub(self.ending.trail.began_us));
+                        deadline = Some(Instant::now() + all.saturating_sub(spent));
+                    }
+                    tried.pass(route);
+                }
                 Err(Failed::Refused(refusal)) => return Err(refusal),
                 Err(Failed::NoConnection(endpoint)) if tried.no_connection(endpoint) => {}
                 Err(Failed::NoConnection(_)) => return Err(Refusal::Because(tried.reason(), None)),
@@ -161,6 +228,50 @@ impl Exchange {
         }
     }
 
+    /// The request, as filters see it.
+    fn asked<'a>(&'a self, seen: &'a fields::Seen<'a>) -> Asked<'a> {
+        let caller = &self.ending.caller;
+        Asked {
+            method: self.method(),
+            host: &self.ending.host,
+            target: self.head.uri.path_and_query().map_or("/", PathAndQuery::as_str),
+            client: caller.behind(fields::forwarded_for(seen.0)),
+            https: caller.asks_by_https(seen),
+            length: asked::length(self.framing),
+            fields: seen,
+        }
+    }
+
+    /// Asks the filters of a route, and makes the head by them.
+    async fn pass(&mut self, route: &Arc<Route>) -> Result<(), filter::Answer> {
+        let seen = fields::Seen(&self.head.headers);
+        let asked = self.asked(&seen);
+        filter::admit(&self.ending.caller.worker.proven, route, &asked).await?;
+        let Some(filters) = &route.filters else {
+            (self.made, self.most) = (None, u64::MAX);
+            return Ok(());
+        };
+        let Up { target, host, fields: edits } = Up::of(route, filters, &asked);
+        let mut fields = self.head.headers.clone();
+        fields::edit(&mut fields, &edits);
+        let target = target.and_then(|target| PathAndQuery::from_maybe_shared(Bytes::from(target)).ok());
+        let host = host.map(|host| Bytes::copy_from_slice(host.as_bytes()));
+        self.made = Some(Box::new(Made { fields, target, host }));
+        self.most = filters.body_bytes.unwrap_or(u64::MAX);
+        Ok(())
+    }
+
+    /// The fields as they are sent.
+    fn fields(&self) -> &HeaderMap {
+        self.made.as_ref().map_or(&self.head.headers, |made| &made.fields)
+    }
+
+    /// Path and query as they are sent.
+    fn target(&self) -> Option<&PathAndQuery> {
+        let made = self.made.as_ref().and_then(|made| made.target.as_ref());
+        made.or(self.head.uri.path_and_query())
+    }
+
     /// Decides, picks, connects, sends and reads the answer's head.
     async fn send(&mut self, tried: &Tried) -> Result<Got, Failed> {
         let caller = self.ending.caller.clone();
@@ -171,6 +282,7 @@ impl Exchange {
             caller.choose(held.snapshot(), asked, tried, self.ending.trail.now_us(), client).map_err(|none| match none {
                 NoChoice::Refused(reason, note) => Failed::Refused(Refusal::Because(reason, note)),
                 NoChoice::NobodyLeft => Failed::Refused(Refusal::Because(tried.reason(), None)),
+                NoChoice::Filtered(route) => Failed::Filtered(route),
             })?;
         let trail = &mut self.ending.trail;
         let (mut attempt, way) = if endpoint.replica.speaks == Speech::Http1 {
@@ -178,7 +290,7 @@ impl Exchange {
             (attempt, Way::One(Link::Plain(stream)))
         } else {
             let mut attempt = caller.begin(service, endpoint, trail);
-            let need = Need { afresh: tried.died(), upgrade: self.switch.is_some() };
+            let need = Need { timeout: tried.connect_timeout(&caller.worker), afresh: tried.died(), upgrade: self.switch.is_some() };
             match way::open(&caller.worker, &endpoint.replica, need).await {
                 Ok((way, reused)) => {
                     attempt.reused = reused;
@@ -193,12 +305,21 @@ impl Exchange {
         attempt.leaves(trail);
         self.ending.attempt = Some(attempt);
         // An outside name is asked by its own name.
-        let host = service.host.as_ref().map_or_else(|| self.authority.clone(), |host| Bytes::copy_from_slice(host.as_bytes()));
-        match way {
-            Way::One(link) => self.by_one(link, &host, held).await,
-            // Such a replica may know extended CONNECT, but few do, and none that was met.
-            Way::Two(..) if self.switch.is_some() => Err(Failed::Refused(Refusal::Because(Reason::UpstreamConnect, None))),
-            Way::Two(place, scheme) => self.by_two(place, (scheme, host), held).await,
+        let host = service.host.as_ref().map(|host| Bytes::copy_from_slice(host.as_bytes()));
+        let host = host.or_else(|| self.made.as_ref()?.host.clone()).unwrap_or_else(|| self.authority.clone());
+        // While the request itself is under way, the replica's silence does not count.
+        let patience = tried.passed().and_then(|(_, filters)| filters.timeouts.read_ms).filter(|_| self.framing == Framing::None);
+        let sent = async {
+            match way {
+                Way::One(link) => self.by_one(link, &host, held).await,
+                // Such a replica may know extended CONNECT, but few do, and none that was met.
+                Way::Two(..) if self.switch.is_some() => Err(Failed::Refused(Refusal::Because(Reason::UpstreamConnect, None))),
+                Way::Two(place, scheme) => self.by_two(place, (scheme, host), held).await,
+            }
+        };
+        match patience {
+            None => sent.await,
+            Some(ms) => tokio::time::timeout(Duration::from_millis(ms), sent).await.unwrap_or(Err(Failed::Refused(OUT_OF_TIME))),
         }
     }
 
@@ -210,7 +331,7 @@ impl Exchange {
             return Err(self.broken());
         }
         drop(held);
-        let ask = self.ask.take().map(|ask| (ask, self.framing == Framing::Chunked));
+        let ask = self.ask.take().map(|ask| (self.limited(ask), self.framing == Framing::Chunked));
         let limits = HeadLimits { bytes: worker.limits.head_bytes, fields: worker.limits.headers };
         let mut head = ResponseHead::new(limits);
         match one::Talk::new(&worker, link, ask).answer(&mut head, self.method(), replica, self.switch.as_ref()).await {
@@ -222,7 +343,7 @@ impl Exchange {
 
     async fn write_head(&self, link: &mut Link, host: &[u8]) -> bool {
         let mut out = Vec::with_capacity(1024);
-        fields::write(&self.head.method, &self.head.uri, host, &self.head.headers, self.framing, &mut out);
+        fields::write(&self.head.method, self.target(), host, self.fields(), self.framing, &mut out);
         let patience = Duration::from_millis(self.ending.caller.worker.limits.connect_timeout_ms);
         let written = async {
             link.write_all(&out).await?;
@@ -239,26 +360,39 @@ impl Exchange {
             Ok(response) => Ok(self.got_two(response, place)),
             Err(mut error) => match error.take_message() {
                 Some(request) => {
-                    let (head, ask) = request.into_parts();
-                    self.head.headers = head.headers;
+                    let (head, Limited { ask, .. }) = request.into_parts();
+                    match &mut self.made {
+                        Some(made) => made.fields = head.headers,
+                        None => self.head.headers = head.headers,
+                    }
                     self.ask = (!matches!(ask, Ask::Nothing)).then_some(ask);
                     Err(Failed::Unsent)
                 }
+                None if self.overrun.get() => Err(Failed::Refused(self.refusal(Failure::LargeBody))),
                 None if lanes::not_processed(&error.into_error()) && self.framing == Framing::None => Err(Failed::Unsent),
                 None => Err(self.broken()),
             },
         }
     }
 
+    fn limited(&self, ask: Ask) -> Limited {
+        Limited { ask, left: self.most, overrun: self.overrun.clone() }
+    }
+
     /// The request as a replica that speaks HTTP/2 gets it. It is kept while it can be sent again.
-    fn compose(&mut self, (scheme, host): (Scheme, Bytes)) -> Request<Ask> {
-        let fields = if self.ask.is_some() { std::mem::take(&mut self.head.headers) } else { self.head.headers.clone() };
-        let mut request = Request::new(self.ask.take().unwrap_or(Ask::Nothing));
+    fn compose(&mut self, (scheme, host): (Scheme, Bytes)) -> Request<Limited> {
+        let target = self.target().cloned();
+        let once = self.ask.is_some();
+        let fields = self.made.as_mut().map_or(&mut self.head.headers, |made| &mut made.fields);
+        let fields = if once { std::mem::take(fields) } else { fields.clone() };
+        let ask = self.ask.take().unwrap_or(Ask::Nothing);
+        let mut request = Request::new(self.limited(ask));
         *request.method_mut() = self.head.method.clone();
         *request.headers_mut() = fields;
-        let mut uri = self.head.uri.clone().into_parts();
+        let mut uri = hyper::http::uri::Parts::default();
         uri.scheme = Some(scheme);
         uri.authority = Authority::from_maybe_shared(host).ok();
+        uri.path_and_query = target;
         // Whole as it is: a scheme, a host that was judged, and a target that begins with a slash.
         *request.uri_mut() = Uri::from_parts(uri).unwrap_or_else(|_| self.head.uri.clone());
         request
@@ -311,6 +445,8 @@ impl Exchange {
                 Reason::UpstreamReset
             }
             Failure::BadBody => Reason::BadRequest,
+            Failure::LargeBody => Reason::BodyTooLarge,
+            Failure::SlowUpstream => Reason::TimeoutRequest,
             Failure::SlowBody => Reason::TimeoutDownstream,
             Failure::ClientGone => return Refusal::ClientGone,
         };

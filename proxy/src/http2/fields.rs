@@ -6,9 +6,11 @@
 
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_LENGTH, COOKIE, DATE, Entry, FORWARDED, HOST, HeaderName, HeaderValue, TE};
-use hyper::{HeaderMap, Method, Uri};
+use hyper::http::uri::PathAndQuery;
+use hyper::{HeaderMap, Method};
 
 use crate::digits;
+use crate::filter::{FieldEdits, Fields};
 use crate::http::head::{FieldKind, Framing, ResponseHead};
 use crate::http::write::{self, Forward, Shown, line};
 
@@ -86,8 +88,8 @@ pub(super) fn forwarded_for(fields: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Appends a request's head for a replica that speaks HTTP/1.1. `fields` went through [`forward`].
-pub(super) fn write(method: &Method, uri: &Uri, host: &[u8], fields: &HeaderMap, framing: Framing, out: &mut Vec<u8>) {
-    for part in [method.as_str(), " ", uri.path_and_query().map_or("/", |target| target.as_str()), " HTTP/1.1\r\n"] {
+pub(super) fn write(method: &Method, target: Option<&PathAndQuery>, host: &[u8], fields: &HeaderMap, framing: Framing, out: &mut Vec<u8>) {
+    for part in [method.as_str(), " ", target.map_or("/", PathAndQuery::as_str), " HTTP/1.1\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
     line(out, HOST.as_str().as_bytes(), host);
@@ -140,6 +142,35 @@ pub(super) fn from_one(head: &ResponseHead, bytes: &Bytes, date: &str) -> Header
     }
     dated(&mut fields, date);
     fields
+}
+
+/// Makes `fields` what filters want of them.
+pub(super) fn edit(fields: &mut HeaderMap, edits: &FieldEdits<'_>) {
+    let gone: Vec<HeaderName> = fields.keys().filter(|name| edits.drops(name.as_str().as_bytes())).cloned().collect();
+    for name in &gone {
+        fields.remove(name);
+    }
+    for (name, value) in &edits.new {
+        add(fields, name, value);
+    }
+}
+
+/// Adds a field. Names and values were judged where they were written.
+pub(super) fn add(fields: &mut HeaderMap, name: &str, value: &str) {
+    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
+        fields.append(name, value);
+    }
+}
+
+/// A head's fields, as filters see them.
+pub(super) struct Seen<'a>(pub(super) &'a HeaderMap);
+
+impl Fields for Seen<'_> {
+    fn one(&self, name: &str) -> Option<&[u8]> {
+        let mut found = self.0.get_all(name).iter();
+        let (Some(only), None) = (found.next(), found.next()) else { return None };
+        Some(only.as_bytes())
+    }
 }
 
 /// Adds a `Date` where there is none (RFC 9110 section 6.6.1).

@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use registry::snapshot::ReplicaId;
 use tokio::sync::Notify;
 
-use super::ask::Ask;
+use super::ask::Limited;
 use super::link::Link;
 use super::serve::{CONNECTION_WINDOW, Here, SEND_BUFFER, WINDOW};
 use crate::clock::now_us;
@@ -41,7 +41,7 @@ struct Road {
 
 #[derive(Clone)]
 struct Lane {
-    sender: SendRequest<Ask>,
+    sender: SendRequest<Limited>,
     traffic: Rc<Traffic>,
 }
 
@@ -55,7 +55,7 @@ struct Traffic {
 
 /// A place on a connection; the request has left it when this is dropped.
 pub(super) struct Place {
-    pub(super) sender: SendRequest<Ask>,
+    pub(super) sender: SendRequest<Limited>,
     /// The connection had served before.
     pub(super) reused: bool,
     traffic: Rc<Traffic>,

@@ -12,7 +12,7 @@ use hyper::body::{Body, Bytes};
 use registry::snapshot::ReplicaId;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
-use super::ask::Ask;
+use super::ask::{Broken, Limited};
 use super::connect::{Agreed, Switch};
 use super::link::Link;
 use crate::buffer::Buffer;
@@ -45,7 +45,7 @@ enum Upload {
 
 /// A body on its way up.
 struct Going {
-    ask: Ask,
+    ask: Limited,
     chunked: bool,
     /// Bytes to be written, from `at` on.
     out: Vec<u8>,
@@ -81,7 +81,7 @@ pub(super) struct Rest {
 
 impl Talk {
     /// On `link`, where the head was written; `ask` is still to be sent, in chunks or as it is.
-    pub(super) fn new(worker: &Rc<Worker>, link: Link, ask: Option<(Ask, bool)>) -> Talk {
+    pub(super) fn new(worker: &Rc<Worker>, link: Link, ask: Option<(Limited, bool)>) -> Talk {
         let upload = ask.map_or(Upload::Done, |(ask, chunked)| {
             let patience = worker.deadlines.register();
             Upload::Going(Box::new(Going { ask, chunked, out: Vec::new(), at: 0, last: false, patience, waiting: false }))
@@ -214,7 +214,8 @@ impl Going {
         self.waiting = false;
         self.patience.clear(); // while the replica is slow, the client is not to blame
         match piece.map_err(|_| Failure::SlowBody)? {
-            Some(Err(_)) => return Poll::Ready(Err(Failure::ClientGone)),
+            Some(Err(Broken::Off)) => return Poll::Ready(Err(Failure::ClientGone)),
+            Some(Err(Broken::TooLarge)) => return Poll::Ready(Err(Failure::LargeBody)),
             // Trailers of a request end here: HTTP/1 replicas that read them are rare, and none asked for them.
             Some(Ok(frame)) => {
                 if let Ok(bytes) = frame.into_data() {

@@ -24,8 +24,10 @@ pub(super) enum Way {
 }
 
 /// What a way is for.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Need {
+    /// How long a connection may take to stand.
+    pub(super) timeout: Duration,
     /// An idle connection has just died, so none is trusted.
     pub(super) afresh: bool,
     /// An upgrade, which HTTP/2 does not carry.
@@ -45,7 +47,7 @@ pub(super) async fn open(worker: &Rc<Worker>, replica: &Replica, need: Need) -> 
     if let Some(link) = idle {
         return Ok((Way::One(link), true));
     }
-    let timeout = Duration::from_millis(worker.limits.connect_timeout_ms);
+    let timeout = need.timeout;
     if let (Some(terms), true) = (terms, need.upgrade) {
         return Ok((Way::One(Link::secure(replica, &terms.name, &terms.http1, timeout).await?), false));
     }

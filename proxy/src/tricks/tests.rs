@@ -101,7 +101,15 @@ fn plane() -> Plane {
         let host = HostPattern::parse_ingress(host).unwrap();
         let action = Action::Forward(ServiceIndex(0));
         routes
-            .add(Route { owner: "Ingress web/shop".into(), host, path_type: PathType::Prefix, path: "/".into(), action, client: None })
+            .add(Route {
+                owner: "Ingress web/shop".into(),
+                host,
+                path_type: PathType::Prefix,
+                path: "/".into(),
+                action,
+                client: None,
+                filters: None,
+            })
             .unwrap();
     }
     let refused = Arc::new(RouteTable::default());

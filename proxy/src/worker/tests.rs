@@ -86,7 +86,17 @@ fn snapshot(version: u64, replica: Option<SocketAddr>, vip: Option<SocketAddr>) 
     let mut routes = RouteTableBuilder::default();
     let host = HostPattern::parse_ingress("a.test").unwrap();
     let action = Action::Forward(ServiceIndex(0));
-    routes.add(Route { owner: "Ingress x/y".into(), host, path_type: PathType::Prefix, path: "/".into(), action, client: None }).unwrap();
+    routes
+        .add(Route {
+            owner: "Ingress x/y".into(),
+            host,
+            path_type: PathType::Prefix,
+            path: "/".into(),
+            action,
+            client: None,
+            filters: None,
+        })
+        .unwrap();
     let routes = Arc::new(routes.build());
     let listener = ServiceListener { way: Way::Vip, service: ServiceIndex(0), name, sources: Arc::default() };
     let listener = |address| [Protocol::Tcp, Protocol::Udp].map(|protocol| (Socket::new(protocol, address), listener.clone()));

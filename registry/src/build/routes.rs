@@ -2,11 +2,12 @@
 //!
 //! Invariant: an Ingress stands on one side only, and its rules are compiled into that side's tables alone. What a seal refuses is
 //! in `refused`, where nothing is ever forwarded. The oldest object wins a conflict, whatever file it is in. Routes do not depend on
-//! endpoints.
+//! endpoints, but on the Secrets that their filters name.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use config::annotations::Judged;
 use config::exposure::Exposure;
 use config::host::HostPattern;
 use config::object::{
@@ -16,9 +17,11 @@ use config::object::{
 use config::problem::{Problem, Reason};
 
 use super::World;
-use super::certificates::Want;
+use super::certificates::{Secrets, Want};
 use super::clients::Claims;
+use super::filters::{Granted, other_name, to_host};
 use crate::exposure::{self, Classes, Said, Side};
+use crate::filter::Filters;
 use crate::route::{Action, Route, RouteTable, RouteTableBuilder};
 use crate::snapshot::{PortName, ServiceIndex};
 
@@ -39,6 +42,7 @@ pub(crate) struct Row {
     pub(crate) why: Option<Arc<str>>,
     /// It may not be served at all: not because nothing is there.
     pub(crate) refused: bool,
+    pub(crate) filters: Option<Arc<Filters>>,
 }
 
 /// Both sides' routes.
@@ -54,6 +58,10 @@ pub(crate) struct Compiled {
     pub(crate) wants: Vec<Want>,
     /// What their clients must show.
     pub(crate) claims: Claims,
+    /// The Secrets that filters name, there or not.
+    pub(crate) secrets: BTreeSet<ObjectKey>,
+    /// What became of each annotation for a filter.
+    pub(crate) judged: Vec<(ObjectKey, Judged)>,
     pub(crate) rows: Vec<Row>,
     pub(crate) problems: Vec<(ObjectKey, Problem)>,
 }
@@ -66,11 +74,13 @@ pub(crate) struct Tables {
 }
 
 /// Compiles all Ingresses, which come oldest first.
-pub(crate) fn compile<'a>(ingresses: impl Iterator<Item = &'a Ingress>, classes: &Classes, world: &World) -> Compiled {
-    let mut compiler = Compiler { world, sides: Default::default(), places: HashMap::new(), out: Compiled::default() };
+pub(crate) fn compile<'a>(ingresses: impl Iterator<Item = &'a Ingress>, classes: &Classes, world: &World, secrets: &Secrets) -> Compiled {
+    let (sides, out) = (Default::default(), Compiled::default());
+    let mut compiler = Compiler { world, secrets, sides, places: HashMap::new(), names: Vec::new(), out };
     for ingress in ingresses {
         compiler.ingress(ingress, classes);
     }
+    compiler.other_names();
     let Compiler { sides: [external, internal], mut out, .. } = compiler;
     out.external = external.build();
     out.internal = internal.build();
@@ -96,9 +106,12 @@ impl Builders {
 
 struct Compiler<'w> {
     world: &'w World,
+    secrets: &'w Secrets,
     /// External, internal.
     sides: [Builders; 2],
     places: HashMap<PortName, ServiceIndex>,
+    /// Hosts that are redirected to with and without `www.`, with whoever asked for that.
+    names: Vec<(Exposure, Name, HostPattern)>,
     out: Compiled,
 }
 
@@ -111,6 +124,7 @@ struct Owner<'a> {
     client: Option<Arc<ClientTerms>>,
     /// Why none of its rules may serve.
     refused: Option<Arc<str>>,
+    granted: Granted,
 }
 
 /// Where a rule is and what it takes.
@@ -152,7 +166,8 @@ impl Compiler<'_> {
         }
         let refused = refused.or_else(|| self.enter(&key, ingress, exposure)).map(|why| format!("{key}: {why}").into());
         let client = ingress.client.clone().map(Arc::new);
-        let owner = Owner { ingress, name: key.to_string().into(), key, exposure, client, refused };
+        let Some(granted) = self.granted(&key, ingress) else { return };
+        let owner = Owner { ingress, name: key.to_string().into(), key, exposure, client, refused, granted };
         let before = self.out.rows.len();
         self.rules(&owner);
         // Of an Ingress that is refused as a whole nobody outside may know, by its certificate either.
@@ -170,6 +185,18 @@ impl Compiler<'_> {
         let why = problem.found.clone();
         self.problem(key, problem);
         Some(why)
+    }
+
+    /// What its annotations ask for; `None` when they say that nothing of it serves.
+    fn granted(&mut self, key: &ObjectKey, ingress: &Ingress) -> Option<Granted> {
+        let mut granted = Granted::read(key, ingress, self.secrets);
+        self.out.secrets.extend(granted.secret.take());
+        self.out.judged.extend(granted.judged.drain(..).map(|judged| (key.clone(), judged)));
+        self.out.problems.extend(granted.problems.drain(..).map(|problem| (key.clone(), problem)));
+        let Some(why) = granted.skipped else { return Some(granted) };
+        let problem = Problem::warning(Reason::NotServed, format!("nothing of it is served: {why}"));
+        self.problem(key, problem.at("metadata.annotations").fix("remove it; its traffic stays with the other Ingress"));
+        None
     }
 
     /// The plane of an Ingress, and why none of its rules may serve there; `None` when it is not ours.
@@ -226,6 +253,9 @@ impl Compiler<'_> {
                 let kind = RuleKind::Path(path.path_type);
                 self.rule(owner, Rule { field, host: &rule.host, kind, path: &path.path, backend: &path.backend });
             }
+            if owner.granted.sends_other_name() && owner.refused.is_none() {
+                self.names.push((owner.exposure, owner.name.clone(), rule.host.clone()));
+            }
         }
         let Some(backend) = &ingress.default_backend else { return };
         let rule = |host, kind| Rule { field: "spec.defaultBackend".to_owned(), host, kind, path: "/", backend };
@@ -242,13 +272,14 @@ impl Compiler<'_> {
         let key = ServiceKey { namespace: owner.key.namespace.clone(), name: rule.backend.service.clone() };
         let found = self.resolve(&key, rule.backend, owner.exposure);
         self.out.named.insert(key);
-        let (service, mut action) = match found {
-            Found::Port(name) => {
+        let (service, mut action) = match (found, &owner.granted.closed) {
+            (Found::Port(name), Some(why)) => (Some(name), Action::Unavailable(why.clone())),
+            (Found::Port(name), None) => {
                 let index = self.index(&name, owner);
                 (Some(name), Action::Forward(index))
             }
-            Found::Nothing(wrong) => (None, Action::Unavailable(self.because(owner, &rule, wrong))),
-            Found::Refused(wrong) => (None, Action::Refused(self.because(owner, &rule, wrong))),
+            (Found::Nothing(wrong), _) => (None, Action::Unavailable(self.because(owner, &rule, wrong))),
+            (Found::Refused(wrong), _) => (None, Action::Refused(self.because(owner, &rule, wrong))),
         };
         if let Some(why) = &owner.refused {
             action = Action::Refused(why.clone());
@@ -270,13 +301,15 @@ impl Compiler<'_> {
             Action::Unavailable(why) | Action::Refused(why) => Some(why.clone()),
         };
         let path_type = if let RuleKind::Path(path_type) = rule.kind { path_type } else { PathType::Prefix };
+        let (filters, path) = self.filters(owner, &rule);
         let route = Route {
             owner: owner.name.clone(),
             host: rule.host.clone(),
             path_type,
-            path: rule.path.into(),
+            path,
             action,
             client: owner.client.clone(),
+            filters: filters.clone(),
         };
         let side = &mut self.sides[usize::from(owner.exposure == Exposure::Internal)];
         let table = if refused { &mut side.refused } else { &mut side.routes };
@@ -299,7 +332,54 @@ impl Compiler<'_> {
                 owner: owner.name.clone(),
                 why,
                 refused,
+                filters: filters.filter(|_| !refused),
             }),
+        }
+    }
+
+    /// The filters of a rule, and the path that it takes by them.
+    fn filters(&mut self, owner: &Owner<'_>, rule: &Rule<'_>) -> (Option<Arc<Filters>>, Box<str>) {
+        owner.granted.by(rule.path).unwrap_or_else(|problem| {
+            self.problem(&owner.key, problem.at(format!("{}.path", rule.field)));
+            (owner.granted.plain(), rule.path.into())
+        })
+    }
+
+    /// Hosts that nobody serves and that are another one with or without `www.`.
+    fn other_names(&mut self) {
+        for (exposure, owner, host) in std::mem::take(&mut self.names) {
+            let Some(other) = other_name(&host) else { continue };
+            let side = &mut self.sides[usize::from(exposure == Exposure::Internal)];
+            if side.routes.serves(&other) || side.refused.serves(&other) {
+                continue; // whoever wrote a rule for it meant that
+            }
+            let why: Arc<str> = format!("{owner}: its clients are sent to {host}").into();
+            let filters = Some(Arc::new(to_host(&host)));
+            let (path_type, path) = (PathType::Prefix, "/");
+            let action = Action::Unavailable(why.clone());
+            let route = Route {
+                owner: owner.clone(),
+                host: other.clone(),
+                path_type,
+                path: path.into(),
+                action,
+                client: None,
+                filters: filters.clone(),
+            };
+            if side.routes.add(route).is_ok() {
+                let (path_type, service, refused) = (word(RuleKind::Path(path_type)), None, false);
+                self.out.rows.push(Row {
+                    exposure,
+                    host: other,
+                    path_type,
+                    path: path.into(),
+                    service,
+                    owner,
+                    why: Some(why),
+                    refused,
+                    filters,
+                });
+            }
         }
     }
 

@@ -17,6 +17,7 @@ mod certificates;
 mod churn;
 mod clients;
 mod exposed;
+mod filters;
 mod life;
 mod names;
 mod plainly;

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::annotations::Judged;
 use config::exposure::Exposure;
 use config::object::{Kind, ObjectKey, ServiceKey};
 use config::problem::{Problem, Reason};
@@ -19,7 +20,7 @@ use crate::build::{Entry, Port};
 use crate::event::ListenerState;
 use crate::lifecycle::State;
 use crate::snapshot::{PortName, Replica, ServiceListener, ServiceListeners, Socket};
-use crate::view::{CheckView, EndpointView, ExposureView, RouteView, ServiceView, SourceView};
+use crate::view::{AnnotationView, CheckView, EndpointView, ExposureView, RouteView, ServiceView, SourceView};
 
 impl Registry {
     /// Everything that an operator should know, errors first.
@@ -137,6 +138,7 @@ impl Registry {
             owner: row.owner.to_string(),
             ready: row.service.as_ref().map_or(0, |name| self.picked(name, row.exposure)),
             refused: row.why.as_deref().map(str::to_owned),
+            filters: row.filters.as_ref().map(|filters| filters.describe()).unwrap_or_default(),
         }
     }
 
@@ -191,7 +193,26 @@ impl Registry {
 
     /// What `tidegate check` shows.
     pub fn check(&self) -> CheckView {
-        CheckView { problems: self.problems(), exposure: self.exposure(), skipped: self.store.skipped(), objects: self.store.len() }
+        CheckView {
+            problems: self.problems(),
+            exposure: self.exposure(),
+            annotations: self.annotations(),
+            skipped: self.store.skipped(),
+            objects: self.store.len(),
+        }
+    }
+
+    /// Every annotation for a filter, by Ingress and key.
+    fn annotations(&self) -> Vec<AnnotationView> {
+        let view = |(owner, judged): &(ObjectKey, Judged)| AnnotationView {
+            owner: owner.to_string(),
+            key: judged.key.to_string(),
+            verdict: judged.verdict,
+            how: judged.how.to_string(),
+        };
+        let mut rows: Vec<AnnotationView> = self.routes.judged.iter().map(view).collect();
+        rows.sort_by(|a, b| (&a.owner, &a.key).cmp(&(&b.owner, &b.key)));
+        rows
     }
 
     /// Numbers for `/metrics`.

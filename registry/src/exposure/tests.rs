@@ -35,6 +35,9 @@ fn what_cannot_be_understood_is_unclear() {
         (Kind::Service, annotation("tidegate.dev/exposure", "external"), Said::Unclear),
         (Kind::Ingress, annotation("tidegate.dev/exposure", "internal"), Said::Clearly(Exposure::Internal)),
         (Kind::Ingress, annotation("tidegate.dev/rewrite", "x"), Said::Unclear),
+        (Kind::Ingress, annotation("tidegate.dev/ssl-redirect", "x"), Said::Nothing),
+        (Kind::Ingress, label("tidegate.dev/ssl-redirect", "true"), Said::Unclear),
+        (Kind::Service, annotation("tidegate.dev/ssl-redirect", "true"), Said::Unclear),
     ] {
         assert_eq!(said(kind, &meta), expected, "{kind:?} {meta:?}");
     }

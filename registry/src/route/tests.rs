@@ -43,6 +43,7 @@ fn route(number: usize, host: &str, path_type: PathType, path: &str) -> Route {
         path: path.into(),
         action: Action::Forward(ServiceIndex(number as u32)),
         client: None,
+        filters: None,
     }
 }
 

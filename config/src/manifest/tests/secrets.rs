@@ -104,3 +104,17 @@ fn nothing_of_a_secret_is_said() {
         assert!(!format!("{manifest:?}").contains(WORD), "{broken}\n{:?}", said(&manifest));
     }
 }
+
+#[test]
+fn passwords_are_read_of_any_type_and_never_shown() {
+    let manifest =
+        parse(b"apiVersion: v1\nkind: Secret\nmetadata: {name: who}\nstringData: {auth: 'bert:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g='}\n");
+    let Object::Secret(secret) = &manifest.objects[0] else { panic!("{manifest:?}") };
+    assert!(secret.certificate.is_none() && secret.auth.as_ref().is_some_and(|who| who.admit(b"bert", b"password")));
+    assert!(!format!("{manifest:?}").contains("W6ph"));
+    let encoded = parse(b"apiVersion: v1\nkind: Secret\ntype: Opaque\nmetadata: {name: who}\ndata: {auth: YTpi, other: eA==}\n");
+    let Object::Secret(secret) = &encoded.objects[0] else { panic!("{encoded:?}") };
+    assert!(encoded.problems.is_empty() && secret.auth.as_ref().is_some_and(|who| who.is_empty() && who.unusable().len() == 1));
+    let wrong = parse(b"apiVersion: v1\nkind: Secret\nmetadata: {name: who}\ndata: {auth: 'not base64: secret'}\n");
+    assert!(wrong.objects.is_empty() && !format!("{:?}", wrong.problems).contains("not base64"), "{:?}", wrong.problems);
+}

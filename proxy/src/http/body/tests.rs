@@ -180,3 +180,16 @@ proptest! {
         let _ = follow(Framing::Length(length), &bytes, &[]);
     }
 }
+
+#[test]
+fn chunks_are_counted_before_they_come() {
+    let mut reader = BodyReader::new(Framing::Chunked);
+    assert_eq!(reader.limit(8), Ok(()));
+    assert_eq!(reader.advance(b"5\r\nhello\r\n3\r\nabc\r\n"), Ok(18));
+    assert_eq!(reader.advance(b"1\r\n"), Err(BodyError::TooLarge));
+    let mut reader = BodyReader::new(Framing::Chunked);
+    assert_eq!(reader.advance(b"ffffffffffffffff\r\nh"), Ok(19));
+    assert_eq!(reader.limit(8), Err(BodyError::TooLarge), "what was announced before the limit was known");
+    let mut reader = BodyReader::new(Framing::Chunked);
+    assert_eq!((reader.limit(0), reader.advance(b"0\r\n\r\n"), reader.done()), (Ok(()), Ok(5), true));
+}

@@ -21,7 +21,7 @@ fn forward_from(text: &str, client: &str, trusted: bool) -> String {
 fn forward_shown(text: &str, client: &str, trusted: bool, shown: Shown<'_>) -> String {
     let head = request(text);
     let host = head.authority().map_or(&[][..], |span| span.of(text.as_bytes()));
-    let forward = Forward { client: client.as_bytes(), https: false, host, trusted, request_id: MADE, shown };
+    let forward = Forward { client: client.as_bytes(), https: false, host, trusted, request_id: MADE, shown, up: None };
     let mut out = Vec::new();
     write_request(&head, text.as_bytes(), &forward, &mut out);
     String::from_utf8(out).unwrap()
@@ -139,7 +139,44 @@ fn answered(text: &str, to: Method, how: ResponseForm<'_>) -> String {
     String::from_utf8(out).unwrap()
 }
 
-const KEEP: ResponseForm<'_> = ResponseForm { keep_alive: true, client_11: true, decoded: false, date: b"now" };
+#[test]
+fn filters_change_the_line_the_host_and_fields_and_nothing_else() {
+    let text = "POST /p?q HTTP/1.1\r\nHost: A.b:8\r\nX-Env: test\r\nAccept: a\r\nx-env: again\r\nContent-Length: 7\r\n\r\n";
+    let head = request(text);
+    let labels = [("tidegate.dev/request-headers-set", "X-Env: live"), ("tidegate.dev/response-headers-remove", "server")];
+    let reading = config::annotations::read(&labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect());
+    let filters = registry::filter::Filters::new(reading.filters, None);
+    let asked = |fields| crate::filter::Asked {
+        method: Method::Post,
+        host: "a.b",
+        target: "/p?q",
+        client: [192, 0, 2, 17].into(),
+        https: false,
+        length: Some(7),
+        fields,
+    };
+    let fields = super::super::HeadFields::new(&head, text.as_bytes());
+    let edits = crate::filter::Down::of(&filters, &asked(&fields)).fields;
+    let up = Up { target: Some("/new?q".to_owned()), host: Some("in.b"), fields: FieldEdits::of(&filters.request) };
+    let forward = Forward {
+        client: b"192.0.2.17",
+        https: false,
+        host: b"A.b:8",
+        trusted: false,
+        request_id: MADE,
+        shown: Shown::Unasked,
+        up: Some(&up),
+    };
+    let mut out = Vec::new();
+    write_request(&head, text.as_bytes(), &forward, &mut out);
+    let expected = format!("POST /new?q HTTP/1.1\r\nHost: in.b\r\nAccept: a\r\nX-Env: live\r\n{OURS}Content-Length: 7\r\n\r\n");
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
+    let answer = "HTTP/1.1 200 OK\r\nServer: s\r\nX-A: 1\r\nDate: d\r\nContent-Length: 0\r\n\r\n";
+    let form = ResponseForm { edits: Some(&edits), ..KEEP };
+    assert_eq!(answered(answer, Method::Get, form), "HTTP/1.1 200 OK\r\nX-A: 1\r\nDate: d\r\nContent-Length: 0\r\n\r\n");
+}
+
+const KEEP: ResponseForm<'_> = ResponseForm { keep_alive: true, client_11: true, decoded: false, date: b"now", edits: None };
 
 #[test]
 fn an_answer_keeps_what_is_meant_for_the_client() {
@@ -173,7 +210,8 @@ fn an_answer_is_framed_once_as_its_client_can_read_it() {
 fn our_own_answers_are_whole() {
     let own = |header, close, head_only| {
         let mut out = b"before".to_vec();
-        write_own(404, phrase(404), header, close, head_only, b"Sun, 06 Nov 1994 08:49:37 GMT", &mut out);
+        let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
+        write_own(&Own { status: 404, fields: &[], reason: header, close, head_only, date }, &mut out);
         String::from_utf8(out).unwrap().strip_prefix("before").unwrap().to_owned()
     };
     let head = "HTTP/1.1 404 Not Found\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 14\r\n";

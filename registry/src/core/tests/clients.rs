@@ -16,7 +16,7 @@ fn issued() -> (Authorities, Certificate) {
 }
 
 fn authorities(name: &str, ca: &Authorities, labels: &[(&str, &str)]) -> Object {
-    Object::Secret(Secret { meta: meta(name, labels), certificate: None, ca: Some(ca.clone()) })
+    Object::Secret(Secret { meta: meta(name, labels), certificate: None, ca: Some(ca.clone()), auth: None })
 }
 
 fn terms(secret: &str, optional: bool) -> Option<ClientTerms> {
@@ -32,7 +32,7 @@ fn site(name: &str, host: &str, created: i64, client: Option<ClientTerms>) -> In
 
 fn world(ingresses: Vec<Ingress>, secrets: Vec<Object>) -> Vec<Object> {
     let (_, pair) = issued();
-    let shown = Object::Secret(Secret { meta: meta("a/web", &[]), certificate: Some(pair), ca: None });
+    let shown = Object::Secret(Secret { meta: meta("a/web", &[]), certificate: Some(pair), ca: None, auth: None });
     let service = [object(service("a/web", &[])), object(pod("a/web-1", "web", "10.0.0.1")), shown];
     service.into_iter().chain(ingresses.into_iter().map(object)).chain(secrets).collect()
 }
@@ -81,7 +81,7 @@ fn a_host_asks_its_clients_and_its_routes_say_so() {
 #[test]
 fn without_its_authorities_a_host_takes_nobody() {
     let (ca, pair) = issued();
-    let bare = Object::Secret(Secret { meta: meta("a/ca", &[]), certificate: Some(pair), ca: None });
+    let bare = Object::Secret(Secret { meta: meta("a/ca", &[]), certificate: Some(pair), ca: None, auth: None });
     for secrets in [vec![], vec![bare], vec![authorities("b/ca", &ca, &[])], vec![authorities("a/ca", &ca, &[SEAL])]] {
         let mut registry = registry(world(vec![site("a/staff", "staff.example", 1, terms("ca", false))], secrets));
         let snapshot = publish(&mut registry);

@@ -16,7 +16,7 @@ fn issued() -> (Authorities, Certificate) {
 }
 
 fn secret(name: &str, (ca, certificate): &(Authorities, Certificate)) -> Object {
-    Object::Secret(Secret { meta: meta(name, &[]), certificate: Some(certificate.clone()), ca: Some(ca.clone()) })
+    Object::Secret(Secret { meta: meta(name, &[]), certificate: Some(certificate.clone()), ca: Some(ca.clone()), auth: None })
 }
 
 /// `a/web` behind `web.example`, with one pod.
@@ -82,7 +82,7 @@ fn the_terms_of_tls_are_shared_until_their_content_changes() {
 #[test]
 fn without_the_secret_that_is_named_there_is_no_endpoint() {
     let pair = issued();
-    let bare = Object::Secret(Secret { meta: meta("a/ca", &[]), certificate: None, ca: Some(pair.0.clone()) });
+    let bare = Object::Secret(Secret { meta: meta("a/ca", &[]), certificate: None, ca: Some(pair.0.clone()), auth: None });
     let terms = UpstreamTerms { certificate: Some("ca".into()), ..named("ca") };
     let mut registry = registry(web("https", named("ca"), Vec::new()));
     for (terms, secrets, key) in [

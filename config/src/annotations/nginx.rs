@@ -1,0 +1,279 @@
+//! The annotations of ingress-nginx: which mean the same here, which differ and how, which are not served.
+//!
+//! Invariant: an annotation that keeps somebody out is never passed over. Where it is not served, its Ingress answers nobody.
+
+use super::{Take, Wrong, value};
+use crate::filter::{Draft, Rewrite};
+
+/// Prefix of their keys.
+pub(crate) const PREFIX: &str = "nginx.ingress.kubernetes.io/";
+
+/// What an annotation of theirs means here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Means {
+    /// As one of ours, with the same values.
+    Same(&'static str),
+    /// As one of ours, but.
+    But(&'static str, &'static str),
+    /// As one of ours, in another spelling: what is expected, how it is read, and how it differs.
+    Read(&'static str, &'static str, Take, Option<&'static str>),
+    /// It changes nothing, and need not. Says why.
+    Idle(&'static str),
+    /// It is read by another room. Says what for.
+    Elsewhere(&'static str),
+    /// It is not served. Says what to do instead, if there is anything.
+    Nothing(&'static str),
+    /// It is not served, and its Ingress answers nobody: it keeps somebody out.
+    Guard(&'static str),
+}
+
+use Means::{But, Elsewhere, Guard, Idle, Nothing, Read, Same};
+
+const SECONDS: &str = "seconds, as a whole number";
+
+/// Every annotation of theirs that means something here, and those that are known to mean nothing.
+pub(crate) const TABLE: &[(&str, Means)] = &[
+    ("allowlist-source-range", Same("allow-source-range")),
+    ("whitelist-source-range", Same("allow-source-range")),
+    ("denylist-source-range", Same("deny-source-range")),
+    ("auth-type", Same("auth-type")),
+    ("auth-secret", But("auth-secret", "only a Secret of the Ingress's own namespace; lines in crypt's own forms let nobody in")),
+    ("auth-secret-type", Read("auth-secret-type", "`auth-file`", auth_file, None)),
+    ("auth-realm", Same("auth-realm")),
+    ("ssl-redirect", But("ssl-redirect", "hosts with TLS are redirected only where it is said")),
+    ("force-ssl-redirect", Same("force-ssl-redirect")),
+    ("permanent-redirect", But("permanent-redirect", "only `$scheme`, `$host` and `$request_uri` stand for something")),
+    ("permanent-redirect-code", Same("permanent-redirect-code")),
+    ("temporal-redirect", But("temporal-redirect", "only `$scheme`, `$host` and `$request_uri` stand for something")),
+    ("temporal-redirect-code", Same("temporal-redirect-code")),
+    ("app-root", Same("app-root")),
+    ("from-to-www-redirect", Same("from-to-www-redirect")),
+    ("enable-cors", But("enable-cors", "preflights alone are answered; another OPTIONS request goes to the replica")),
+    ("cors-allow-origin", Same("cors-allow-origin")),
+    ("cors-allow-methods", Same("cors-allow-methods")),
+    ("cors-allow-headers", Same("cors-allow-headers")),
+    ("cors-expose-headers", Same("cors-expose-headers")),
+    ("cors-allow-credentials", But("cors-allow-credentials", "never told beside `*`, which browsers refuse")),
+    ("cors-max-age", Same("cors-max-age")),
+    ("proxy-body-size", But("body-size", "without a word there is no limit (there: 1m)")),
+    (
+        "proxy-connect-timeout",
+        Read(
+            "connect-timeout",
+            SECONDS,
+            |draft, text| {
+                draft.filters.timeouts.connect_ms = Some(value::seconds_ms(text)?);
+                Ok(())
+            },
+            None,
+        ),
+    ),
+    (
+        "proxy-read-timeout",
+        Read(
+            "read-timeout",
+            SECONDS,
+            |draft, text| {
+                draft.filters.timeouts.read_ms = Some(value::seconds_ms(text)?);
+                Ok(())
+            },
+            Some("without a word there is none (there: 60 s); a WebSocket has none either"),
+        ),
+    ),
+    (
+        "proxy-next-upstream-tries",
+        Read("retries", "a whole number; 1 is no retry", tries, Some("endpoints are tried until one can be connected to; 0 is 255")),
+    ),
+    (
+        "proxy-next-upstream",
+        Read(
+            "proxy-next-upstream",
+            "`off`, or `error` and others",
+            next_upstream,
+            Some(
+                "tried again is what could not be connected to, and what was idempotent and died without a byte of an answer; never by status",
+            ),
+        ),
+    ),
+    (
+        "rewrite-target",
+        But(
+            "rewrite-target",
+            "the patterns `/x(/|$)(.*)`, `/x/?(.*)` and `/x/(.*)` with the last group are understood; paths are compared by case",
+        ),
+    ),
+    (
+        "use-regex",
+        Read(
+            "use-regex",
+            "`true` or `false`",
+            |_, text| value::flag(text).map(|_| ()),
+            Some("only the patterns that cut a prefix off: `/x(/|$)(.*)`, `/x/?(.*)`, `/x/(.*)`"),
+        ),
+    ),
+    ("upstream-vhost", Same("upstream-vhost")),
+    ("x-forwarded-prefix", Same("x-forwarded-prefix")),
+    ("load-balance", Read("balance", "`round_robin` or `ewma`", load_balance, None)),
+    ("upstream-hash-by", Read("balance", "`$remote_addr`", hash_by, Some("by the client's address alone"))),
+    ("proxy-buffering", Idle("answers are streamed; nothing is held back")),
+    ("proxy-request-buffering", Idle("requests are streamed; nothing is held back")),
+    ("proxy-buffers-number", Idle("nothing is held back")),
+    ("proxy-buffer-size", Idle("heads up to `limits.headBytes` are taken")),
+    ("proxy-busy-buffers-size", Idle("nothing is held back")),
+    ("proxy-max-temp-file-size", Idle("nothing is written to files")),
+    ("client-body-buffer-size", Idle("nothing is held back")),
+    ("proxy-http-version", Idle("replicas are asked in HTTP/1.1, or as `appProtocol` says")),
+    ("websocket-services", Idle("every route carries WebSockets")),
+    ("service-upstream", Idle("replicas are asked directly")),
+    ("preserve-trailing-slash", Idle("paths are not changed")),
+    ("connection-proxy-header", Idle("connections to replicas are kept; `Connection` is ours")),
+    ("enable-access-log", Nothing("the access log is a setting: `accessLog`")),
+    ("enable-rewrite-log", Nothing("`tidegate explain` says what a rewrite makes of a path")),
+    ("backend-protocol", Nothing("give the Service's port an `appProtocol`")),
+    ("proxy-send-timeout", Nothing("a replica that takes nothing is not waited for by time")),
+    ("proxy-next-upstream-timeout", Nothing("bound the whole exchange by `tidegate.dev/request-timeout`")),
+    ("proxy-cookie-domain", Nothing("")),
+    ("proxy-cookie-path", Nothing("")),
+    ("proxy-redirect-from", Nothing("")),
+    ("proxy-redirect-to", Nothing("")),
+    ("proxy-set-headers", Nothing("name the fields in `tidegate.dev/request-headers-set`")),
+    ("custom-headers", Nothing("name the fields in `tidegate.dev/response-headers-set`")),
+    ("custom-http-errors", Nothing("")),
+    ("default-backend", Nothing("write `spec.defaultBackend`")),
+    ("disable-proxy-intercept-errors", Nothing("")),
+    ("server-alias", Nothing("write a rule for each host")),
+    ("ssl-passthrough", Nothing("")),
+    ("ssl-ciphers", Nothing("the ciphers of TLS 1.2 and 1.3 that are safe are served")),
+    ("ssl-prefer-server-ciphers", Nothing("")),
+    ("affinity", Nothing("`tidegate.dev/balance: client-ip` keeps a client at its endpoint by its address")),
+    ("affinity-mode", Nothing("")),
+    ("affinity-canary-behavior", Nothing("")),
+    ("session-cookie-change-on-failure", Nothing("")),
+    ("session-cookie-conditional-samesite-none", Nothing("")),
+    ("session-cookie-domain", Nothing("")),
+    ("session-cookie-expires", Nothing("")),
+    ("session-cookie-max-age", Nothing("")),
+    ("session-cookie-name", Nothing("")),
+    ("session-cookie-path", Nothing("")),
+    ("session-cookie-samesite", Nothing("")),
+    ("session-cookie-secure", Nothing("")),
+    ("upstream-hash-by-subset", Nothing("")),
+    ("upstream-hash-by-subset-size", Nothing("")),
+    ("limit-connections", Nothing("")),
+    ("limit-rps", Nothing("")),
+    ("limit-rpm", Nothing("")),
+    ("limit-rate", Nothing("")),
+    ("limit-rate-after", Nothing("")),
+    ("limit-burst-multiplier", Nothing("")),
+    ("limit-whitelist", Nothing("")),
+    ("mirror-host", Nothing("")),
+    ("mirror-request-body", Nothing("")),
+    ("mirror-target", Nothing("")),
+    ("enable-opentelemetry", Nothing("")),
+    ("opentelemetry-operation-name", Nothing("")),
+    ("opentelemetry-trust-incoming-span", Nothing("")),
+    ("http2-push-preload", Nothing("no browser has it any more")),
+    ("denylist-source-range-status", Nothing("")),
+    ("proxy-ssl-secret", Nothing("annotate the Service with `tidegate.dev/upstream-certificate` and `tidegate.dev/upstream-ca`")),
+    ("proxy-ssl-name", Nothing("annotate the Service with `tidegate.dev/upstream-name`")),
+    ("proxy-ssl-verify", Nothing("replicas are verified wherever TLS is spoken to them")),
+    ("proxy-ssl-verify-depth", Nothing("")),
+    ("proxy-ssl-ciphers", Nothing("")),
+    ("proxy-ssl-protocols", Nothing("")),
+    ("proxy-ssl-server-name", Nothing("")),
+    ("auth-cache-duration", Nothing("")),
+    ("auth-cache-key", Nothing("")),
+    ("auth-keepalive", Nothing("")),
+    ("auth-keepalive-requests", Nothing("")),
+    ("auth-keepalive-share-vars", Nothing("")),
+    ("auth-keepalive-timeout", Nothing("")),
+    ("auth-always-set-cookie", Nothing("")),
+    ("auth-method", Nothing("")),
+    ("auth-proxy-set-headers", Nothing("")),
+    ("auth-request-redirect", Nothing("")),
+    ("auth-response-headers", Nothing("")),
+    ("auth-signin", Nothing("")),
+    ("auth-signin-redirect-param", Nothing("")),
+    ("enable-global-auth", Nothing("there is no global authentication")),
+    ("satisfy", Nothing("each list and password must be satisfied: `any` lets fewer in than there")),
+    ("auth-url", Guard("authentication by another server is not served")),
+    ("auth-snippet", Guard("no snippet is ever run")),
+    ("auth-tls-secret", Elsewhere("for the handshake: clients must show a certificate")),
+    ("auth-tls-verify-client", Elsewhere("for the handshake: `on` and `optional`")),
+    ("auth-tls-verify-depth", Nothing("")),
+    ("auth-tls-error-page", Nothing("")),
+    ("auth-tls-match-cn", Guard("the names in client certificates are not compared")),
+    ("auth-tls-pass-certificate-to-upstream", Nothing("")),
+    ("enable-modsecurity", Nothing("")),
+    ("enable-owasp-core-rules", Nothing("")),
+    ("modsecurity-snippet", Nothing("no snippet is ever run")),
+    ("modsecurity-transaction-id", Nothing("")),
+    (
+        "configuration-snippet",
+        Nothing("no snippet is ever run; most are for fields, for which there is `tidegate.dev/response-headers-set`"),
+    ),
+    ("server-snippet", Nothing("no snippet is ever run")),
+    ("stream-snippet", Nothing("no snippet is ever run")),
+    ("canary", Nothing("")),
+    ("canary-by-cookie", Nothing("")),
+    ("canary-by-header", Nothing("")),
+    ("canary-by-header-pattern", Nothing("")),
+    ("canary-by-header-value", Nothing("")),
+    ("canary-weight", Nothing("")),
+    ("canary-weight-total", Nothing("")),
+];
+
+/// Words of nginx that keep somebody out: a snippet that holds one is a guard.
+const KEEPS_OUT: [&str; 6] = ["deny", "auth_", "return 4", "limit_except", "secure_link", "internal;"];
+
+/// What an annotation means, its value considered.
+pub(crate) fn meaning(name: &str, text: &str) -> Option<Means> {
+    let (_, means) = TABLE.iter().find(|(known, _)| *known == name)?;
+    if name.ends_with("-snippet") && KEEPS_OUT.iter().any(|word| text.contains(word)) {
+        return Some(Guard("no snippet is ever run, and this one keeps somebody out; write it as annotations of its own"));
+    }
+    Some(*means)
+}
+
+/// The Ingress is one for a part of another one's traffic.
+pub(crate) const CANARY: &str = "nginx.ingress.kubernetes.io/canary";
+
+fn auth_file(_: &mut Draft, text: &str) -> Result<(), Wrong> {
+    if text == "auth-file" { Ok(()) } else { Err("only htpasswd lines under the Secret's key `auth` are read".into()) }
+}
+
+fn tries(draft: &mut Draft, text: &str) -> Result<(), Wrong> {
+    let tries: u32 = text.parse().map_err(|_| "no such number")?;
+    let retries = tries.checked_sub(1).map_or(u8::MAX, |retries| u8::try_from(retries).unwrap_or(u8::MAX));
+    draft.filters.retries.get_or_insert(retries); // `proxy-next-upstream: off` is stronger
+    Ok(())
+}
+
+fn next_upstream(draft: &mut Draft, text: &str) -> Result<(), Wrong> {
+    if text == "off" && draft.filters.retries.is_none() {
+        draft.filters.retries = Some(0);
+    }
+    Ok(())
+}
+
+fn load_balance(draft: &mut Draft, text: &str) -> Result<(), Wrong> {
+    draft.filters.balance = Some(match text {
+        "round_robin" => crate::filter::Balance::RoundRobin,
+        "ewma" => crate::filter::Balance::LeastBusy,
+        _ => return Err("no such way to pick".into()),
+    });
+    Ok(())
+}
+
+fn hash_by(draft: &mut Draft, text: &str) -> Result<(), Wrong> {
+    if !["$remote_addr", "$binary_remote_addr", "${remote_addr}"].contains(&text) {
+        return Err("only the client's address is hashed".into());
+    }
+    draft.filters.balance = Some(crate::filter::Balance::ClientIp);
+    Ok(())
+}
+
+/// Whether paths may be patterns.
+pub(crate) fn has_patterns(filters: &crate::filter::Filters, use_regex: bool) -> bool {
+    use_regex || matches!(filters.rewrite, Some(Rewrite::Group(..) | Rewrite::Whole(_)))
+}

@@ -1,0 +1,27 @@
+//! Filters while their keys are being read: what several keys say together is put together at the end.
+
+use super::{Filters, auth, cors, redirect};
+use crate::annotations::Wrong;
+
+/// Filters of which not all keys have been read.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    pub(crate) filters: Filters,
+    pub(super) auth: auth::Parts,
+    pub(super) cors: cors::Parts,
+    pub(super) redirect: redirect::Parts,
+}
+
+impl Draft {
+    /// The filters, and each key whose value makes no sense with the others.
+    pub(crate) fn finish(mut self) -> (Filters, Vec<(&'static str, Wrong)>) {
+        let mut wrong = Vec::new();
+        match self.auth.finish() {
+            Ok(auth) => self.filters.auth = auth,
+            Err(why) => wrong.push(why),
+        }
+        self.filters.cors = self.cors.finish();
+        self.redirect.finish(&mut self.filters.redirects);
+        (self.filters, wrong)
+    }
+}

@@ -54,7 +54,7 @@ fn service(count: usize) -> Service {
     let mut rng = fastrand::Rng::with_seed(1);
     let name = PortName { service: ServiceKey { namespace: "a".into(), name: "web".into() }, port: 80 };
     let endpoints = (0..count).map(|index| endpoint(index, &mut rng)).collect();
-    Service { name, slot: 0, affinity_s: Some(KEEP_S), endpoints }
+    Service { name, slot: 0, affinity_s: Some(KEEP_S), app: Default::default(), endpoints }
 }
 
 fn endpoint(index: usize, rng: &mut fastrand::Rng) -> Endpoint {
@@ -64,5 +64,8 @@ fn endpoint(index: usize, rng: &mut fastrand::Rng) -> Endpoint {
     load.latency_us.store(rng.u32(500..20_000), Relaxed);
     load.measured_us.store(1_900_000, Relaxed);
     let address = SocketAddr::from((world::pod_ip(index), world::PORT));
-    Endpoint { id: EndpointId(id), replica: Arc::new(Replica { id: ReplicaId(id), address, pod: None, load: load.into() }) }
+    Endpoint {
+        id: EndpointId(id),
+        replica: Arc::new(Replica { id: ReplicaId(id), address, pod: None, speaks: Default::default(), load: load.into() }),
+    }
 }

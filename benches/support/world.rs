@@ -49,6 +49,7 @@ pub fn service(index: usize) -> Object {
         }],
         publish_not_ready: false,
         affinity_s: None,
+        upstream: Default::default(),
         external_ips: Vec::new(),
         unknown_fields: Vec::new(),
     })

@@ -13,14 +13,26 @@ pub const EXPOSURE_LABEL: &str = "tidegate.dev/exposure";
 /// Prefix of every label and annotation key that is ours; an unknown key under it is an error and seals.
 pub const OUR_PREFIX: &str = "tidegate.dev/";
 
+/// Annotation of a Service: a Secret whose `ca.crt` its replicas are verified by.
+pub const UPSTREAM_CA: &str = "tidegate.dev/upstream-ca";
+/// Annotation of a Service: the name that its replicas' certificate must have.
+pub const UPSTREAM_NAME: &str = "tidegate.dev/upstream-name";
+/// Annotation of a Service: a Secret whose certificate its replicas are shown.
+pub const UPSTREAM_CERTIFICATE: &str = "tidegate.dev/upstream-certificate";
+
+/// Annotations under our prefix that say nothing about exposure, and the kind that each belongs to, beside those of an Ingress for its
+/// filters. Elsewhere they are unknown.
+const ANNOTATIONS: [(Kind, &str); 3] =
+    [(Kind::Service, UPSTREAM_CA), (Kind::Service, UPSTREAM_NAME), (Kind::Service, UPSTREAM_CERTIFICATE)];
+
 /// Whether an annotation of such an object is known and says nothing about exposure.
 pub fn is_annotation_of(kind: Kind, key: &str) -> bool {
-    kind == Kind::Ingress && annotations::is_known(key)
+    ANNOTATIONS.contains(&(kind, key)) || (kind == Kind::Ingress && annotations::is_known(key))
 }
 
 /// Whether an annotation is known on some kind and says nothing about exposure there.
 pub fn is_annotation(key: &str) -> bool {
-    annotations::is_known(key)
+    ANNOTATIONS.iter().any(|(_, known)| *known == key) || annotations::is_known(key)
 }
 
 /// Which side of the gate something is on.

@@ -25,6 +25,7 @@ mod seal;
 mod secret;
 mod service;
 mod slice;
+mod upstream;
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::credentials::Credentials;
 use crate::host::HostPattern;
-use crate::tls::Certificate;
+use crate::tls::{Authorities, Certificate};
+
+mod app_protocol;
+pub use app_protocol::AppProtocol;
 
 /// A name that many structures share.
 pub type Name = Arc<str>;
@@ -36,7 +39,7 @@ pub enum Kind {
     Ingress,
     /// networking.k8s.io/v1 IngressClass
     IngressClass,
-    /// core/v1 Secret: certificates and passwords, nothing else of it
+    /// core/v1 Secret: certificates, authorities and passwords, nothing else of it
     Secret,
 }
 
@@ -252,10 +255,31 @@ pub struct Service {
     /// (`spec.sessionAffinityConfig.clientIP.timeoutSeconds`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity_s: Option<u32>,
+    /// How TLS to its replicas is done, on ports that speak it.
+    #[serde(default, skip_serializing_if = "UpstreamTerms::is_default")]
+    pub upstream: UpstreamTerms,
     /// `spec.externalIPs`, never served; named in `check`.
     pub external_ips: Vec<IpAddr>,
     /// Fields of the spec that are not in the API, found on a NodePort or LoadBalancer service: they refuse its exposure.
     pub unknown_fields: Vec<String>,
+}
+
+/// The terms of TLS to a Service's replicas, from its annotations. What is not said is `None`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct UpstreamTerms {
+    /// `tidegate.dev/upstream-ca`: a Secret of its namespace, whose `ca.crt` replicas are verified by. Else by the system's authorities.
+    pub ca: Option<Name>,
+    /// `tidegate.dev/upstream-name`: the host name or IP address that their certificate must have. Else `NAME.NAMESPACE.svc`.
+    pub name: Option<Name>,
+    /// `tidegate.dev/upstream-certificate`: a Secret of its namespace, whose `tls.crt` and `tls.key` they are shown.
+    pub certificate: Option<Name>,
+}
+
+impl UpstreamTerms {
+    /// Whether nothing is said.
+    pub fn is_default(&self) -> bool {
+        *self == UpstreamTerms::default()
+    }
 }
 
 /// `spec.type` of a Service.
@@ -293,10 +317,17 @@ pub struct ServicePort {
     pub target_port: PortRef,
     /// `protocol`
     pub protocol: Protocol,
-    /// `appProtocol`
+    /// `appProtocol` as written; [`ServicePort::app`] is what it means.
     pub app_protocol: Option<Name>,
     /// `nodePort`
     pub node_port: Option<u16>,
+}
+
+impl ServicePort {
+    /// What it speaks.
+    pub fn app(&self) -> AppProtocol {
+        AppProtocol::of(self.app_protocol.as_deref())
+    }
 }
 
 /// A port by number or by name.
@@ -443,6 +474,8 @@ pub struct Secret {
     pub meta: Meta,
     /// `tls.crt` and `tls.key` of its `data` or `stringData`; always there in one of type `kubernetes.io/tls`.
     pub certificate: Option<Certificate>,
+    /// `ca.crt`
+    pub ca: Option<Authorities>,
     /// `auth`: lines of an htpasswd file.
     pub auth: Option<Credentials>,
 }

@@ -1,7 +1,8 @@
-//! A certificate chain with its private key, as a Secret of type `kubernetes.io/tls` holds them.
+//! What Secrets hold for TLS: a certificate chain with its private key, and the authorities that others' certificates are verified by.
 //!
-//! Invariant: the key belongs to the first certificate, so that two with equal chains are equal. Nothing of either is ever printed, and
-//! an error quotes nothing. Whether a certificate has expired is not asked here: there is no clock.
+//! Invariant: a key belongs to the first certificate, so that two with equal chains are equal. Nothing of either is ever printed, and
+//! an error
+//! quotes nothing. Whether a certificate has expired is not asked here: there is no clock.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
-use rustls::{Error, SignatureAlgorithm};
+use rustls::{Error, RootCertStore, SignatureAlgorithm};
 
 /// What the other side of a handshake is shown, and what proves that it is ours. Cheap to clone.
 #[derive(Clone)]
@@ -21,7 +22,7 @@ pub struct Certificate(Arc<CertifiedKey>);
 /// Which part of a pair is wrong, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadCertificate {
-    /// `tls.crt` or `tls.key`.
+    /// `tls.crt`, `tls.key` or `ca.crt`.
     pub part: &'static str,
     /// What was found, without quoting it.
     pub found: &'static str,
@@ -31,9 +32,15 @@ pub struct BadCertificate {
     pub fix: &'static str,
 }
 
-const CHAIN: &str = "tls.crt";
-const KEY: &str = "tls.key";
+/// The part of a Secret that holds a chain.
+pub const CHAIN: &str = "tls.crt";
+/// The part that holds its key.
+pub const KEY: &str = "tls.key";
+/// The part that holds authorities.
+pub const CA: &str = "ca.crt";
+
 const A_CHAIN: &str = "the certificate, then its issuers, each as `-----BEGIN CERTIFICATE-----`";
+const SOME_AUTHORITIES: &str = "the certificates of the authorities, each as `-----BEGIN CERTIFICATE-----`";
 const A_KEY: &str = "one private key: RSA from 2048 bits, ECDSA P-256, P-384 or P-521, or Ed25519, as PKCS#8, PKCS#1 or SEC1";
 
 impl Certificate {
@@ -73,11 +80,53 @@ impl Certificate {
     }
 }
 
+/// Whom we believe when they vouch for another side's certificate. Cheap to clone.
+#[derive(Clone)]
+pub struct Authorities(Arc<RootCertStore>);
+
+impl Authorities {
+    /// Reads one or more certificates.
+    ///
+    /// # Errors
+    /// One cannot be read, or there is none.
+    pub fn from_pem(pem: &[u8]) -> Result<Authorities, BadCertificate> {
+        let mut roots = RootCertStore::empty();
+        for certificate in read_certificates(pem, CA, SOME_AUTHORITIES)? {
+            let broken = bad(CA, "a certificate that cannot be read", SOME_AUTHORITIES, "put the certificates as they were issued");
+            roots.add(certificate).map_err(|_| broken)?;
+        }
+        Ok(Authorities(Arc::new(roots)))
+    }
+
+    /// What a handshake verifies by; never empty.
+    pub fn roots(&self) -> &Arc<RootCertStore> {
+        &self.0
+    }
+}
+
+impl PartialEq for Authorities {
+    fn eq(&self, other: &Authorities) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.roots == other.0.roots
+    }
+}
+
+impl Eq for Authorities {}
+
+impl fmt::Debug for Authorities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
 fn read_chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, BadCertificate> {
-    let broken = bad(CHAIN, "text that is not PEM", A_CHAIN, "put the text of the certificate's file as it is");
+    read_certificates(pem, CHAIN, A_CHAIN)
+}
+
+fn read_certificates(pem: &[u8], part: &'static str, expected: &'static str) -> Result<Vec<CertificateDer<'static>>, BadCertificate> {
+    let broken = bad(part, "text that is not PEM", expected, "put the text of the certificate's file as it is");
     let chain: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|_| broken)?;
     if chain.is_empty() {
-        return Err(bad(CHAIN, "no certificate", A_CHAIN, "put the text of the certificate's file, not its name"));
+        return Err(bad(part, "no certificate", expected, "put the text of the certificate's file, not its name"));
     }
     Ok(chain)
 }
@@ -175,6 +224,21 @@ mod tests {
             assert_eq!(bad.part, part, "{bad:?}");
             assert!(bad.found.contains(found), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn authorities_are_read_and_compared_by_what_they_are() {
+        let (one, two) = (pair(&PKCS_ECDSA_P256_SHA256, &["a.example"]).0, pair(&PKCS_RSA_SHA256, &["b.example"]).0);
+        let read = |pem: &str| Authorities::from_pem(pem.as_bytes());
+        let both = read(&format!("{one}and\n{two}")).unwrap();
+        assert_eq!(both.roots().len(), 2);
+        assert_eq!(both, read(&format!("{one}{two}")).unwrap());
+        assert_ne!(both, read(&one).unwrap());
+        for (pem, found) in [("", "no certificate"), ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be read")] {
+            let bad = read(pem).unwrap_err();
+            assert!(bad.part == CA && bad.found.contains(found), "{bad:?}");
+        }
+        assert_eq!(format!("{both:?}"), "[redacted]");
     }
 
     #[test]

@@ -32,6 +32,15 @@ struct Entry {
     waker: RefCell<Option<Waker>>,
 }
 
+impl Entry {
+    fn expire(&self) {
+        self.expired.set(true);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
+
 /// The time has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expired;
@@ -68,10 +77,7 @@ impl Deadlines {
 
     fn expire(&self, due: impl Fn(&Entry) -> bool) {
         for entry in self.entries.borrow().iter().flatten().filter(|entry| due(entry)) {
-            entry.expired.set(true);
-            if let Some(waker) = entry.waker.borrow_mut().take() {
-                waker.wake();
-            }
+            entry.expire();
         }
     }
 }
@@ -97,6 +103,11 @@ impl Deadline {
     pub fn set_idle(&self, ms: u64) {
         self.set(ms);
         self.entry.idle.set(true);
+    }
+
+    /// The deadline is now.
+    pub fn expire(&self) {
+        self.entry.expire();
     }
 
     /// There is no deadline now.

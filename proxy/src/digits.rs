@@ -20,6 +20,22 @@ pub(crate) fn padded(out: &mut Vec<u8>, mut number: u64, width: usize) {
     out.extend_from_slice(&digits[at.min(digits.len() - width)..]);
 }
 
+/// Appends hexadecimal digits, without zeros in front.
+pub(crate) fn hexadecimal(out: &mut Vec<u8>, number: u64) {
+    let digits = (64 - (number | 1).leading_zeros()).div_ceil(4);
+    for at in (0..digits).rev() {
+        out.push(b"0123456789abcdef"[(number >> (4 * at) & 15) as usize]);
+    }
+}
+
+/// Appends one chunk of a body (RFC 9112 section 7.1); `content` is not empty.
+pub(crate) fn chunk(out: &mut Vec<u8>, content: &[u8]) {
+    hexadecimal(out, content.len() as u64);
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(content);
+    out.extend_from_slice(b"\r\n");
+}
+
 /// Appends an address.
 pub(crate) fn ip(out: &mut Vec<u8>, ip: IpAddr) {
     match ip {
@@ -63,6 +79,13 @@ mod tests {
         for value in [0, 7, 10, 1_234_567_890, u64::MAX] {
             assert_eq!(text(|out| number(out, value)), value.to_string());
             assert_eq!(text(|out| padded(out, value, 3)), format!("{value:03}"));
+        }
+    }
+
+    #[test]
+    fn hexadecimal_is_as_the_standard_library_writes_it() {
+        for number in [0, 1, 9, 10, 15, 16, 255, 256, 65_536, u64::MAX] {
+            assert_eq!(text(|out| hexadecimal(out, number)), format!("{number:x}"));
         }
     }
 

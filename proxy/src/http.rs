@@ -2,19 +2,21 @@
 //!
 //! [`head`], [`body`] and [`mod@write`] touch bytes only; no socket, no clock. `caller` says who asks, `attempt` whom to ask, for HTTP/2
 //! as well. `serve` holds one client's connection, `desk` what it works with, `exchange` one request, `asked` shows it to filters, `relay` is
-//! the way back of its answer, `tunnel` what a connection is after it has switched protocols, `respond` what we answer by ourselves.
+//! the way back of its answer, `lift` one for a replica that speaks something else, `tunnel` what a connection is after it has switched
+//! protocols, `respond` what we answer by ourselves.
 
 mod asked;
-mod attempt;
+pub(crate) mod attempt;
 pub mod body;
-mod caller;
+pub(crate) mod caller;
 mod client;
 pub mod decide;
 pub(crate) mod desk;
 mod exchange;
 pub mod head;
-mod relay;
-mod respond;
+mod lift;
+pub(crate) mod relay;
+pub(crate) mod respond;
 pub(crate) mod serve;
 mod tunnel;
 pub mod write;

@@ -16,6 +16,7 @@ mod digits;
 pub mod explain;
 pub mod filter;
 pub mod http;
+mod http2;
 pub mod listener;
 pub mod metrics;
 pub mod picture;

@@ -18,6 +18,7 @@ use registry::view::SourceView;
 
 use crate::reason::Reason;
 use crate::stats::{Entry, Flow, LATENCY_BOUNDS_US, ServiceCounts, WorkerCounts, plane};
+use crate::tls::Outcome;
 
 /// What a scrape looks at.
 pub struct Scene<'a> {
@@ -47,6 +48,7 @@ pub fn render(scene: &Scene<'_>) -> prometheus::Result<String> {
     vips(&services, scene.snapshot, &mut families);
     upgraded(&services, &mut families);
     of_workers(scene.workers, &mut families);
+    handshakes(scene.workers, &mut families);
     of_picture(scene, &mut families);
     of_registry(scene, &mut families);
     let mut text = Vec::new();
@@ -209,6 +211,23 @@ fn of_workers(workers: &[Arc<WorkerCounts>], families: &mut Families) {
     families.counters("tidegate_not_exposed_total", "Misses whose rule was refused exposure.", not_exposed);
     families.counters("tidegate_connections_total", "Client connections accepted by HTTP listeners.", total);
     families.gauges("tidegate_connections_open", "Client connections of HTTP listeners that are open.", open);
+}
+
+/// Of the inside nothing is said until somebody shakes hands there.
+fn handshakes(workers: &[Arc<WorkerCounts>], families: &mut Families) {
+    let mut samples = Vec::new();
+    for exposure in [Exposure::External, Exposure::Internal] {
+        let count = |outcome: Outcome| workers.iter().map(|worker| worker.handshakes[plane(exposure)][outcome.index()].get()).sum::<u64>();
+        let counts = Outcome::ALL.map(|outcome| (outcome.labels(), count(outcome)));
+        if exposure == Exposure::External || counts.iter().any(|(_, count)| *count > 0) {
+            let sample = |((result, version), count)| {
+                (labels([("exposure", exposure.as_str()), ("result", result), ("version", version)]), count as f64)
+            };
+            samples.extend(counts.map(sample));
+        }
+    }
+    let help = "TLS handshakes with clients by how they ended: full and resumed are connections, all others failed.";
+    families.counters("tidegate_tls_handshakes_total", help, samples);
 }
 
 fn of_picture(scene: &Scene<'_>, families: &mut Families) {

@@ -12,28 +12,38 @@ use tokio::net::TcpStream;
 
 /// A worker's idle connections.
 #[derive(Debug)]
-pub struct Pool {
-    idle: HashMap<ReplicaId, Vec<Idle>, foldhash::fast::RandomState>,
+pub struct Pool<S = TcpStream> {
+    idle: HashMap<ReplicaId, Vec<Resting<S>>, foldhash::fast::RandomState>,
     keep: usize,
 }
 
 #[derive(Debug)]
-struct Idle {
-    stream: TcpStream,
+struct Resting<S> {
+    stream: S,
     since_ms: u64,
 }
 
-impl Pool {
+/// A connection that may rest.
+pub trait Idle {
+    /// Whether nothing has come, not even the end: asks the runtime what it saw last, without a system call.
+    fn quiet(&self) -> bool;
+
+    /// Whether nothing more was to be read. After a read that took all there was room for, the runtime does not know, so the system is
+    /// asked.
+    fn drained(&self) -> bool;
+}
+
+impl<S: Idle> Pool<S> {
     /// Keeps at most `keep` idle connections for each replica.
-    pub fn new(keep: usize) -> Pool {
+    pub fn new(keep: usize) -> Pool<S> {
         Pool { idle: HashMap::default(), keep }
     }
 
     /// A connection that was alive when last looked at.
-    pub fn checkout(&mut self, replica: ReplicaId) -> Option<TcpStream> {
+    pub fn checkout(&mut self, replica: ReplicaId) -> Option<S> {
         let idle = self.idle.get_mut(&replica)?;
-        while let Some(Idle { stream, .. }) = idle.pop() {
-            if quiet(&stream) {
+        while let Some(Resting { stream, .. }) = idle.pop() {
+            if stream.quiet() {
                 return Some(stream);
             }
         }
@@ -41,10 +51,10 @@ impl Pool {
     }
 
     /// Keeps a connection whose last response was read to its end.
-    pub fn checkin(&mut self, replica: ReplicaId, stream: TcpStream, now_ms: u64) {
+    pub fn checkin(&mut self, replica: ReplicaId, stream: S, now_ms: u64) {
         let idle = self.idle.entry(replica).or_default();
-        if idle.len() < self.keep && (quiet(&stream) || drained(&stream)) {
-            idle.push(Idle { stream, since_ms: now_ms });
+        if idle.len() < self.keep && (stream.quiet() || stream.drained()) {
+            idle.push(Resting { stream, since_ms: now_ms });
         }
     }
 
@@ -56,7 +66,7 @@ impl Pool {
     /// Closes what the other side closed, and what has been idle since before `oldest_ms`.
     pub fn sweep(&mut self, oldest_ms: u64) {
         self.idle.retain(|_, idle| {
-            idle.retain(|one| one.since_ms >= oldest_ms && quiet(&one.stream));
+            idle.retain(|one| one.since_ms >= oldest_ms && one.stream.quiet());
             !idle.is_empty()
         });
     }
@@ -67,14 +77,14 @@ impl Pool {
     }
 }
 
-/// Whether nothing has come, not even the end: asks the runtime what it saw last, without a system call.
-fn quiet(stream: &TcpStream) -> bool {
-    matches!(stream.poll_read_ready(&mut Context::from_waker(Waker::noop())), Poll::Pending)
-}
+impl Idle for TcpStream {
+    fn quiet(&self) -> bool {
+        matches!(self.poll_read_ready(&mut Context::from_waker(Waker::noop())), Poll::Pending)
+    }
 
-/// Whether nothing more was to be read. After a read that took all there was room for, the runtime does not know, so the system is asked.
-fn drained(stream: &TcpStream) -> bool {
-    matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+    fn drained(&self) -> bool {
+        matches!(self.try_read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+    }
 }
 
 #[cfg(test)]

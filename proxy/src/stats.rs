@@ -3,7 +3,7 @@
 //! Invariant: a [`Count`] has one writer, so that counting is a load and a store without a locked instruction. The only lock is taken
 //! when a worker meets a service for the first time, and when somebody scrapes. Nothing here formats or looks up a label per request.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -13,6 +13,7 @@ use config::exposure::Exposure;
 use registry::snapshot::{PortName, Service};
 
 use crate::reason::Reason;
+use crate::tls::Outcome;
 
 /// Upper bounds of the latency histogram, in microseconds. What is above the last counts only in the total.
 pub const LATENCY_BOUNDS_US: [u64; 14] =
@@ -112,6 +113,8 @@ pub struct WorkerCounts {
     pub refusals: [[Count; Reason::ALL.len()]; 2],
     /// Misses whose route exists in the list of refusals, by exposure.
     pub not_exposed: [Count; 2],
+    /// Handshakes with clients by how they ended ([`Outcome::index`]), by exposure.
+    pub handshakes: [[Count; Outcome::ALL.len()]; 2],
     /// Client connections accepted over HTTP, by exposure.
     pub connections: [Count; 2],
     /// Client connections open now, by exposure.
@@ -122,6 +125,11 @@ impl WorkerCounts {
     /// One answer of our own.
     pub fn refused(&self, exposure: Exposure, reason: Reason) {
         self.refusals[plane(exposure)][reason.index()].add(1);
+    }
+
+    /// One handshake with a client.
+    pub fn shaken(&self, exposure: Exposure, outcome: Outcome) {
+        self.handshakes[plane(exposure)][outcome.index()].add(1);
     }
 
     /// Everything this worker has met so far.

@@ -58,6 +58,11 @@ impl Stream {
         }
     }
 
+    /// The handshake agreed on HTTP/2 (RFC 7301, `h2`).
+    pub(crate) fn agreed_on_http2(&self) -> bool {
+        self.tls().is_some_and(|tls| tls.session.borrow().get_ref().1.alpn_protocol() == Some(b"h2"))
+    }
+
     /// A side to read from and one to write to, for two halves of one task.
     pub(crate) fn split(&mut self) -> (ReadSide<'_>, WriteSide<'_>) {
         match self {
@@ -105,6 +110,17 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().split().1).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, context: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(socket) => Pin::new(socket).poll_write_vectored(context, pieces),
+            Stream::Tls(tls) => tls.poll(|session| session.poll_write_vectored(context, pieces)),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -21,6 +21,10 @@ use tokio_rustls::LazyConfigAcceptor;
 
 use crate::stream::Tls;
 
+mod outcome;
+
+pub use outcome::{Cause, Outcome};
+
 /// A record with the fatal alert `unrecognized_name` (RFC 6066 section 3).
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
@@ -33,7 +37,7 @@ pub fn common() -> Result<Arc<ServerConfig>, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let versions = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let mut config = versions.with_no_client_auth().with_cert_resolver(nothing);
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     config.session_storage = Arc::new(NoServerSessionStorage {}); // the client keeps its session, in a ticket
     Ok(Arc::new(config))
@@ -63,6 +67,16 @@ pub(crate) enum Failed {
     Broken(#[from] io::Error),
 }
 
+impl Failed {
+    /// Why, in the words of the metrics.
+    pub(crate) fn cause(&self) -> Cause {
+        match self {
+            Failed::NoCertificate(_) => Cause::NoCertificate,
+            Failed::Broken(error) => Cause::of(error),
+        }
+    }
+}
+
 impl Handshakes {
     pub(crate) fn new(common: Arc<ServerConfig>, table: Arc<CertificateTable>) -> Handshakes {
         let now = RefCell::new(Terms::new(&common, table));
@@ -77,11 +91,11 @@ impl Handshakes {
         }
     }
 
-    /// Shakes hands with whoever connected.
+    /// Shakes hands with whoever connected, and says how.
     ///
     /// # Errors
     /// [`Failed`]; the client was told by an alert where that is possible.
-    pub(crate) async fn shake(&self, stream: TcpStream) -> Result<Tls, Failed> {
+    pub(crate) async fn shake(&self, stream: TcpStream) -> Result<(Tls, Outcome), Failed> {
         let mut start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         let Terms { table, config } = self.now.borrow().clone();
         let opened = start.client_hello().server_name().and_then(normal);
@@ -90,7 +104,9 @@ impl Handshakes {
             start.io.shutdown().await?;
             return Err(Failed::NoCertificate(opened.unwrap_or_default()));
         }
-        Ok(Tls::new(start.into_stream(config).await?, opened))
+        let session = start.into_stream(config).await?;
+        let outcome = Outcome::of(session.get_ref().1);
+        Ok((Tls::new(session, opened), outcome))
     }
 }
 

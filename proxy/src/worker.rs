@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use config::exposure::Exposure;
 use config::filter::Balance;
 use config::settings::Limits;
+use hyper::body::Bytes;
 use ipnet::IpNet;
 use registry::event::Report;
 use registry::snapshot::{Endpoint, EndpointId, Plane, ReplicaId, Service, Snapshot};
@@ -28,16 +29,19 @@ use crate::buffer::Buffers;
 use crate::clock::now_us;
 use crate::deadline::{Deadlines, TICK};
 use crate::filter::Proven;
+use crate::http::caller::Caller;
 use crate::http::desk::Desks;
 use crate::http::head::HeadLimits;
+use crate::http2::lanes::Lanes;
+use crate::http2::link::Link;
 use crate::listener::{Listener, Speaks};
 use crate::picture::Pictures;
 use crate::pool::Pool;
 use crate::splice::Pipes;
 use crate::stats::{LocalCounts, WorkerCounts, plane};
 use crate::stream::Stream;
-use crate::tls::Handshakes;
-use crate::{http, tcp};
+use crate::tls::{Cause, Handshakes, Outcome};
+use crate::{http, http2, tcp};
 
 /// What the control thread or a sibling asks of a worker.
 #[derive(Debug)]
@@ -85,6 +89,10 @@ pub(crate) struct Worker {
     pub(crate) pictures: Rc<Pictures>,
     handshakes: Handshakes,
     pub(crate) pool: RefCell<Pool>,
+    /// Idle connections of HTTP/1 in TLS.
+    pub(crate) links: RefCell<Pool<Link>>,
+    /// Connections of HTTP/2.
+    pub(crate) lanes: Lanes,
     pub(crate) rng: RefCell<fastrand::Rng>,
     pub(crate) counts: LocalCounts,
     pub(crate) proven: Proven,
@@ -217,6 +225,8 @@ impl Worker {
             pictures,
             handshakes,
             pool: RefCell::new(Pool::new(shared.limits.idle_per_replica)),
+            links: RefCell::new(Pool::new(shared.limits.idle_per_replica)),
+            lanes: Lanes::default(),
             rng: RefCell::default(),
             counts: LocalCounts::new(start.counts.clone()),
             proven: Proven::default(),
@@ -281,8 +291,13 @@ impl Worker {
                 counts.connections[side].add(1);
                 counts.connections_open[side].add(1);
                 tokio::task::spawn_local(async move {
-                    if let Some(stream) = worker.greet(stream, peer, &listener).await {
-                        http::serve::serve(worker, stream, peer, listener).await;
+                    match worker.greet(stream, peer, &listener).await {
+                        Some(mut stream) if stream.agreed_on_http2() => {
+                            let caller = Caller::new(worker, listener, peer, &stream);
+                            Box::pin(http2::serve::serve(caller, &mut stream, Bytes::new())).await;
+                        }
+                        Some(stream) => http::serve::serve(worker, stream, peer, listener).await,
+                        None => {}
                     }
                     open.0.counts.worker().connections_open[side].sub(1);
                 });
@@ -331,21 +346,32 @@ impl Worker {
         }
         let patience = self.deadlines.register();
         patience.set(self.limits.head_timeout_ms);
-        match patience.guard(Box::pin(self.handshakes.shake(stream))).await {
-            Ok(Ok(tls)) => return Some(Stream::Tls(Box::new(tls))),
-            Ok(Err(error)) => tracing::debug!(listener = %listener.name, %peer, %error, "no handshake"),
-            Err(_) => tracing::debug!(listener = %listener.name, %peer, "no handshake: limits.headTimeoutMs is over"),
-        }
-        None
+        let (outcome, stream) = match patience.guard(Box::pin(self.handshakes.shake(stream))).await {
+            Ok(Ok((tls, outcome))) => (outcome, Some(Stream::Tls(Box::new(tls)))),
+            Ok(Err(error)) => {
+                tracing::debug!(listener = %listener.name, %peer, %error, "no handshake");
+                (Outcome::Failed(error.cause()), None)
+            }
+            Err(_) => {
+                tracing::debug!(listener = %listener.name, %peer, "no handshake: limits.headTimeoutMs is over");
+                (Outcome::Failed(Cause::Timeout), None)
+            }
+        };
+        self.counts.worker().shaken(listener.exposure, outcome);
+        stream
     }
 
     fn adopt(&self, next: Arc<Snapshot>) {
         let before = self.pictures.adopt(next);
         let held = self.pictures.hold();
         self.handshakes.renew(&held.snapshot().external.certificates);
-        let mut pool = self.pool.borrow_mut();
+        let (mut pool, mut links) = (self.pool.borrow_mut(), self.links.borrow_mut());
         for side in [Exposure::External, Exposure::Internal] {
-            left(before.plane(side), held.snapshot().plane(side), |replica| pool.forget(replica));
+            left(before.plane(side), held.snapshot().plane(side), |replica| {
+                pool.forget(replica);
+                links.forget(replica);
+                self.lanes.forget(replica);
+            });
         }
     }
 
@@ -356,7 +382,10 @@ impl Worker {
             access.flush();
         }
         if ticks.is_multiple_of(4) {
-            self.pool.borrow_mut().sweep(now_ms.saturating_sub(self.limits.idle_timeout_ms));
+            let oldest_ms = now_ms.saturating_sub(self.limits.idle_timeout_ms);
+            self.pool.borrow_mut().sweep(oldest_ms);
+            self.links.borrow_mut().sweep(oldest_ms);
+            self.lanes.sweep(oldest_ms);
             self.buffers.sweep();
             self.desks.sweep();
             *self.date.borrow_mut() = httpdate::fmt_http_date(SystemTime::now());
@@ -366,6 +395,8 @@ impl Worker {
     fn drain(&self) {
         self.draining.set(true);
         self.pool.borrow_mut().clear();
+        self.links.borrow_mut().clear();
+        self.lanes.clear();
         self.deadlines.expire_idle();
         self.all_done.notify_one();
     }

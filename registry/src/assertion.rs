@@ -115,6 +115,7 @@ mod tests {
             r#type: "ClusterIP".into(),
             port: 80,
             protocol: "TCP".into(),
+            app_protocol: None,
             vip: None,
             exposure: exposure.into(),
             sealed: false,

@@ -14,6 +14,7 @@ use config::problem::Problem;
 use crate::exposure::{self, Said, Seal};
 use crate::lifecycle::Lifecycle;
 use crate::snapshot::{self, OwnAddresses, PortName, ServiceIndex, VipPort};
+use crate::speech::{Speech, UpstreamTls};
 use crate::vip::Vips;
 
 pub(crate) mod certificates;
@@ -26,11 +27,13 @@ mod outside;
 mod places;
 pub(crate) mod routes;
 pub(crate) mod seats;
+mod speech;
 
 use covers::Addresses;
 use index::Index;
 use places::Places;
 use seats::Seat;
+use speech::Terms;
 
 pub(crate) use outside::Outside;
 
@@ -49,6 +52,8 @@ pub(crate) struct Entry {
     covered: BTreeSet<SocketAddr>,
     /// Pods that its slices refer to by name.
     references: Vec<Name>,
+    /// By which its replicas are spoken to where a port speaks TLS.
+    tls: Option<Arc<UpstreamTls>>,
     pub(crate) problems: Vec<Problem>,
 }
 
@@ -90,6 +95,7 @@ pub(crate) struct World {
     /// The addresses of each of them.
     sealing: Map<ObjectKey, Vec<SocketAddr>>,
     pub(crate) places: Places,
+    pub(crate) terms: Terms,
     pub(crate) vips: Arc<VipMap>,
     own: OwnAddresses,
     strict: bool,
@@ -114,6 +120,7 @@ impl World {
             sealed: Addresses::default(),
             sealing: Map::default(),
             places: Places::default(),
+            terms: Terms::default(),
             vips: Arc::default(),
             own: OwnAddresses::default(),
             strict,
@@ -182,6 +189,7 @@ impl World {
     pub(crate) fn set_service(&mut self, key: &ObjectKey, before: Option<&Arc<Object>>, after: Option<Arc<Object>>, version: u64) {
         let key = ServiceKey { namespace: key.namespace.clone(), name: key.name.clone() };
         self.index.set_service(&key, before, after.as_ref());
+        self.terms.set_service(&key, before.map(|object| &**object), after.as_deref());
         self.written.insert(key.clone());
         if before.map(|object| route_facts(object)) != after.as_ref().map(|object| route_facts(object)) {
             self.route_facts.insert(key.clone());
@@ -201,6 +209,7 @@ impl World {
             ports: Vec::new(),
             covered: BTreeSet::new(),
             references: Vec::new(),
+            tls: None,
             problems: Vec::new(),
         });
         entry.object = object;
@@ -296,17 +305,25 @@ impl World {
         self.index.set_references(key, &entry.references, &references);
         entry.references = references;
         let reading = members::read(key, entry.service(), &self.index);
+        let (mut refused, mut untold) = (Vec::new(), Vec::new());
+        let old_tls = entry.tls.take();
+        entry.tls = self.upstream_tls(entry.service(), old_tls, &mut untold);
         let affinity_s = entry.service().affinity_s;
-        let mut refused = Vec::new();
         for (port, members) in entry.ports.iter_mut().zip(reading.members) {
-            self.seat(key, port, members, &mut refused, version);
+            let app = port.spec.app();
+            let (speech, members) = match speech::of_port(app, entry.tls.as_ref()) {
+                Some(speech) => (speech, members),
+                None => (Speech::default(), Vec::new()),
+            };
+            self.seat(key, port, members, &speech, &mut refused, version);
             if let Some(place) = port.place {
-                self.places.set_affinity(place, affinity_s);
+                self.places.set_terms(place, affinity_s, app);
             }
         }
         let old = std::mem::replace(&mut entry.covered, reading.covered);
         self.cover(key, &old, &entry.covered, sealed.0, sealed.1);
         let mut problems = notes::of_service(&entry, refused);
+        problems.extend(untold);
         problems.extend(self.index.slices(key).flat_map(|slice| notes::strange_ports(entry.service(), slice)));
         entry.problems = problems;
         self.services.insert(key.clone(), entry);

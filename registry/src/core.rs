@@ -13,7 +13,7 @@ use config::object::{Kind, Object, ObjectKey};
 use config::problem::{Problem, Reason, Severity};
 use config::settings::{ExposureMode, Settings};
 
-use crate::build::certificates::{self, Secrets};
+use crate::build::certificates;
 use crate::build::routes::{self, Age, Compiled};
 use crate::build::{Outside, World};
 use crate::event::{Event, ListenerState, Origin, Report, SourceName};
@@ -64,7 +64,6 @@ pub struct Registry {
     ingresses: BTreeMap<Age, Arc<Object>>,
     classes: Classes,
     routes: Compiled,
-    secrets: Secrets,
     default_secret: Option<ObjectKey>,
     certificates: certificates::Compiled,
     outside: Outside,
@@ -90,7 +89,6 @@ impl Registry {
             ingresses: BTreeMap::new(),
             classes: Classes { objects: BTreeMap::new(), also: settings.ingress_classes.clone() },
             routes: Compiled::default(),
-            secrets: Secrets::new(),
             default_secret: settings.tls_default_secret.clone(),
             certificates: certificates::Compiled::default(),
             outside: Outside::default(),
@@ -197,10 +195,7 @@ impl Registry {
     fn take_secret(&mut self, key: ObjectKey, after: Option<Arc<Object>>) {
         self.certificates_dirty |= self.certificates.named.contains(&key);
         self.routes_dirty |= self.routes.secrets.contains(&key);
-        match after {
-            Some(secret) => _ = self.secrets.insert(key, secret),
-            None => _ = self.secrets.remove(&key),
-        }
+        self.world.set_secret(key, after);
     }
 
     fn version(&self) -> u64 {
@@ -256,7 +251,7 @@ impl Registry {
                 Object::Ingress(ingress) => Some(ingress),
                 _ => None,
             });
-            self.routes = routes::compile(ingresses, &self.classes, &self.world, &self.secrets);
+            self.routes = routes::compile(ingresses, &self.classes, &self.world, &self.world.terms.secrets);
             self.outside.renew(self.routes.outside.clone(), &self.world);
         } else {
             self.outside.refilter(&refilter, &self.world);
@@ -269,7 +264,7 @@ impl Registry {
             return false;
         }
         let old = self.certificates.external.clone();
-        self.certificates = certificates::compile(&self.routes.wants, &self.secrets, self.default_secret.as_ref(), &old);
+        self.certificates = certificates::compile(&self.routes.wants, &self.world.terms.secrets, self.default_secret.as_ref(), &old);
         !Arc::ptr_eq(&old, &self.certificates.external)
     }
 

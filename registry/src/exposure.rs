@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use config::exposure::{EXPOSURE_LABEL, Exposure, OUR_PREFIX, is_annotation_of};
+use config::exposure::{self as known, EXPOSURE_LABEL, Exposure, OUR_PREFIX};
 use config::object::{CLASS_ANNOTATION, Ingress, IngressClass, Kind, Labels, Meta, Name, Object, Service, ServiceKey};
 use config::problem::{Problem, Reason};
 
@@ -44,7 +44,8 @@ pub(crate) fn ours(labels: &Labels) -> impl Iterator<Item = (&str, &str)> {
     labels.range::<str, _>(from).map(|(key, value)| (&**key, &**value)).take_while(|(key, _)| key.starts_with(OUR_PREFIX))
 }
 
-/// What the labels of `meta` say. Annotations under our prefix mean something on an Ingress only.
+/// What the labels of `meta` say. An annotation says something about exposure on an Ingress only; those that say something else are no
+/// matter here.
 pub(crate) fn said(kind: Kind, meta: &Meta) -> Said {
     if meta.unclear {
         return Said::Unclear;
@@ -54,9 +55,9 @@ pub(crate) fn said(kind: Kind, meta: &Meta) -> Said {
     if kind == Kind::Ingress {
         words.push(word(&meta.annotations));
     }
-    let known = words.iter().flatten().count();
-    let annotations = ours(&meta.annotations).filter(|(key, _)| !is_annotation_of(kind, key)).count();
-    if known < ours(&meta.labels).count() + annotations || words.iter().flatten().any(Result::is_err) {
+    let understood = words.iter().flatten().count();
+    let annotations = ours(&meta.annotations).filter(|(key, _)| !known::is_annotation_of(kind, key));
+    if understood < ours(&meta.labels).count() + annotations.count() || words.iter().flatten().any(Result::is_err) {
         return Said::Unclear;
     }
     let clear: Vec<Exposure> = words.into_iter().flatten().flatten().collect();
@@ -73,10 +74,8 @@ pub(crate) fn label_problems(object: &Object) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (field, labels) in [("labels", &meta.labels), ("annotations", &meta.annotations)] {
         let meaningful = field == "labels" || kind == Kind::Ingress;
-        for (key, value) in ours(labels) {
-            if field == "annotations" && is_annotation_of(kind, key) {
-                continue;
-            }
+        let silent = |key: &str| field == "annotations" && known::is_annotation_of(kind, key);
+        for (key, value) in ours(labels).filter(|(key, _)| !silent(key)) {
             let place = format!("metadata.{field}[\"{key}\"]");
             let known = meaningful && key == EXPOSURE_LABEL;
             let problem = match (known, value.parse::<Exposure>()) {

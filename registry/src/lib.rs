@@ -15,6 +15,7 @@ mod lifecycle;
 pub mod route;
 pub mod snapshot;
 pub mod source;
+pub mod speech;
 pub mod state;
 mod store;
 pub mod view;

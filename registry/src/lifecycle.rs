@@ -12,6 +12,7 @@ use std::sync::Arc;
 use config::object::{Name, Protocol};
 
 use crate::snapshot::{EndpointId, Replica, ReplicaId};
+use crate::speech::Speech;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -32,6 +33,7 @@ pub(crate) struct ReplicaKey {
     pub(crate) identity: Identity,
     pub(crate) address: SocketAddr,
     pub(crate) protocol: Protocol,
+    pub(crate) speaks: Speech,
 }
 
 /// Where an endpoint is in its life; `Gone` is not kept.
@@ -98,9 +100,9 @@ impl Lifecycle {
     /// A new membership of the replica that `key` names.
     pub(crate) fn join(&mut self, key: ReplicaKey, pod: Option<&Name>) -> (EndpointId, Arc<Replica>) {
         let last = &mut self.replicas;
-        let address = key.address;
+        let (address, speaks) = (key.address, key.speaks.clone());
         let (replica, members) = self.live.entry(key).or_insert_with(|| {
-            let replica = Replica { id: ReplicaId(mint(last)), address, pod: pod.cloned(), load: Default::default() };
+            let replica = Replica { id: ReplicaId(mint(last)), address, pod: pod.cloned(), speaks, load: Default::default() };
             (Arc::new(replica), 0)
         });
         *members += 1;
@@ -145,7 +147,7 @@ mod tests {
     use super::*;
 
     fn key(identity: Identity) -> ReplicaKey {
-        ReplicaKey { identity, address: ([10, 0, 0, 1], 80).into(), protocol: Protocol::Tcp }
+        ReplicaKey { identity, address: ([10, 0, 0, 1], 80).into(), protocol: Protocol::Tcp, speaks: Speech::Http1 }
     }
 
     #[test]

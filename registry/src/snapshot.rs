@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use config::exposure::Exposure;
-use config::object::{Name, ServiceKey};
+use config::object::{AppProtocol, Name, ServiceKey};
 use crossbeam_utils::CachePadded;
 
 use crate::certificate::CertificateTable;
 use crate::route::RouteTable;
+use crate::speech::Speech;
 
 /// One picture of the world.
 #[derive(Debug)]
@@ -81,6 +82,8 @@ pub struct Service {
     pub slot: u32,
     /// A client keeps its endpoint until this many seconds after its last use (`sessionAffinity: ClientIP`).
     pub affinity_s: Option<u32>,
+    /// What its port speaks (`appProtocol`): what a virtual IP may read of it.
+    pub app: AppProtocol,
     /// Ready endpoints, or serving ones that are terminating when none is ready (KEP-1669). In a stable order, without repeats.
     pub endpoints: Box<[Endpoint]>,
 }
@@ -117,7 +120,7 @@ pub struct EndpointId(pub NonZeroU64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReplicaId(pub NonZeroU64);
 
-/// One process that answers at one (pod uid, IP, port). Shared by every service that it is in.
+/// One process that answers at one (pod uid, IP, port), spoken to in one way. Shared by every service that it is in.
 #[derive(Debug)]
 pub struct Replica {
     /// Never used twice, even when the address is.
@@ -126,6 +129,8 @@ pub struct Replica {
     pub address: SocketAddr,
     /// `NAMESPACE/NAME` of its pod when known.
     pub pod: Option<Name>,
+    /// How it is spoken to.
+    pub speaks: Speech,
     /// How busy it is.
     pub load: CachePadded<Load>,
 }

@@ -34,6 +34,9 @@ pub struct ServiceView {
     pub port: u16,
     /// `TCP`, `UDP` or `SCTP`.
     pub protocol: String,
+    /// `appProtocol`, as written.
+    #[serde(default)]
+    pub app_protocol: Option<String>,
     /// Its virtual IP, when it has one.
     pub vip: Option<IpAddr>,
     /// `external` when an external carrier reaches it, else `internal`.
@@ -59,6 +62,9 @@ pub struct EndpointView {
     pub address: SocketAddr,
     /// `NAMESPACE/NAME` of the pod.
     pub pod: Option<String>,
+    /// How it is spoken to: `http/1.1`, `h2c` or `tls`.
+    #[serde(default)]
+    pub speaks: String,
     /// `Pending`, `Ready`, `Ejected`, `Draining` or `Gone`.
     pub state: String,
     /// Requests or connections in flight.

@@ -9,6 +9,7 @@ use tidegate_tests::{Authority, Behaviour, Finished, Net, Replica, Setup, Tidega
 
 mod bytes;
 mod handshakes;
+mod metrics;
 mod secrets;
 
 /// Replicas `one` and `two`, an authority, and what is to be started with.

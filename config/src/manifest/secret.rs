@@ -1,8 +1,9 @@
-//! core/v1 Secret: the pair of one of type `kubernetes.io/tls`, and the passwords (`auth`) of one of any type. Secrets without either
-//! are none of our business: they are counted and never kept, and of one that is read nothing else is.
+//! core/v1 Secret: the pair of one of type `kubernetes.io/tls`, and of one of any type the authorities (`ca.crt`) and the passwords
+//! (`auth`). Secrets without any of these are none of our business: they are counted and never kept, and of one that is read nothing
+//! else is.
 //!
-//! Invariant: no problem holds a word that was written anywhere but in the metadata. A pair that does not parse, or does not belong
-//! together, refuses the object, so that its last good version goes on serving.
+//! Invariant: no problem holds a word that was written anywhere but in the metadata. A part that does not parse, or a pair that does
+//! not belong together, refuses the object, so that its last good version goes on serving.
 
 use std::collections::BTreeMap;
 
@@ -16,11 +17,11 @@ use super::meta::{self, NameRule};
 use crate::credentials::Credentials;
 use crate::object::Secret;
 use crate::problem::{Problem, Reason};
-use crate::tls::Certificate;
+use crate::tls::{Authorities, BadCertificate, CA, CHAIN, Certificate, KEY};
 
 const TLS: &str = "kubernetes.io/tls";
 /// Names that may be said: what may be written elsewhere is not known.
-const PLAIN: [&str; 11] = [
+const PLAIN: [&str; 13] = [
     "apiVersion",
     "kind",
     "type",
@@ -28,21 +29,23 @@ const PLAIN: [&str; 11] = [
     "data",
     "data.tls.crt",
     "data.tls.key",
+    "data.ca.crt",
     "data.auth",
     "stringData.tls.crt",
     "stringData.tls.key",
+    "stringData.ca.crt",
     "stringData.auth",
 ];
 /// The part that holds names and passwords.
 const AUTH: &str = "auth";
 
-/// Whether the object holds a part that is read.
-pub(super) fn is_read(fields: &Map<String, Value>) -> bool {
-    is_tls(fields) || ["data", "stringData"].iter().any(|place| fields.get(*place).is_some_and(|parts| parts.get(AUTH).is_some()))
-}
-
 fn is_tls(fields: &Map<String, Value>) -> bool {
     fields.get("type").and_then(Value::as_str) == Some(TLS)
+}
+
+/// Whether the object holds a part that is read.
+pub(super) fn is_read(fields: &Map<String, Value>) -> bool {
+    is_tls(fields) || ["data", "stringData"].iter().any(|place| fields.get(*place).is_some_and(|parts| [CA, AUTH].iter().any(|part| parts.get(part).is_some())))
 }
 
 pub(super) fn read(value: &Value, out: &mut Findings) -> Option<Secret> {
@@ -54,9 +57,10 @@ pub(super) fn read(value: &Value, out: &mut Findings) -> Option<Secret> {
         return None; // a part that could not be read must not be called missing
     }
     let mut parts = Parts { plain: string_data.unwrap_or_default(), encoded: data.unwrap_or_default() };
+    let ca = authorities(&mut parts, out);
     let certificate = if value.as_object().is_some_and(is_tls) { Some(pair(&mut parts, out)?) } else { None };
     let auth = parts.take(AUTH).map(|(_, lines)| Credentials::read(&lines));
-    Some(Secret { meta, certificate, auth })
+    Some(Secret { meta, certificate, ca: ca?, auth })
 }
 
 /// What is written in it.
@@ -73,20 +77,27 @@ impl Parts {
     }
 }
 
+/// `None`: there are some, and they cannot be read. An issuer that has none leaves them empty.
+fn authorities(parts: &mut Parts, out: &mut Findings) -> Option<Option<Authorities>> {
+    let Some((field, pem)) = parts.take(CA).filter(|(_, pem)| !pem.trim_ascii().is_empty()) else { return Some(None) };
+    Authorities::from_pem(&pem).map(Some).map_err(|bad| out.push(told(bad, field))).ok()
+}
+
 fn pair(parts: &mut Parts, out: &mut Findings) -> Option<Certificate> {
-    let (chain, key) = (parts.take("tls.crt"), parts.take("tls.key"));
-    for (name, part) in [("tls.crt", &chain), ("tls.key", &key)] {
+    let (chain, key) = (parts.take(CHAIN), parts.take(KEY));
+    for (name, part) in [(CHAIN, &chain), (KEY, &key)] {
         if part.is_none() {
             out.missing::<()>(format_args!("data[\"{name}\"]"), "PEM text in base64, or as it is under `stringData`");
         }
     }
     let ((chain_in, chain), (key_in, key)) = (chain?, key?);
-    let certificate = Certificate::from_pem(&chain, &key).map_err(|bad| {
-        let place = if bad.part == "tls.key" { key_in } else { chain_in };
-        let problem = Problem::error(Reason::Invalid, bad.found).at(format!("{place}[\"{}\"]", bad.part));
-        out.push(problem.expected(bad.expected).fix(bad.fix));
-    });
-    certificate.ok()
+    let place = |bad: &BadCertificate| if bad.part == KEY { key_in } else { chain_in };
+    Certificate::from_pem(&chain, &key).map_err(|bad| out.push(told(bad, place(&bad)))).ok()
+}
+
+fn told(bad: BadCertificate, field: &str) -> Problem {
+    let problem = Problem::error(Reason::Invalid, bad.found).at(format!("{field}[\"{}\"]", bad.part));
+    problem.expected(bad.expected).fix(bad.fix)
 }
 
 /// As for other kinds in the metadata; elsewhere without the message, which quotes the value.

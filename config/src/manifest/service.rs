@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::check::{self, Findings};
 use super::meta::{self, NameRule};
-use super::shared;
+use super::{shared, upstream};
 use crate::object::{ClusterIp, Name, PortRef, Service, ServicePort, ServiceType};
 
 /// `timeoutSeconds` when nothing is said: three hours.
@@ -25,6 +25,7 @@ pub(super) fn convert(raw: core::Service, out: &mut Findings) -> Option<Service>
     check_words(&spec, out);
     let affinity_s = affinity(&spec, out);
     let ports = ports(spec.ports.take().unwrap_or_default(), out);
+    let upstream = upstream::terms(&meta, &ports, out);
     if ports.is_empty() && cluster_ip != ClusterIp::Headless && !matches!(service_type, ServiceType::ExternalName(_)) && !out.has_errors() {
         out.missing::<()>("spec.ports", "at least one port");
     }
@@ -42,6 +43,7 @@ pub(super) fn convert(raw: core::Service, out: &mut Findings) -> Option<Service>
         ports,
         publish_not_ready: spec.publish_not_ready_addresses.unwrap_or_default(),
         affinity_s,
+        upstream,
         external_ips: external_ips(spec.external_ips.unwrap_or_default(), out),
         unknown_fields,
     })

@@ -1,6 +1,8 @@
 use super::*;
 use crate::host::{Host, HostPattern};
-use crate::object::{ClusterIp, EndpointSlice, Ingress, PathType, Pod, PortRef, Protocol, Service, ServiceType};
+use crate::object::{
+    AppProtocol, ClusterIp, EndpointSlice, Ingress, PathType, Pod, PortRef, Protocol, Service, ServiceType, UpstreamTerms,
+};
 use crate::problem::Severity;
 
 mod properties;
@@ -183,6 +185,34 @@ fn a_client_keeps_its_endpoint_for_as_long_as_the_service_says() {
         fields_wrong(&service(&spec))
     };
     assert!([0, -1, 86_401].into_iter().all(|seconds| wrong(seconds) == ["spec.sessionAffinityConfig.clientIP.timeoutSeconds"]));
+}
+
+#[test]
+fn the_terms_of_tls_to_replicas_are_read_and_a_wrong_one_refuses_the_service() {
+    let of = |annotations: &str, protocol: &str| {
+        let text = format!(
+            "{{apiVersion: v1, kind: Service, metadata: {{name: web, annotations: {{{annotations}}}}}, \
+             spec: {{ports: [{{port: 1, appProtocol: {protocol}}}]}}}}"
+        );
+        parse(text.as_bytes())
+    };
+    let all = "tidegate.dev/upstream-ca: authority, tidegate.dev/upstream-name: Web.Example, tidegate.dev/upstream-certificate: ours";
+    let manifest = of(all, "https");
+    let Object::Service(service) = &manifest.objects[0] else { panic!("{manifest:?}") };
+    let UpstreamTerms { ca, name, certificate } = &service.upstream;
+    assert_eq!((ca.as_deref(), name.as_deref(), certificate.as_deref()), (Some("authority"), Some("web.example"), Some("ours")));
+    assert_eq!((said(&manifest), service.ports[0].app()), (Vec::new(), AppProtocol::Https));
+    for (annotation, field) in [
+        ("tidegate.dev/upstream-ca: ''", "metadata.annotations[\"tidegate.dev/upstream-ca\"]"),
+        ("tidegate.dev/upstream-certificate: other/ours", "metadata.annotations[\"tidegate.dev/upstream-certificate\"]"),
+        ("tidegate.dev/upstream-name: 'web.example:443'", "metadata.annotations[\"tidegate.dev/upstream-name\"]"),
+    ] {
+        let manifest = of(annotation, "https");
+        assert_eq!((manifest.refused.len(), manifest.sealed.len()), (1, 0), "{annotation}: it says nothing about exposure");
+        assert_eq!(manifest.problems[0].place.field.as_deref(), Some(field));
+    }
+    let idle = of(all, "http");
+    assert!(idle.objects.len() == 1 && said(&idle)[0].contains("no port of the Service speaks TLS"), "{:?}", said(&idle));
 }
 
 #[test]

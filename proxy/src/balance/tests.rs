@@ -14,7 +14,7 @@ fn endpoints(count: u64) -> Vec<Endpoint> {
         .filter_map(NonZeroU64::new)
         .map(|id| {
             let address = ([127, 0, 0, 1], 1).into();
-            let replica = Arc::new(Replica { id: ReplicaId(id), address, pod: None, load: Default::default() });
+            let replica = Arc::new(Replica { id: ReplicaId(id), address, pod: None, speaks: Default::default(), load: Default::default() });
             Endpoint { id: EndpointId(id), replica }
         })
         .collect()

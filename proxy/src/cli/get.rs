@@ -172,6 +172,7 @@ mod tests {
             r#type: "ClusterIP".to_owned(),
             port,
             protocol: "TCP".to_owned(),
+            app_protocol: None,
             vip: vip.map(IpAddr::from),
             exposure: "internal".to_owned(),
             sealed: true,

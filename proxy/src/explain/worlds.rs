@@ -15,11 +15,11 @@ pub(crate) fn service(name: &str, endpoints: u64) -> Arc<Service> {
     let endpoint = |id: u64| {
         let id = NonZeroU64::new(id + 1).unwrap();
         let address = SocketAddr::from(([127, 0, 1, id.get() as u8], 8080));
-        let replica = Replica { id: ReplicaId(id), address, pod: None, load: Default::default() };
+        let replica = Replica { id: ReplicaId(id), address, pod: None, speaks: Default::default(), load: Default::default() };
         Endpoint { id: EndpointId(id), replica: Arc::new(replica) }
     };
     let name = PortName { service: ServiceKey { namespace: "x".into(), name: name.into() }, port: 80 };
-    Arc::new(Service { name, slot: 0, affinity_s: None, endpoints: (0..endpoints).map(endpoint).collect() })
+    Arc::new(Service { name, slot: 0, affinity_s: None, app: Default::default(), endpoints: (0..endpoints).map(endpoint).collect() })
 }
 
 /// A plane of these parts.

@@ -25,6 +25,11 @@ impl<'f> FieldEdits<'f> {
         made
     }
 
+    /// Names of fields that go.
+    pub fn gone(&self) -> &[&'f str] {
+        &self.gone
+    }
+
     /// Whether a field of this name is left out of what is copied.
     pub fn drops(&self, name: &[u8]) -> bool {
         self.gone.iter().any(|gone| gone.as_bytes().eq_ignore_ascii_case(name))

@@ -7,25 +7,32 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
+use super::caller::Caller;
 use super::desk::Message;
 use super::head::{FieldKind, RequestHead};
-use super::serve::Connection;
 use crate::listener::contains;
 
-/// The client that a request comes from.
-pub(super) fn of(connection: &Connection, request: &Message<RequestHead>) -> IpAddr {
-    if !connection.caller.trusted {
-        return connection.caller.client;
-    }
-    told(&request.head, request.input.filled(), connection.caller.client, &connection.caller.worker.shared.trusted)
+/// The client that a request of HTTP/1 comes from.
+pub(super) fn of(caller: &Caller, request: &Message<RequestHead>) -> IpAddr {
+    caller.behind(lists(&request.head, request.input.filled()))
 }
 
-/// The client as trusted proxies tell it in the head, which was read from `bytes`, to `peer`, who is one of them. What is no address
-/// ends the list.
-fn told(head: &RequestHead, bytes: &[u8], peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
-    let fields = head.fields().iter().rev().filter(|field| field.kind == FieldKind::XForwardedFor);
+/// The values of `X-Forwarded-For`, the last first.
+fn lists<'b>(head: &'b RequestHead, bytes: &'b [u8]) -> impl Iterator<Item = &'b [u8]> {
+    head.fields().iter().rev().filter(|field| field.kind == FieldKind::XForwardedFor).map(|field| field.value.of(bytes))
+}
+
+impl Caller {
+    /// Who asks, behind trusted proxies that wrote `lists`, the last first.
+    pub(crate) fn behind<'b>(&self, lists: impl Iterator<Item = &'b [u8]>) -> IpAddr {
+        if self.trusted { told(lists, self.client, &self.worker.shared.trusted) } else { self.client }
+    }
+}
+
+/// The client as trusted proxies tell it to `peer`, who is one of them. What is no address ends the list.
+fn told<'b>(lists: impl Iterator<Item = &'b [u8]>, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
     let mut met = peer;
-    for text in fields.flat_map(|field| field.value.of(bytes).rsplit(|&byte| byte == b',')) {
+    for text in lists.flat_map(|list| list.rsplit(|&byte| byte == b',')) {
         let Some(ip) = address(text.trim_ascii()) else { break };
         met = ip;
         if !contains(trusted, met) {
@@ -52,7 +59,7 @@ mod tests {
         let mut head = RequestHead::new(HeadLimits { bytes: 65_536, fields: 100 });
         head.read(bytes.as_bytes()).unwrap().expect("a whole head");
         let trusted = ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
-        told(&head, bytes.as_bytes(), [10, 0, 0, 1].into(), &trusted).to_string()
+        told(lists(&head, bytes.as_bytes()), [10, 0, 0, 1].into(), &trusted).to_string()
     }
 
     #[test]

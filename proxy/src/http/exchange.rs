@@ -2,34 +2,31 @@
 //!
 //! Invariant: the picture is held from the pick until the request is sent. When it may be sent again: `attempt.rs`.
 
-use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use registry::route::Route;
 use registry::snapshot::EndpointId;
+use registry::speech::Speech;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::asked;
-use super::attempt::{Attempt, NoChoice, Tried};
+use super::attempt::{Attempt, NoChoice, Trail, Tried};
 use super::body::BodyReader;
 use super::client;
 use super::desk::{Desk, Message};
 use super::head::RequestHead;
+use super::lift;
 use super::relay::{self, Failure, Relayed};
 use super::respond;
 use super::serve::Connection;
 use super::tunnel::Tunnel;
 use super::write::{Forward, write_request};
-use crate::balance::{self, InFlight};
 use crate::clock::now_us;
 use crate::deadline::Expired;
 use crate::filter::{self, Answer, Up};
 use crate::reason::Reason;
-use crate::stats::Met;
-use crate::upstream;
 
 /// What becomes of the client's connection.
 pub(super) enum Turn {
@@ -47,8 +44,7 @@ pub(super) enum Turn {
 
 /// A request on its way, and what the log will say of it.
 pub(super) struct Exchange {
-    /// When its head was whole, in microseconds since the start of the process.
-    pub(super) began_us: u64,
+    pub(super) trail: Trail,
     /// Bytes of the head in the connection's input.
     pub(super) head_length: usize,
     /// Where the rest of the body stands.
@@ -57,14 +53,6 @@ pub(super) struct Exchange {
     body_in_out: usize,
     /// `out` is the whole request: it can be sent again.
     all_here: bool,
-    /// Made for the request; used when the client gave none.
-    pub(super) request_id: [u8; 32],
-    /// Times that it was sent, or tried to be.
-    pub(super) attempts: u32,
-    /// Where it was sent last.
-    pub(super) upstream: Option<SocketAddr>,
-    /// The service it was sent to.
-    pub(super) service: Option<Rc<Met>>,
     /// What the answer has made of the two connections.
     tunnel: Option<Box<Tunnel>>,
 }
@@ -78,6 +66,8 @@ struct Sent {
 /// Why a request could not be sent.
 enum Unsent {
     Not(NoChoice),
+    /// The replica speaks something else than plain HTTP/1.
+    Otherwise,
     /// No connection stood.
     NoConnection(EndpointId),
     /// The connection broke while it was written to; true when it was a reused one.
@@ -94,15 +84,11 @@ enum Tries {
 /// Serves the request whose head is the first `head_length` bytes of the input.
 pub(super) async fn run(connection: &mut Connection, desk: &mut Desk, head_length: usize) -> Turn {
     let mut exchange = Exchange {
-        began_us: now_us(),
+        trail: Trail::begin(&connection.caller.worker),
         head_length,
         body: BodyReader::new(desk.request.head.framing()),
         body_in_out: 0,
         all_here: false,
-        request_id: hex(connection.caller.worker.rng.borrow_mut().u128(..)),
-        attempts: 0,
-        upstream: None,
-        service: None,
         tunnel: None,
     };
     match exchange.compose(connection, &mut desk.request) {
@@ -132,7 +118,7 @@ impl Exchange {
             https: connection.caller.https(),
             host: head.authority().map_or(&[][..], |span| span.of(bytes)),
             trusted: connection.caller.trusted,
-            request_id: &self.request_id,
+            request_id: &self.trail.request_id,
             up,
         };
         out.clear();
@@ -158,12 +144,11 @@ impl Exchange {
             }
             let timeout = route.filters.as_ref().and_then(|filters| filters.timeouts.request_ms);
             tried.pass(route);
-            let work = self.tries(connection, desk, &mut tried);
             let tries = match timeout {
-                None => work.await,
+                None => self.tries(connection, desk, &mut tried).await,
                 Some(ms) => {
-                    deadline.set(ms.saturating_sub(now_us().saturating_sub(self.began_us) / 1000));
-                    match deadline.guard(work).await {
+                    deadline.set(ms.saturating_sub(now_us().saturating_sub(self.trail.began_us) / 1000));
+                    match deadline.guard(self.tries(connection, desk, &mut tried)).await {
                         Ok(tries) => tries,
                         Err(Expired) => return self.out_of_time(connection, desk).await,
                     }
@@ -207,6 +192,7 @@ impl Exchange {
                         Err(failure) => break self.give_up(connection, desk, failure).await,
                     }
                 }
+                Err(Unsent::Otherwise) => break Box::pin(lift::run(connection, desk, self.head_length)).await,
                 Err(Unsent::Broken(place)) if self.may_repeat(desk, tried) => place,
                 Err(Unsent::Broken(_)) => break self.refuse(connection, desk, Reason::UpstreamReset, None).await,
                 Err(Unsent::NoConnection(endpoint)) if tried.no_connection(endpoint) => continue,
@@ -226,43 +212,21 @@ impl Exchange {
 
     /// Decides, picks, connects and writes. Endpoints that were tried are avoided.
     async fn send(&mut self, connection: &Connection, request: &Message<RequestHead>, tried: &Tried) -> Result<Sent, Unsent> {
-        let worker = &connection.caller.worker;
-        let held = worker.pictures.hold();
-        let now = if self.attempts == 0 { self.began_us } else { now_us() };
+        let caller = &connection.caller;
+        let held = caller.worker.pictures.hold();
         // The reader let only visible ASCII pass.
         let path = std::str::from_utf8(request.head.path().of(request.input.filled())).unwrap_or("/");
-        let client = || client::of(connection, request);
-        let chosen = connection.caller.choose(held.snapshot(), (request.head.host(), path), tried, now, client);
+        let client = || client::of(caller, request);
+        let chosen = caller.choose(held.snapshot(), (request.head.host(), path), tried, self.trail.now_us(), client);
         let (service, endpoint) = chosen.map_err(Unsent::Not)?;
-        let counts = worker.counts.of(connection.caller.listener.exposure, service);
-        self.attempts += 1;
-        if self.attempts > 1 {
-            counts.retries.add(1);
+        if endpoint.replica.speaks != Speech::Http1 {
+            return Err(Unsent::Otherwise);
         }
-        self.upstream = Some(endpoint.replica.address);
-        self.service = Some(counts.clone());
-        let flight = InFlight::begin(&endpoint.replica);
-        let pooled = if tried.died() { None } else { worker.pool.borrow_mut().checkout(endpoint.replica.id) };
-        let reused = pooled.is_some();
-        let mut upstream = match pooled {
-            Some(stream) => stream,
-            None => {
-                let asked = tried.passed().and_then(|(_, filters)| filters.timeouts.connect_ms);
-                let timeout = Duration::from_millis(asked.unwrap_or(worker.limits.connect_timeout_ms));
-                // Rare, and large: in a box, so that the state of every request is smaller.
-                Box::pin(upstream::connect(endpoint.replica.address, timeout)).await.map_err(|error| {
-                    tracing::debug!(service = %service.name, address = %endpoint.replica.address, %error, "connect failed");
-                    balance::failed(&endpoint.replica.load, now_us());
-                    Unsent::NoConnection(endpoint.id)
-                })?
-            }
-        };
-        // On an idle connection the request leaves at once.
-        let sent_us = if reused && self.attempts == 1 { self.began_us } else { now_us() };
-        let attempt = Attempt { flight, endpoint: endpoint.id, reused, counts, sent_us };
-        if !write_within(&mut upstream, &request.out, Duration::from_millis(worker.limits.connect_timeout_ms)).await {
+        let reached = caller.reach(service, endpoint, tried, &mut self.trail).await;
+        let (attempt, mut upstream) = reached.map_err(Unsent::NoConnection)?;
+        if !write_within(&mut upstream, &request.out, Duration::from_millis(caller.worker.limits.connect_timeout_ms)).await {
             attempt.broke(true, now_us());
-            return Err(Unsent::Broken((attempt.endpoint, reused)));
+            return Err(Unsent::Broken((attempt.endpoint, attempt.reused)));
         }
         Ok(Sent { upstream, attempt })
     }
@@ -282,7 +246,7 @@ impl Exchange {
         if let Ok(done) = &relayed {
             let Attempt { flight, counts, .. } = attempt;
             let worker = &connection.caller.worker;
-            counts.answered(done.status, now.saturating_sub(self.began_us));
+            counts.answered(done.status, now.saturating_sub(self.trail.began_us));
             if done.switched {
                 let early = desk.request.input.filled().get(self.head_length + self.body_in_out..).unwrap_or_default();
                 self.tunnel = Some(Box::new(Tunnel::new(upstream, flight, counts, early, desk.answer.input.filled())));
@@ -382,14 +346,4 @@ async fn write_within(upstream: &mut TcpStream, bytes: &[u8], patience: Duration
     };
     let rest = Box::pin(tokio::time::timeout(patience, upstream.write_all(&bytes[written..])));
     matches!(rest.await, Ok(Ok(())))
-}
-
-/// 32 hexadecimal digits.
-fn hex(id: u128) -> [u8; 32] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let bytes = id.to_be_bytes();
-    std::array::from_fn(|at| {
-        let byte = bytes[at / 2];
-        DIGITS[usize::from(if at % 2 == 0 { byte >> 4 } else { byte & 15 })]
-    })
 }

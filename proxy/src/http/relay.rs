@@ -53,7 +53,7 @@ pub(super) struct Relayed {
 
 /// Why a client did not get a whole answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// The replica closed or reset before a byte of an answer.
     NoAnswer,
     /// What it sent is no response, and the client has seen nothing of it.
@@ -175,7 +175,7 @@ pub(super) async fn relay(
 
 /// Ends when the client has: at once when it resets; when it closed its side, once it took nothing for [`HALF_CLOSED_MS`], since it may
 /// still be reading. Never when it has sent more.
-async fn gone(from: &mut ReadSide<'_>, patience: &Deadline, written: &Cell<u64>) {
+pub(super) async fn gone(from: &mut ReadSide<'_>, patience: &Deadline, written: &Cell<u64>) {
     match from.more().await {
         Ok(false) => {}
         Ok(true) => pending().await,

@@ -75,8 +75,8 @@ pub(super) async fn answer(
     keep: bool,
 ) -> bool {
     connection.caller.worker.counts.worker().refused(connection.caller.listener.exposure, answer.reason);
-    if let Some(met) = &exchange.service {
-        met.answered(answer.status, now_us().saturating_sub(exchange.began_us));
+    if let Some(met) = &exchange.trail.service {
+        met.answered(answer.status, now_us().saturating_sub(exchange.trail.began_us));
     }
     desk.answer.out.clear();
     own(connection, answer, !keep, desk.request.head.method() == Method::Head, &mut desk.answer.out);
@@ -97,7 +97,7 @@ pub(super) fn log_cut(connection: &Connection, desk: &Desk, exchange: &Exchange,
 }
 
 /// Status in the log, and nowhere else, of a request whose client went away before its answer was whole.
-const CLIENT_GONE: u16 = 499;
+pub(crate) const CLIENT_GONE: u16 = 499;
 
 /// The client went away, or took nothing for too long: no answer of ours, so no reason.
 pub(super) fn log_gone(connection: &Connection, desk: &Desk, exchange: &Exchange) {
@@ -116,11 +116,11 @@ fn log(connection: &Connection, desk: &Desk, exchange: &Exchange, status: u16, b
         path: head.path().of(input),
         status,
         bytes,
-        duration_us: now_us().saturating_sub(exchange.began_us),
-        service: exchange.service.as_ref().map(|met| &met.name),
-        endpoint: exchange.upstream,
-        attempts: exchange.attempts,
-        request_id: request_id(head, input, &exchange.request_id),
+        duration_us: now_us().saturating_sub(exchange.trail.began_us),
+        service: exchange.trail.service.as_ref().map(|met| &met.name),
+        endpoint: exchange.trail.upstream,
+        attempts: exchange.trail.attempts,
+        request_id: request_id(head, input, &exchange.trail.request_id),
         reason,
         note,
     });

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
+use hyper::body::Bytes;
 use tokio::io::AsyncWriteExt;
 
 use super::caller::Caller;
@@ -20,6 +21,7 @@ use super::head::{HeadError, RequestHead};
 use super::respond;
 use super::tunnel::Tunnel;
 use crate::deadline::Deadline;
+use crate::http2;
 use crate::listener::Listener;
 use crate::reason::Reason;
 use crate::stream::Stream;
@@ -52,10 +54,15 @@ impl Drop for Connection {
     }
 }
 
+/// Bytes of HTTP/2's first words that look like a head.
+const PREFACE_HEAD: usize = "PRI * HTTP/2.0\r\n\r\n".len();
+
 /// What the client sent next.
 enum Next {
     /// A whole head of this many bytes.
     Head(usize),
+    /// The first words of HTTP/2.
+    Two,
     /// Nothing yet: it was called readable too early.
     Nothing,
     /// Nothing more, or nothing that wants an answer.
@@ -72,6 +79,8 @@ enum Worked {
     Ends,
     /// Another protocol.
     Switches(Box<Tunnel>),
+    /// HTTP/2, of which this was read already.
+    SpeaksTwo(Bytes),
 }
 
 /// Serves one client to the end of its connection.
@@ -89,6 +98,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: Stream, peer: SocketAddr, 
         match Box::pin(connection.work()).await {
             Worked::Waits => {}
             Worked::Ends => break,
+            Worked::SpeaksTwo(early) => return connection.speak_two(early).await,
             Worked::Switches(tunnel) => {
                 let Connection { caller, stream, .. } = &mut connection;
                 return Box::pin(tunnel.carry(&caller.worker, stream)).await;
@@ -131,6 +141,7 @@ impl Connection {
                         break Worked::Ends;
                     }
                 },
+                Next::Two => break Worked::SpeaksTwo(Bytes::copy_from_slice(desk.request.input.filled())),
                 Next::Nothing => break Worked::Waits,
                 Next::End => break Worked::Ends,
                 Next::Refuse(reason, why) => {
@@ -160,6 +171,7 @@ impl Connection {
         self.reading.set(self.caller.worker.limits.head_timeout_ms);
         let next = loop {
             match head.read(input.filled()) {
+                Err(_) if self.begins_two(input.filled()) => break Next::Two,
                 Ok(Some(length)) => break Next::Head(length),
                 Ok(None) => {}
                 Err(error) if error.status() == 431 => break Next::Refuse(Reason::HeadTooLarge, Some(error)),
@@ -177,6 +189,19 @@ impl Connection {
         };
         self.reading.clear();
         next
+    }
+
+    /// Whether these are the first words of HTTP/2 to a listener that does not speak TLS, where the handshake decides.
+    fn begins_two(&self, bytes: &[u8]) -> bool {
+        // Up to the empty line that the reader takes for a head's end.
+        let head = &http2::serve::PREFACE[..PREFACE_HEAD];
+        !self.served.get() && self.stream.tls().is_none() && bytes.starts_with(head)
+    }
+
+    /// Goes on in HTTP/2.
+    async fn speak_two(&mut self, early: Bytes) {
+        let caller = self.caller.clone();
+        Box::pin(http2::serve::serve(caller, &mut self.stream, early)).await;
     }
 
     /// Says that nothing more comes, where the end of the connection alone does not say it: in TLS. After a half answer it is not said.

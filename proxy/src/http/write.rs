@@ -101,11 +101,15 @@ pub fn request_id<'a>(head: &RequestHead, bytes: &'a [u8], made: &'a [u8]) -> &'
     match (found.next(), found.next()) {
         (Some(field), None) => {
             let id = field.value.of(bytes);
-            let good = !id.is_empty() && id.len() <= MAX_REQUEST_ID && id.iter().all(u8::is_ascii_graphic);
-            if good { id } else { made }
+            if good_request_id(id) { id } else { made }
         }
         _ => made,
     }
+}
+
+/// Whether a client's `X-Request-Id` is fit for a log line.
+pub(crate) fn good_request_id(id: &[u8]) -> bool {
+    !id.is_empty() && id.len() <= MAX_REQUEST_ID && id.iter().all(u8::is_ascii_graphic)
 }
 
 /// Whether a request's field is copied. Those that are written anew are not.
@@ -162,34 +166,45 @@ fn copy(fields: &[Field], bytes: &[u8], length: usize, out: &mut Vec<u8>, keep: 
 }
 
 fn write_forwarding(head: &RequestHead, bytes: &[u8], forward: &Forward<'_>, out: &mut Vec<u8>) {
-    let scheme: &[u8] = if forward.https { b"https" } else { b"http" };
     let told = |kind| forward.trusted && head.value(kind).is_some();
     out.extend_from_slice(b"X-Forwarded-For: ");
     before(head, bytes, forward, FieldKind::XForwardedFor, out);
     out.extend_from_slice(forward.client);
     out.extend_from_slice(b"\r\n");
     if !told(FieldKind::XForwardedProto) {
-        line(out, b"X-Forwarded-Proto", scheme);
+        line(out, b"X-Forwarded-Proto", forward.scheme().as_bytes());
     }
     if !told(FieldKind::XForwardedHost) && !forward.host.is_empty() {
         line(out, b"X-Forwarded-Host", forward.host);
     }
-    let ipv6 = forward.client.contains(&b':');
     out.extend_from_slice(b"Forwarded: ");
     before(head, bytes, forward, FieldKind::Forwarded, out);
-    out.extend_from_slice(if ipv6 { b"for=\"[" } else { b"for=" });
-    out.extend_from_slice(forward.client);
-    out.extend_from_slice(if ipv6 { b"]\"" } else { b"" });
-    if !forward.host.is_empty() {
-        // Of the bytes that a host and port may hold, these are no token (RFC 7239 section 4).
-        let quote: &[u8] = if forward.host.iter().any(|byte| matches!(byte, b':' | b'[')) { b"\"" } else { b"" };
-        for part in [b";host=".as_slice(), quote, forward.host, quote] {
-            out.extend_from_slice(part);
-        }
-    }
-    out.extend_from_slice(b";proto=");
-    out.extend_from_slice(scheme);
+    forward.write_element(out);
     out.extend_from_slice(b"\r\n");
+}
+
+impl Forward<'_> {
+    /// Appends what we say in `Forwarded` (RFC 7239 section 4).
+    pub(crate) fn write_element(&self, out: &mut Vec<u8>) {
+        let ipv6 = self.client.contains(&b':');
+        out.extend_from_slice(if ipv6 { b"for=\"[" } else { b"for=" });
+        out.extend_from_slice(self.client);
+        out.extend_from_slice(if ipv6 { b"]\"" } else { b"" });
+        if !self.host.is_empty() {
+            // Of the bytes that a host and port may hold, these are no token.
+            let quote: &[u8] = if self.host.iter().any(|byte| matches!(byte, b':' | b'[')) { b"\"" } else { b"" };
+            for part in [b";host=".as_slice(), quote, self.host, quote] {
+                out.extend_from_slice(part);
+            }
+        }
+        out.extend_from_slice(b";proto=");
+        out.extend_from_slice(self.scheme().as_bytes());
+    }
+
+    /// What the client's connection is.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.https { "https" } else { "http" }
+    }
 }
 
 /// What a trusted proxy said in fields of this kind, for us to add to.

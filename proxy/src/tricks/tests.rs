@@ -81,11 +81,18 @@ fn only_a_refusal_counts_as_refused() {
 /// An external plane with the public site, a wildcard under it, and nothing else.
 fn plane() -> Plane {
     let id = NonZeroU64::MIN;
-    let replica = Replica { id: ReplicaId(id), address: "127.40.0.1:8080".parse().unwrap(), pod: None, load: Default::default() };
+    let replica = Replica {
+        id: ReplicaId(id),
+        address: "127.40.0.1:8080".parse().unwrap(),
+        pod: None,
+        speaks: Default::default(),
+        load: Default::default(),
+    };
     let service = Service {
         name: PortName { service: ServiceKey { namespace: "web".into(), name: "shop".into() }, port: 8080 },
         slot: 0,
         affinity_s: None,
+        app: Default::default(),
         endpoints: Box::new([Endpoint { id: EndpointId(id), replica: Arc::new(replica) }]),
     };
     let mut routes = RouteTableBuilder::default();

@@ -57,11 +57,16 @@ fn snapshot(version: u64, replica: Option<SocketAddr>, vip: Option<SocketAddr>) 
     let id = NonZeroU64::MIN;
     let endpoint = |address| Endpoint {
         id: EndpointId(id),
-        replica: Arc::new(Replica { id: ReplicaId(id), address, pod: None, load: Default::default() }),
+        replica: Arc::new(Replica { id: ReplicaId(id), address, pod: None, speaks: Default::default(), load: Default::default() }),
     };
     let name = PortName { service: ServiceKey { namespace: "x".into(), name: "y".into() }, port: 80 };
-    let service =
-        Arc::new(Service { name: name.clone(), slot: 0, affinity_s: None, endpoints: replica.map(endpoint).into_iter().collect() });
+    let service = Arc::new(Service {
+        name: name.clone(),
+        slot: 0,
+        affinity_s: None,
+        app: Default::default(),
+        endpoints: replica.map(endpoint).into_iter().collect(),
+    });
     let mut routes = RouteTableBuilder::default();
     let host = HostPattern::parse_ingress("a.test").unwrap();
     let action = Action::Forward(ServiceIndex(0));

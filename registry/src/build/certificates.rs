@@ -15,7 +15,7 @@ use config::tls::Certificate;
 use crate::certificate::{CertificateTable, CertificateTableBuilder, Taken};
 use crate::exposure;
 
-/// Every Secret of the kind that is read.
+/// Every Secret that is read.
 pub(crate) type Secrets = BTreeMap<ObjectKey, Arc<Object>>;
 
 /// One entry of an Ingress's `spec.tls`.
@@ -125,15 +125,14 @@ impl Compiler<'_> {
     }
 }
 
-/// The certificate of a Secret that may be shown outside.
+/// A certificate that may be shown outside.
 fn find<'s>(secrets: &'s Secrets, key: &ObjectKey) -> Result<&'s Certificate, Problem> {
-    let secret = secrets.get(key).and_then(|object| if let Object::Secret(secret) = &**object { Some(secret) } else { None });
-    let Some((secret, certificate)) = secret.and_then(|secret| Some((secret, secret.certificate.as_ref()?))) else {
+    let Some(Object::Secret(Secret { meta, certificate: Some(certificate), .. })) = secrets.get(key).map(|object| &**object) else {
         let problem = Problem::warning(Reason::NotFound, format!("there is no {key} of type kubernetes.io/tls"));
         let fix = format!("write it, in namespace {}, or correct the name; until then nobody is shown its certificate", key.namespace);
         return Err(problem.expected("a Secret with `tls.crt` and `tls.key`").fix(fix));
     };
-    if exposure::said(Kind::Secret, &secret.meta).seals() {
+    if exposure::said(Kind::Secret, meta).seals() {
         let problem = Problem::error(Reason::NotExposed, format!("{key} is sealed by its labels: nobody outside is shown its certificate"));
         return Err(problem.fix("remove its label `tidegate.dev/exposure: internal`, or name another Secret"));
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use config::object::ServiceKey;
+use config::object::{AppProtocol, ServiceKey};
 
 use super::World;
 use crate::snapshot::{Endpoint, PortName, Service};
@@ -61,9 +61,9 @@ impl Outside {
         let place = world.services.get(&name.service).and_then(|entry| entry.tcp(name.port)).and_then(|port| port.place);
         let Some(inside) = place.map(|place| world.inside(place)) else {
             // A route to a port that is gone is compiled again before anyone sees this.
-            return old
-                .cloned()
-                .unwrap_or_else(|| Arc::new(Service { name: name.clone(), slot: 0, affinity_s: None, endpoints: Box::default() }));
+            return old.cloned().unwrap_or_else(|| {
+                Arc::new(Service { name: name.clone(), slot: 0, affinity_s: None, app: AppProtocol::Opaque, endpoints: Box::default() })
+            });
         };
         let (mut endpoints, mut dropped) = (Vec::with_capacity(inside.endpoints.len()), Vec::new());
         for endpoint in &inside.endpoints {
@@ -77,13 +77,13 @@ impl Outside {
         } else {
             self.dropped.insert(name.clone(), dropped);
         }
-        let same =
-            |old: &&Arc<Service>| (old.slot, old.affinity_s) == (inside.slot, inside.affinity_s) && ids(&old.endpoints).eq(ids(&endpoints));
+        let terms = |service: &Service| (service.slot, service.affinity_s, service.app);
+        let same = |old: &&Arc<Service>| terms(old) == terms(inside) && ids(&old.endpoints).eq(ids(&endpoints));
         match old.filter(same) {
             Some(old) => old.clone(),
             None => {
-                let (slot, affinity_s) = (inside.slot, inside.affinity_s);
-                Arc::new(Service { name: name.clone(), slot, affinity_s, endpoints: endpoints.into() })
+                let (slot, affinity_s, app) = terms(inside);
+                Arc::new(Service { name: name.clone(), slot, affinity_s, app, endpoints: endpoints.into() })
             }
         }
     }

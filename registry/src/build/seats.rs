@@ -9,6 +9,7 @@ use super::members::Member;
 use super::{Port, World};
 use crate::lifecycle::{Lifecycle, ReplicaKey, State};
 use crate::snapshot::{Endpoint, EndpointId, Replica, Service};
+use crate::speech::Speech;
 
 /// A member with its identity.
 #[derive(Debug)]
@@ -35,7 +36,8 @@ impl Seat {
     }
 
     fn key(&self, protocol: Protocol) -> ReplicaKey {
-        ReplicaKey { identity: self.member.identity.clone(), address: self.member.address, protocol }
+        let speaks = self.replica.speaks.clone();
+        ReplicaKey { identity: self.member.identity.clone(), address: self.member.address, protocol, speaks }
     }
 
     /// Ends the membership. `picked` is what pictures up to `version` may have picked from.
@@ -65,12 +67,13 @@ pub(crate) fn protocol(protocol: Protocol) -> &'static str {
 }
 
 impl World {
-    /// Seats the members of a port. Both lists are sorted by address, each address once.
+    /// Seats the members of a port, who are spoken to by `speech`. Both lists are sorted by address, each address once.
     pub(super) fn seat(
         &mut self,
         key: &ServiceKey,
         port: &mut Port,
         members: Vec<Member>,
+        speech: &Speech,
         refused: &mut Vec<(SocketAddr, String)>,
         version: u64,
     ) {
@@ -88,10 +91,13 @@ impl World {
             }
             let same = old.next_if(|seat| seat.member.address == member.address);
             let seat = match same {
-                Some(seat) if seat.member.identity == member.identity => Seat { was_ready: seat.was_ready || member.ready, member, ..seat },
+                Some(seat) if seat.member.identity == member.identity && seat.replica.speaks == *speech => {
+                    Seat { was_ready: seat.was_ready || member.ready, member, ..seat }
+                }
                 other => {
                     left.extend(other);
-                    let replica = ReplicaKey { identity: member.identity.clone(), address: member.address, protocol };
+                    let (identity, speaks) = (member.identity.clone(), speech.clone());
+                    let replica = ReplicaKey { identity, address: member.address, protocol, speaks };
                     let (id, replica) = self.life.join(replica, member.pod.as_ref());
                     Seat { id, replica, was_ready: member.ready, member }
                 }

@@ -20,6 +20,7 @@ mod life;
 mod plainly;
 mod sealed;
 mod sources;
+mod spoken;
 
 const T: Duration = Duration::ZERO;
 
@@ -58,6 +59,7 @@ fn service(name: &str, pairs: &[(&str, &str)]) -> Service {
         ports: vec![port],
         publish_not_ready: false,
         affinity_s: None,
+        upstream: Default::default(),
         external_ips: Vec::new(),
         unknown_fields: Vec::new(),
     }

@@ -69,6 +69,7 @@ fn internal_anywhere_beats_external() {
         ports: Vec::new(),
         publish_not_ready: false,
         affinity_s: None,
+        upstream: Default::default(),
         external_ips: Vec::new(),
         unknown_fields: Vec::new(),
     };

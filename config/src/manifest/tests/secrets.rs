@@ -22,13 +22,32 @@ fn a_secret_of_the_tls_type_is_read_and_others_are_counted() {
     let manifest = parse(plain.as_bytes());
     assert!(manifest.problems.is_empty() && manifest.skipped.is_empty(), "{:?}", said(&manifest));
     let Object::Secret(secret) = &manifest.objects[0] else { panic!("{manifest:?}") };
-    assert!(secret.certificate.as_ref().is_some_and(|certificate| certificate.names("a.example")));
+    assert!(secret.certificate.as_ref().is_some_and(|pair| pair.names("a.example")) && secret.ca.is_none());
     assert_eq!(manifest.objects[0].key().to_string(), "Secret default/s");
     assert!(serde_json::to_string(&manifest.objects).is_err(), "it cannot be written anywhere");
     for opaque in [plain.replace("kubernetes.io/tls", "Opaque"), plain.replace("type: kubernetes.io/tls\n", "")] {
         let manifest = parse(opaque.as_bytes());
         assert_eq!((manifest.objects.len(), manifest.skipped["v1/Secret"]), (0, 1), "{:?}", said(&manifest));
     }
+}
+
+#[test]
+fn the_authorities_of_any_secret_are_read_and_nothing_else_of_it() {
+    let (chain, key) = pair();
+    let parts = format!("{{tls.crt: {}, tls.key: {}, ca.crt: {}, password: x}}", quoted(&chain), quoted(&key), quoted(&chain));
+    for (kind, with_pair) in [("kubernetes.io/tls", true), ("Opaque", false), ("example.org/any", false)] {
+        let text = format!("{}stringData: {parts}\n", TLS_SECRET.replace("kubernetes.io/tls", kind));
+        let manifest = parse(text.as_bytes());
+        assert!(manifest.problems.is_empty() && manifest.skipped.is_empty(), "{:?}", said(&manifest));
+        let Object::Secret(secret) = &manifest.objects[0] else { panic!("{manifest:?}") };
+        assert_eq!((secret.certificate.is_some(), secret.ca.is_some()), (with_pair, true), "{kind}");
+    }
+    let empty = format!("{TLS_SECRET}stringData: {}\n", parts.replace(&format!("ca.crt: {}", quoted(&chain)), "ca.crt: ''"));
+    let manifest = parse(empty.as_bytes());
+    assert!(manifest.problems.is_empty(), "an issuer that has no authority leaves it empty: {:?}", said(&manifest));
+    let broken = parse(format!("{}data: {{ca.crt: bm9uZQ==}}\n", TLS_SECRET.replace("kubernetes.io/tls", "Opaque")).as_bytes());
+    assert_eq!(broken.problems[0].place.field.as_deref(), Some("data[\"ca.crt\"]"), "{:?}", said(&broken));
+    assert_eq!(broken.refused.len(), 1);
 }
 
 #[test]
@@ -77,6 +96,7 @@ fn nothing_of_a_secret_is_said() {
         format!("{TLS_SECRET}data: {{tls.key: aHVudGVyMg==, tls.crt: aHVudGVyMg==}}\n"),
         format!("{TLS_SECRET}stringData: {{tls.key: {WORD}, tls.crt: {WORD}}}\n"),
         format!("{TLS_SECRET}stringData: {{tls.key: 7, {WORD}: {{{WORD}: {WORD}}}}}\n"),
+        format!("{}stringData: {{ca.crt: {WORD}, {WORD}: 1}}\n", TLS_SECRET.replace("kubernetes.io/tls", "Opaque")),
         format!("{TLS_SECRET}stringData:\n  {WORD}: a\n  {WORD}: b\n"),
         format!("{TLS_SECRET}{WORD}: {WORD}\n{WORD}s: {{tidegate.dev/exposure: {WORD}}}\n"),
     ] {

@@ -20,11 +20,17 @@ fn service(slot: u32, numbers: impl IntoIterator<Item = u16>) -> Service {
     let endpoint = |number: u16| {
         let [high, low] = number.to_be_bytes();
         let id = NonZeroU64::new(u64::from(number) + 1 + (u64::from(slot) << 16)).unwrap();
-        let replica = Replica { id: ReplicaId(id), address: ([10, 0, high, low], 8080).into(), pod: None, load: Default::default() };
+        let replica = Replica {
+            id: ReplicaId(id),
+            address: ([10, 0, high, low], 8080).into(),
+            pod: None,
+            speaks: Default::default(),
+            load: Default::default(),
+        };
         Endpoint { id: EndpointId(id), replica: Arc::new(replica) }
     };
     let name = PortName { service: ServiceKey { namespace: "a".into(), name: "web".into() }, port: 80 };
-    Service { name, slot, affinity_s: Some(KEEP_S), endpoints: numbers.into_iter().map(endpoint).collect() }
+    Service { name, slot, affinity_s: Some(KEEP_S), app: Default::default(), endpoints: numbers.into_iter().map(endpoint).collect() }
 }
 
 fn at(clients: &Clients, service: &Service, client: impl Into<IpAddr>, now_us: u64) -> SocketAddr {

@@ -12,7 +12,7 @@ fn issued() -> Certificate {
 }
 
 fn secret(name: &str, certificate: &Certificate) -> Object {
-    Object::Secret(Secret { meta: meta(name, &[]), certificate: Some(certificate.clone()), auth: None })
+    Object::Secret(Secret { meta: meta(name, &[]), certificate: Some(certificate.clone()), ca: None, auth: None })
 }
 
 /// `a/web` at `web.example`, whose certificate is in Secret `a/web`.
@@ -59,7 +59,7 @@ fn a_secret_s_change_is_a_new_table_and_the_same_routes() {
 
 #[test]
 fn what_is_sealed_or_inside_is_shown_to_nobody() {
-    let sealed = Object::Secret(Secret { meta: meta("a/web", &[SEAL]), certificate: Some(issued()), auth: None });
+    let sealed = Object::Secret(Secret { meta: meta("a/web", &[SEAL]), certificate: Some(issued()), ca: None, auth: None });
     let whole = secret("a/web", &issued());
     let inside = Ingress { class: Some("tidegate-internal".into()), ..site() };
     let labelled = Ingress { meta: meta("a/web", &[SEAL]), ..site() };

@@ -8,7 +8,7 @@ use super::*;
 use crate::route::Route;
 
 fn secret(name: &str, lines: &str) -> Object {
-    Object::Secret(Secret { meta: meta(name, &[]), certificate: None, auth: Some(Credentials::read(lines.as_bytes())) })
+    Object::Secret(Secret { meta: meta(name, &[]), certificate: None, ca: None, auth: Some(Credentials::read(lines.as_bytes())) })
 }
 
 /// `a/web` at `web.example` with these rules and annotations; a name without a prefix is ours.
@@ -55,7 +55,8 @@ fn passwords_are_those_of_the_secret_as_it_is_now() {
 
 #[test]
 fn without_its_secret_a_route_leads_nowhere() {
-    let sealed = Object::Secret(Secret { meta: meta("a/who", &[SEAL]), certificate: None, auth: Some(Credentials::read(BERT.as_bytes())) });
+    let auth = Some(Credentials::read(BERT.as_bytes()));
+    let sealed = Object::Secret(Secret { meta: meta("a/who", &[SEAL]), certificate: None, ca: None, auth });
     for (secrets, why) in [
         (vec![], "there is no Secret a/who with `auth`"),
         (vec![secret("b/who", BERT)], "there is no Secret a/who with `auth`"),

@@ -1,0 +1,387 @@
+//! An answer on its way down, and what is said of its request once it has ended, however it ended.
+//!
+//! Invariant: each request is counted and logged once: whole, cut by its replica, refused by ourselves, or left by its client. What keeps
+//! a replica busy ends with the last byte, not with the head.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use config::exposure::Exposure;
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, Response, StatusCode, Uri};
+use registry::snapshot::ReplicaId;
+use tokio::time::{Instant, Sleep};
+
+use super::lanes::Place;
+use super::{fields, grpc, one};
+use crate::access_log::AccessLine;
+use crate::clock::now_us;
+use crate::filter;
+use crate::http::attempt::{Attempt, Trail};
+use crate::http::caller::Caller;
+use crate::http::relay::Failure;
+use crate::http::respond::CLIENT_GONE;
+use crate::http::write::{REASON_FIELD, phrase};
+use crate::reason::Reason;
+use crate::stats::plane;
+
+/// An answer could not be finished: its client sees the stream reset.
+#[derive(Debug, thiserror::Error)]
+#[error("the replica broke off its answer")]
+pub(crate) struct Cut;
+
+/// The content of an answer, piece by piece.
+pub(crate) struct Answer {
+    content: Content,
+    ending: Ending,
+    /// When the time for all of it is up: the route's, or a gRPC client's.
+    limit: Option<Pin<Box<Sleep>>>,
+    /// How long the replica may say nothing, and until when it may now.
+    quiet: Option<(Duration, Pin<Box<Sleep>>)>,
+}
+
+/// How long is waited for an answer.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Patience {
+    /// For all of it, from the request's head on.
+    pub(super) whole: Option<Duration>,
+    /// For its next piece.
+    pub(super) next: Option<Duration>,
+}
+
+/// Where content comes from.
+pub(super) enum Content {
+    /// It is here; empty for none.
+    Here(Bytes),
+    /// A replica that speaks HTTP/1, after what came with the head.
+    One(Bytes, Box<one::Rest>),
+    /// One that speaks HTTP/2.
+    Two { incoming: Incoming, _place: Place },
+}
+
+/// What is to be said of a request.
+pub(super) struct Ending {
+    pub(super) caller: Rc<Caller>,
+    pub(super) trail: Trail,
+    /// Its last sending.
+    pub(super) attempt: Option<Attempt>,
+    method: Method,
+    uri: Uri,
+    /// Normalised; empty when there is none.
+    pub(super) host: Box<str>,
+    request_id: Option<HeaderValue>,
+    grpc: bool,
+    status: u16,
+    bytes: u64,
+    over: bool,
+}
+
+impl Answer {
+    /// The answer of a replica.
+    pub(super) fn new(
+        status: StatusCode,
+        head: HeaderMap,
+        content: Content,
+        mut ending: Ending,
+        patience: Patience,
+    ) -> Response<Answer> {
+        ending.status = status.as_u16();
+        let limit = patience.whole.map(|limit| {
+            let spent = Duration::from_micros(now_us().saturating_sub(ending.trail.began_us));
+            Box::pin(tokio::time::sleep(limit.saturating_sub(spent)))
+        });
+        let quiet = patience.next.map(|next| (next, Box::pin(tokio::time::sleep(next))));
+        let mut answer = Answer { content, ending, limit, quiet };
+        if answer.is_end_stream() {
+            answer.ending.whole();
+        }
+        respond(status, head, answer)
+    }
+
+    /// All was said of its request.
+    pub(super) fn over(&self) -> bool {
+        self.ending.over
+    }
+
+    fn poll_content(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        let piece = match &mut self.content {
+            Content::Here(bytes) | Content::One(bytes, _) if !bytes.is_empty() => Some(Ok(std::mem::take(bytes))),
+            Content::Here(_) => None,
+            Content::One(_, rest) => ready!(rest.poll_piece(context)),
+            Content::Two { incoming, .. } => {
+                let frame = ready!(Pin::new(incoming).poll_frame(context));
+                return Poll::Ready(frame.map(|frame| frame.map_err(|_| Failure::CutUpstream)));
+            }
+        };
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
+    }
+
+    /// The time is up, in the middle of an answer.
+    fn poll_limit(&mut self, context: &mut Context<'_>) -> Poll<Result<Frame<Bytes>, Cut>> {
+        let quiet = self.quiet.as_mut().map(|(_, quiet)| quiet);
+        let mut sleeps = self.limit.as_mut().into_iter().chain(quiet);
+        if !sleeps.any(|sleep| sleep.as_mut().poll(context).is_ready()) {
+            return Poll::Pending;
+        }
+        if self.ending.grpc {
+            return Poll::Ready(Ok(self.end_early(Reason::TimeoutRequest)));
+        }
+        self.ending.cut(Reason::TimeoutRequest);
+        Poll::Ready(Err(Cut))
+    }
+
+    /// Ends an answer of gRPC in its middle: its client is told in its own words.
+    fn end_early(&mut self, reason: Reason) -> Frame<Bytes> {
+        self.content = Content::Here(Bytes::new());
+        self.ending.cut(reason);
+        Frame::trailers(grpc::trailers(reason))
+    }
+}
+
+fn respond(status: StatusCode, head: HeaderMap, answer: Answer) -> Response<Answer> {
+    let mut response = Response::new(answer);
+    *response.status_mut() = status;
+    *response.headers_mut() = head;
+    response
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let this = self.get_mut();
+        let Poll::Ready(frame) = this.poll_content(context) else {
+            return this.poll_limit(context).map(Some);
+        };
+        if let Some((next, quiet)) = &mut this.quiet {
+            quiet.as_mut().reset(Instant::now() + *next);
+        }
+        let failed = match &frame {
+            Some(Ok(frame)) => {
+                this.ending.bytes += frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
+                if frame.is_trailers() || this.is_end_stream() {
+                    this.ending.whole();
+                }
+                None
+            }
+            Some(Err(failure)) => Some(*failure),
+            None => {
+                this.ending.whole();
+                None
+            }
+        };
+        match failed {
+            Some(Failure::CutUpstream | Failure::BadAnswer | Failure::NoAnswer) => {
+                this.ending.broke(false);
+                if this.ending.grpc {
+                    return Poll::Ready(Some(Ok(this.end_early(Reason::UpstreamReset))));
+                }
+                this.ending.cut(Reason::UpstreamReset);
+            }
+            Some(_) => this.ending.gone(),
+            None => {}
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(|_| Cut)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Here(bytes) => bytes.is_empty(),
+            Content::One(bytes, rest) => bytes.is_empty() && rest.done(),
+            Content::Two { incoming, .. } => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Here(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::One(..) | Content::Two { .. } => SizeHint::default(),
+        }
+    }
+}
+
+impl Ending {
+    pub(super) fn new(caller: Rc<Caller>, head: &Parts) -> Ending {
+        Ending {
+            trail: Trail::begin(&caller.worker),
+            caller,
+            attempt: None,
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            host: Box::default(),
+            request_id: fields::request_id(&head.headers).cloned(),
+            grpc: grpc::is(&head.headers),
+            status: CLIENT_GONE,
+            bytes: 0,
+            over: false,
+        }
+    }
+
+    /// The request's id: its own, or the one that was made for it.
+    pub(super) fn request_id(&self) -> &[u8] {
+        self.request_id.as_ref().map_or(&self.trail.request_id, HeaderValue::as_bytes)
+    }
+
+    /// Its target, as asked for.
+    pub(super) fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// Path and query, as asked for.
+    pub(super) fn target(&self) -> &str {
+        self.uri.path_and_query().map_or("/", |target| target.as_str())
+    }
+
+    /// Path alone, as asked for.
+    pub(super) fn path(&self) -> &str {
+        self.uri.path()
+    }
+
+    /// Whether it is a request of gRPC.
+    pub(super) fn grpc(&self) -> bool {
+        self.grpc
+    }
+
+    /// Answers by ourselves.
+    pub(super) fn refuse(self, reason: Reason, note: Option<Arc<str>>) -> Response<Answer> {
+        self.answer(&filter::Answer::new(reason), note)
+    }
+
+    /// The same, as a filter wants it.
+    pub(super) fn answer(mut self, answer: &filter::Answer, note: Option<Arc<str>>) -> Response<Answer> {
+        let reason = answer.reason;
+        let exposure = self.caller.listener.exposure;
+        let counts = self.caller.worker.counts.worker();
+        counts.refused(exposure, reason);
+        if note.is_some() {
+            counts.not_exposed[plane(exposure)].add(1);
+        }
+        let mut head = HeaderMap::new();
+        fields::dated(&mut head, &self.caller.worker.date.borrow());
+        if exposure == Exposure::Internal {
+            head.insert(HeaderName::from_static(REASON_FIELD_LOWER), HeaderValue::from_static(reason.as_str()));
+        }
+        for (name, value) in &answer.fields {
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
+                head.append(name, value);
+            }
+        }
+        let (status, content) = if self.grpc {
+            grpc::refusal(reason, &mut head);
+            (200, Bytes::new())
+        } else if answer.status == 204 {
+            (204, Bytes::new())
+        } else {
+            head.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+            let text = format!("{} {}\n", answer.status, phrase(answer.status));
+            (answer.status, if self.method == Method::HEAD { Bytes::new() } else { Bytes::from(text) })
+        };
+        self.status = answer.status;
+        self.bytes = content.len() as u64;
+        self.answered();
+        // Text is made only while the log is on.
+        let note = note.filter(|_| self.caller.worker.access.is_some()).map(|why| format!("not-exposed: {why}"));
+        self.log(Some(reason), note.as_deref());
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        respond(status, head, Answer { content: Content::Here(content), ending: self, limit: None, quiet: None })
+    }
+
+    /// Nobody is there to be answered.
+    pub(super) fn left(mut self) -> Response<Answer> {
+        self.gone();
+        let answer = Answer { content: Content::Here(Bytes::new()), ending: self, limit: None, quiet: None };
+        respond(StatusCode::BAD_REQUEST, HeaderMap::new(), answer)
+    }
+
+    /// All of the answer was handed on.
+    fn whole(&mut self) {
+        if !self.over {
+            self.answered();
+            self.log(None, None);
+        }
+    }
+
+    /// It ends in the middle.
+    fn cut(&mut self, reason: Reason) {
+        if !self.over {
+            self.caller.worker.counts.worker().refused(self.caller.listener.exposure, reason);
+            self.bytes = 0;
+            self.status = reason.status();
+            self.log(Some(reason), Some("cut: the answer had begun"));
+        }
+    }
+
+    /// The client left.
+    fn gone(&mut self) {
+        if !self.over {
+            self.bytes = 0;
+            self.status = CLIENT_GONE;
+            self.log(None, Some("the client went away before the answer was whole"));
+        }
+    }
+
+    /// Whom it was sent to last.
+    pub(super) fn replica(&self) -> Option<ReplicaId> {
+        self.attempt.as_ref().map(|attempt| attempt.flight.replica().id)
+    }
+
+    /// The head of an answer came now.
+    pub(super) fn answered_by_replica(&self, status: u16) {
+        if let Some(attempt) = &self.attempt {
+            let now = now_us();
+            attempt.answered(status, now, now);
+        }
+    }
+
+    /// What its replica did is a failure.
+    pub(super) fn broke(&self, without_a_byte: bool) {
+        if let Some(attempt) = &self.attempt {
+            attempt.broke(without_a_byte, now_us());
+        }
+    }
+
+    fn answered(&self) {
+        if let Some(met) = &self.trail.service {
+            met.answered(self.status, now_us().saturating_sub(self.trail.began_us));
+        }
+    }
+
+    /// Nothing more is said after this.
+    fn log(&mut self, reason: Option<Reason>, note: Option<&str>) {
+        self.over = true;
+        self.attempt = None; // its replica is free
+        let Some(log) = &self.caller.worker.access else { return };
+        log.write(&AccessLine {
+            exposure: self.caller.listener.exposure,
+            client: &self.caller.peer,
+            method: self.method.as_str().as_bytes(),
+            host: self.host.as_bytes(),
+            path: self.uri.path().as_bytes(),
+            status: self.status,
+            bytes: self.bytes,
+            duration_us: now_us().saturating_sub(self.trail.began_us),
+            service: self.trail.service.as_ref().map(|met| &met.name),
+            endpoint: self.trail.upstream,
+            attempts: self.trail.attempts,
+            request_id: self.request_id(),
+            reason,
+            note,
+        });
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.gone();
+    }
+}
+
+/// [`REASON_FIELD`] as HTTP/2 writes it.
+const REASON_FIELD_LOWER: &str = "x-tidegate-reason";
+const _: () = assert!(REASON_FIELD.eq_ignore_ascii_case(REASON_FIELD_LOWER));

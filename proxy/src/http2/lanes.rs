@@ -1,0 +1,184 @@
+//! Connections to replicas that speak HTTP/2, each for many requests at a time.
+//!
+//! Invariant: the key is the replica's identity, never its address. A request goes by the connection with the fewest of its kind; when all
+//! are full, another is opened, by one request for all that wait. A connection that the replica told to go (GOAWAY) takes no request
+//! more and ends with its last one.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+use registry::snapshot::ReplicaId;
+use tokio::sync::Notify;
+
+use super::ask::Ask;
+use super::link::Link;
+use super::serve::{CONNECTION_WINDOW, Here, SEND_BUFFER, WINDOW};
+use crate::clock::now_us;
+
+/// A worker's connections that speak HTTP/2.
+#[derive(Default)]
+pub(crate) struct Lanes {
+    of: RefCell<HashMap<ReplicaId, Rc<Road>, foldhash::fast::RandomState>>,
+}
+
+/// All of one replica.
+#[derive(Default)]
+struct Road {
+    lanes: RefCell<Vec<Lane>>,
+    /// Somebody opens another.
+    opening: Cell<bool>,
+    /// Asked which protocol it wants, the replica chose HTTP/1: nobody needs to wait for another's connection.
+    chose_one: Cell<bool>,
+    opened: Notify,
+}
+
+#[derive(Clone)]
+struct Lane {
+    sender: SendRequest<Ask>,
+    traffic: Rc<Traffic>,
+}
+
+/// What is on one connection.
+struct Traffic {
+    open: Cell<usize>,
+    /// So many are allowed by the replica.
+    room: Cell<usize>,
+    idle_since_ms: Cell<u64>,
+}
+
+/// A place on a connection; the request has left it when this is dropped.
+pub(super) struct Place {
+    pub(super) sender: SendRequest<Ask>,
+    /// The connection had served before.
+    pub(super) reused: bool,
+    traffic: Rc<Traffic>,
+}
+
+/// What a request that needs a connection is to do.
+pub(super) enum Turn {
+    Go(Place),
+    /// Open one, and say by [`Opening::done`] or [`Opening::chose_one`] what it speaks.
+    Open(Opening),
+}
+
+/// Others wait as long as this lives.
+pub(super) struct Opening(Rc<Road>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.opening.set(false);
+        self.0.opened.notify_waiters();
+    }
+}
+
+impl Lanes {
+    /// A place on a connection to `replica`, or leave to open one. Waits while somebody else does.
+    pub(super) async fn turn(&self, replica: ReplicaId) -> Turn {
+        let road = self.of.borrow_mut().entry(replica).or_default().clone();
+        loop {
+            if let Some(place) = road.place() {
+                return Turn::Go(place);
+            }
+            if !road.opening.replace(true) || road.chose_one.get() {
+                return Turn::Open(Opening(road));
+            }
+            road.opened.notified().await;
+        }
+    }
+
+    /// Takes no request more to a replica that left; what is under way ends.
+    pub(crate) fn forget(&self, replica: ReplicaId) {
+        self.of.borrow_mut().remove(&replica);
+    }
+
+    /// Closes what has been idle since before `oldest_ms`.
+    pub(crate) fn sweep(&self, oldest_ms: u64) {
+        self.of.borrow_mut().retain(|_, road| {
+            let used = |lane: &Lane| lane.traffic.open.get() > 0 || lane.traffic.idle_since_ms.get() >= oldest_ms;
+            road.lanes.borrow_mut().retain(|lane| !lane.sender.is_closed() && used(lane));
+            road.opening.get() || road.chose_one.get() || !road.lanes.borrow().is_empty()
+        });
+    }
+
+    /// Takes no request more anywhere.
+    pub(crate) fn clear(&self) {
+        self.of.borrow_mut().clear();
+    }
+}
+
+/// Whether the replica says that it did nothing with a request (RFC 9113 section 8.7).
+pub(super) fn not_processed(error: &hyper::Error) -> bool {
+    let said = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
+    said.is_some_and(|said| said.is_remote() && said.reason() == Some(h2::Reason::REFUSED_STREAM))
+}
+
+impl Road {
+    fn place(&self) -> Option<Place> {
+        let mut lanes = self.lanes.borrow_mut();
+        lanes.retain(|lane| !lane.sender.is_closed());
+        let free = lanes.iter().filter(|lane| lane.traffic.open.get() < lane.traffic.room.get());
+        free.min_by_key(|lane| lane.traffic.open.get()).map(|lane| lane.take(true))
+    }
+}
+
+impl Lane {
+    fn take(&self, reused: bool) -> Place {
+        self.traffic.open.set(self.traffic.open.get() + 1);
+        Place { sender: self.sender.clone(), reused, traffic: self.traffic.clone() }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.traffic.open.set(self.traffic.open.get() - 1);
+        self.traffic.idle_since_ms.set(now_us() / 1000);
+    }
+}
+
+impl Opening {
+    /// The connection speaks HTTP/1: nothing of it stays here.
+    pub(super) fn chose_one(self) {
+        self.0.chose_one.set(true);
+    }
+
+    /// Speaks HTTP/2 on `link`, and takes the first place.
+    ///
+    /// # Errors
+    /// When the link breaks at once.
+    pub(super) async fn done(self, link: Link, head_bytes: usize) -> io::Result<Place> {
+        let mut builder = Builder::new(Here);
+        builder
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(SEND_BUFFER)
+            .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX));
+        let (sender, connection) = builder.handshake(TokioIo::new(link)).await.map_err(io::Error::other)?;
+        let room = connection.current_max_send_streams();
+        let traffic = Rc::new(Traffic { open: Cell::new(0), room: Cell::new(room), idle_since_ms: Cell::new(now_us() / 1000) });
+        let seen = Rc::downgrade(&traffic);
+        tokio::task::spawn_local(async move {
+            let mut connection = pin!(connection);
+            let ended = poll_fn(|context| {
+                let polled = connection.as_mut().poll(context);
+                if let (Poll::Pending, Some(traffic)) = (&polled, seen.upgrade()) {
+                    traffic.room.set(connection.current_max_send_streams());
+                }
+                polled
+            });
+            if let Err(error) = ended.await {
+                tracing::debug!(%error, "an HTTP/2 connection to a replica ended");
+            }
+        });
+        let lane = Lane { sender, traffic };
+        let place = lane.take(false);
+        self.0.lanes.borrow_mut().push(lane);
+        Ok(place)
+    }
+}

@@ -1,0 +1,290 @@
+//! A replica that speaks HTTP/1, asked for somebody who does not: the request's body up, the answer's head, then its body piece by piece.
+//!
+//! Invariant: as strict as between two sides of HTTP/1, by the same readers (`http/head.rs`, `http/body.rs`). A connection is used again
+//! only after a whole answer to a whole request. Nothing is read before what came earlier was taken.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use hyper::body::{Body, Bytes};
+use registry::snapshot::ReplicaId;
+use tokio::io::{AsyncReadExt, AsyncWrite};
+
+use super::ask::Ask;
+use super::link::Link;
+use crate::buffer::Buffer;
+use crate::clock::now_us;
+use crate::deadline::Deadline;
+use crate::digits;
+use crate::http::body::BodyReader;
+use crate::http::head::{Framing, Method, ResponseHead};
+use crate::http::relay::Failure;
+use crate::worker::Worker;
+
+/// Most bytes of a body that are read, and handed on, in one piece.
+const PIECE: u64 = 64 * 1024;
+
+/// A conversation with a replica, from the written head of the request on.
+pub(super) struct Talk {
+    worker: Rc<Worker>,
+    link: Link,
+    input: Buffer,
+    upload: Upload,
+}
+
+/// Where the request's body is.
+enum Upload {
+    Going(Box<Going>),
+    Done,
+    /// The replica takes no more of it; it may still answer.
+    Refused,
+}
+
+/// A body on its way up.
+struct Going {
+    ask: Ask,
+    chunked: bool,
+    /// Bytes to be written, from `at` on.
+    out: Vec<u8>,
+    at: usize,
+    /// `out` holds the end.
+    last: bool,
+    /// For the client's next piece; set while it is waited for.
+    patience: Deadline,
+    waiting: bool,
+}
+
+/// An answer as far as it is here.
+pub(super) struct Answered {
+    /// Its head, as it came.
+    pub(super) head: Bytes,
+    /// What of the body was read with it.
+    pub(super) begun: Bytes,
+    /// The rest of it, if there is any.
+    pub(super) rest: Option<Box<Rest>>,
+}
+
+/// The rest of an answer's body.
+pub(super) struct Rest {
+    talk: Option<Talk>,
+    body: BodyReader,
+    chunked: bool,
+    replica: ReplicaId,
+    /// The replica keeps the connection open after it.
+    keeps: bool,
+}
+
+impl Talk {
+    /// On `link`, where the head was written; `ask` is still to be sent, in chunks or as it is.
+    pub(super) fn new(worker: &Rc<Worker>, link: Link, ask: Option<(Ask, bool)>) -> Talk {
+        let upload = ask.map_or(Upload::Done, |(ask, chunked)| {
+            let patience = worker.deadlines.register();
+            Upload::Going(Box::new(Going { ask, chunked, out: Vec::new(), at: 0, last: false, patience, waiting: false }))
+        });
+        Talk { worker: worker.clone(), link, input: worker.buffers.take(), upload }
+    }
+
+    /// Reads the head of the final answer to a request of method `to`, and what came with it.
+    pub(super) async fn answer(mut self, head: &mut ResponseHead, to: Method, replica: ReplicaId) -> Result<Answered, Failure> {
+        let length = self.head(head, to).await?;
+        let text = Bytes::copy_from_slice(&self.input.filled()[..length]);
+        self.input.consume(length);
+        let framing = head.framing();
+        let (body, chunked) = (BodyReader::new(framing), framing == Framing::Chunked);
+        let mut rest = Box::new(Rest { talk: Some(self), body, chunked, replica, keeps: head.keep_alive() });
+        let begun = rest.take_what_is_here().map_err(|_| Failure::BadAnswer)?;
+        let rest = if rest.done() { None } else { Some(rest) };
+        Ok(Answered { head: text, begun, rest })
+    }
+
+    async fn head(&mut self, head: &mut ResponseHead, to: Method) -> Result<usize, Failure> {
+        let mut heard = false;
+        loop {
+            if !self.input.is_empty() {
+                heard = true;
+                match head.read(self.input.filled(), to) {
+                    // Nobody asked to switch.
+                    Ok(Some(_)) if head.status() == 101 => return Err(Failure::BadAnswer),
+                    // Interim answers stay here.
+                    Ok(Some(length)) if head.status() < 200 => {
+                        self.input.consume(length);
+                        continue;
+                    }
+                    Ok(Some(length)) => return Ok(length),
+                    Ok(None) => {}
+                    Err(_) => return Err(Failure::BadAnswer),
+                }
+            }
+            if self.input.is_full() {
+                let size = self.input.size();
+                self.input.grow((size * 4).min(self.worker.limits.head_bytes + 1).max(size + 1));
+            }
+            match poll_fn(|context| self.poll_more(context)).await? {
+                0 if heard => return Err(Failure::BadAnswer),
+                0 => return Err(Failure::NoAnswer),
+                _ => {}
+            }
+        }
+    }
+
+    /// Reads more of the answer while the body goes up. 0 is the end, however it came.
+    fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Failure>> {
+        self.poll_upload(context)?;
+        pin!(self.input.read(&mut self.link)).poll(context).map(|read| Ok(read.unwrap_or(0)))
+    }
+
+    /// Moves as much of the body as there is. Errs when its client failed.
+    fn poll_upload(&mut self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let Upload::Going(going) = &mut self.upload else { return Ok(()) };
+        match going.poll(context, &mut self.link, self.worker.limits.idle_timeout_ms) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(true)) => self.upload = Upload::Done,
+            Poll::Ready(Ok(false)) => self.upload = Upload::Refused,
+            Poll::Ready(Err(failure)) => return Err(failure),
+        }
+        Ok(())
+    }
+
+    /// After a whole answer: keeps the connection for the next request if it can serve one.
+    fn end(self, replica: ReplicaId, keeps: bool) {
+        let Talk { worker, link, input, upload } = self;
+        if keeps && matches!(upload, Upload::Done) && input.is_empty() && !worker.draining.get() {
+            match link {
+                Link::Plain(stream) => worker.pool.borrow_mut().checkin(replica, stream, now_us() / 1000),
+                tls => worker.links.borrow_mut().checkin(replica, tls, now_us() / 1000),
+            }
+        }
+        worker.buffers.give(input);
+    }
+}
+
+impl Going {
+    /// True when all of it was written, false when the replica takes no more.
+    fn poll(&mut self, context: &mut Context<'_>, link: &mut Link, idle_ms: u64) -> Poll<Result<bool, Failure>> {
+        loop {
+            while self.at < self.out.len() {
+                match ready!(Pin::new(&mut *link).poll_write(context, &self.out[self.at..])) {
+                    Ok(count) if count > 0 => self.at += count,
+                    _ => return Poll::Ready(Ok(false)),
+                }
+            }
+            if self.last {
+                return Pin::new(&mut *link).poll_flush(context).map(|flushed| Ok(flushed.is_ok()));
+            }
+            self.out.clear();
+            self.at = 0;
+            if self.poll_piece(context, idle_ms)?.is_pending() {
+                // What TLS holds back must not wait for the client.
+                let _ = Pin::new(&mut *link).poll_flush(context); // an error comes again with the next write
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// The client's next piece.
+    fn poll_piece(&mut self, context: &mut Context<'_>, idle_ms: u64) -> Poll<Result<(), Failure>> {
+        if !self.waiting {
+            self.waiting = true;
+            self.patience.set(idle_ms);
+        }
+        let piece = poll_fn(|context| Pin::new(&mut self.ask).poll_frame(context));
+        let piece = ready!(pin!(self.patience.guard(piece)).poll(context));
+        self.waiting = false;
+        self.patience.clear(); // while the replica is slow, the client is not to blame
+        match piece.map_err(|_| Failure::SlowBody)? {
+            Some(Err(_)) => return Poll::Ready(Err(Failure::ClientGone)),
+            // Trailers of a request end here: HTTP/1 replicas that read them are rare, and none asked for them.
+            Some(Ok(frame)) => {
+                if let Ok(bytes) = frame.into_data() {
+                    self.put(&bytes);
+                }
+                self.last = self.ask.is_end_stream();
+            }
+            None => self.last = true,
+        }
+        if self.last && self.chunked {
+            self.out.extend_from_slice(b"0\r\n\r\n");
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn put(&mut self, bytes: &Bytes) {
+        if !self.chunked {
+            self.out.extend_from_slice(bytes);
+        } else if !bytes.is_empty() {
+            digits::chunk(&mut self.out, bytes);
+        }
+    }
+}
+
+impl Rest {
+    /// All of it was taken.
+    pub(super) fn done(&self) -> bool {
+        self.talk.is_none()
+    }
+
+    /// The next piece; `None` is the end.
+    pub(super) fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+        loop {
+            let Some(talk) = &mut self.talk else { return Poll::Ready(None) };
+            if let Err(failure) = talk.poll_upload(context) {
+                return Poll::Ready(Some(Err(failure)));
+            }
+            let piece = match self.body.plain() {
+                Some(left) => ready!(self.poll_plain(context, left.min(PIECE) as usize)),
+                None => match ready!(talk.poll_more(context)) {
+                    Ok(0) => self.body.eof().map(|()| Bytes::new()).map_err(|_| Failure::CutUpstream).inspect(|_| self.keeps = false),
+                    Ok(_) => self.take_what_is_here(),
+                    Err(failure) => Err(failure),
+                },
+            };
+            match piece {
+                Err(failure) => return Poll::Ready(Some(Err(failure))),
+                Ok(piece) => {
+                    self.end_if_done();
+                    if !piece.is_empty() {
+                        return Poll::Ready(Some(Ok(piece)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads content whose length is known where it will stay.
+    fn poll_plain(&mut self, context: &mut Context<'_>, room: usize) -> Poll<Result<Bytes, Failure>> {
+        let Some(talk) = &mut self.talk else { return Poll::Ready(Ok(Bytes::new())) };
+        let mut piece = Vec::with_capacity(room);
+        match ready!(pin!((&mut talk.link).take(room as u64).read_buf(&mut piece)).poll(context)) {
+            Ok(count) if count > 0 => {
+                self.body.passed(count as u64);
+                Poll::Ready(Ok(piece.into()))
+            }
+            _ => Poll::Ready(Err(Failure::CutUpstream)),
+        }
+    }
+
+    /// What was read and belongs to the body.
+    fn take_what_is_here(&mut self) -> Result<Bytes, Failure> {
+        let Some(talk) = &mut self.talk else { return Ok(Bytes::new()) };
+        let filled = talk.input.filled();
+        let mut piece = Vec::new();
+        let count = if self.chunked {
+            self.body.advance_decoded(filled, &mut piece)
+        } else {
+            self.body.advance(filled).inspect(|&count| piece.extend_from_slice(&filled[..count]))
+        };
+        talk.input.consume(count.map_err(|_| Failure::CutUpstream)?);
+        self.end_if_done();
+        Ok(piece.into())
+    }
+
+    fn end_if_done(&mut self) {
+        if self.body.done()
+            && let Some(talk) = self.talk.take()
+        {
+            talk.end(self.replica, self.keeps);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The way to a replica that does not speak plain HTTP/1: by a connection for many requests, or by one of its own.
+//!
+//! Invariant: what a replica speaks was decided when the picture was built; in TLS the replica chooses between HTTP/2 and HTTP/1 (ALPN).
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper::http::uri::Scheme;
+use registry::snapshot::Replica;
+use registry::speech::Speech;
+
+use super::lanes::{Place, Turn};
+use super::link::Link;
+use crate::upstream;
+use crate::worker::Worker;
+
+/// How a request gets there.
+pub(super) enum Way {
+    /// By HTTP/1.
+    One(Link),
+    /// By HTTP/2, with the scheme that the replica is asked for.
+    Two(Place, Scheme),
+}
+
+/// Finds or opens one within `timeout`; true when it has served before. `afresh`: an idle connection has just died, so none is trusted.
+///
+/// # Errors
+/// No connection stood within the time for it.
+pub(super) async fn open(worker: &Rc<Worker>, replica: &Replica, afresh: bool, timeout: Duration) -> io::Result<(Way, bool)> {
+    let terms = match &replica.speaks {
+        Speech::Tls(terms) => Some(terms),
+        Speech::Http1 | Speech::H2c => None,
+    };
+    let idle = if afresh { None } else { worker.links.borrow_mut().checkout(replica.id) };
+    if let Some(link) = idle {
+        return Ok((Way::One(link), true));
+    }
+    let scheme = if terms.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+    let opening = match worker.lanes.turn(replica.id).await {
+        Turn::Go(place) => {
+            let reused = place.reused;
+            return Ok((Way::Two(place, scheme), reused));
+        }
+        Turn::Open(opening) => opening,
+    };
+    let link = match terms {
+        Some(terms) => Link::secure(replica, terms, timeout).await?,
+        None => Link::Plain(upstream::connect(replica.address, timeout).await?),
+    };
+    if terms.is_some() && !link.agreed_on_http2() {
+        opening.chose_one();
+        return Ok((Way::One(link), false));
+    }
+    Ok((Way::Two(opening.done(link, worker.limits.head_bytes).await?, scheme), false))
+}

@@ -210,6 +210,11 @@ fn of_workers(workers: &[Arc<WorkerCounts>], families: &mut Families) {
     families.counters("tidegate_refusals_total", "Answers of Tidegate's own, by reason (docs/reasons.md).", refusals);
     families.counters("tidegate_not_exposed_total", "Misses whose rule was refused exposure.", not_exposed);
     families.counters("tidegate_connections_total", "Client connections accepted by HTTP listeners.", total);
+    let each = workers.iter().enumerate().map(|(id, worker)| {
+        let open = worker.connections_open.iter().map(|open| open.get()).sum::<u64>();
+        (labels([("worker", &id.to_string())]), open as f64)
+    });
+    families.gauges("tidegate_worker_connections_open", "Client connections of HTTP listeners that are open, by worker.", each.collect());
     families.gauges("tidegate_connections_open", "Client connections of HTTP listeners that are open.", open);
 }
 

@@ -254,21 +254,21 @@ impl Worker {
         tokio::task::spawn_local(accept(Accepting::new(self), listener, socket, stopped));
     }
 
-    /// Serves a new connection here, or hands it to a sibling with fewer. HTTP listeners have a socket for each worker already.
+    /// Serves a new connection here, or hands it to a sibling with fewer.
     fn admit(self: &Rc<Self>, listener: &Arc<Listener>, stream: TcpStream, peer: SocketAddr) {
         if !listener.admits(peer.ip(), &self.shared.internal) {
             tracing::warn!(listener = %listener.name, %peer, "refused: the peer is outside internalCidrs");
             return tcp::reset(&stream);
         }
-        let open = |worker: usize| self.shared.open[worker].load(Relaxed);
-        let least = (0..self.shared.open.len()).min_by_key(|&worker| (open(worker), worker != self.id)).unwrap_or(self.id);
-        if listener.speaks != Speaks::Tcp || least == self.id {
+        let open = self.shared.open.iter().map(|open| open.load(Relaxed));
+        let host = host(open, self.id, listener.speaks == Speaks::Tcp);
+        if host == self.id {
             return self.serve(listener.clone(), stream, peer);
         }
         let Ok(stream) = stream.into_std() else { return };
         // A sibling that has ended while the process drains cannot take it.
         if let Err(mpsc::error::SendError(Order::Take(listener, stream, peer))) =
-            self.shared.orders[least].send(Order::Take(listener.clone(), stream, peer))
+            self.shared.orders[host].send(Order::Take(listener.clone(), stream, peer))
         {
             self.take(listener, stream, peer);
         }
@@ -405,6 +405,16 @@ impl Worker {
     fn done(&self) -> bool {
         self.open.get() == 0 && self.accepting.get() == 0
     }
+}
+
+/// Which worker serves a connection that worker `here` accepted, when `open` are on each: the least busy. Where each worker has a socket
+/// of its own and the kernel has chosen already (not for the one that `accepts_for_all`), a move must be worth its cost: while few are
+/// open each counts, since one HTTP/2 connection may be all of a worker's work; among many a quarter does.
+fn host(open: impl Iterator<Item = usize> + Clone, here: usize, accepts_for_all: bool) -> usize {
+    let mine = open.clone().nth(here).unwrap_or(0);
+    let Some((count, least)) = open.zip(0..).min_by_key(|&(count, worker)| (count, worker != here)) else { return here };
+    let allowed = if accepts_for_all { count } else { count + count / 4 };
+    if mine > allowed { least } else { here }
 }
 
 /// Accepts until told to stop, and then what is queued.

@@ -53,7 +53,20 @@ impl Scene {
         let trust = self.trust().display().to_string();
         let resolve = format!("{host}:{}:{}", at.port(), at.ip());
         let url = format!("https://{host}:{}/from/curl", at.port());
-        let usual = ["-q", "--silent", "--show-error", "--noproxy", "*", "--max-time", "20", "--cacert", &trust, "--resolve", &resolve];
+        let usual = [
+            "-q",
+            "--http1.1",
+            "--silent",
+            "--show-error",
+            "--noproxy",
+            "*",
+            "--max-time",
+            "20",
+            "--cacert",
+            &trust,
+            "--resolve",
+            &resolve,
+        ];
         finish(Command::new("curl").args(usual).args(flags).arg(url).stdin(Stdio::null()))
     }
 

@@ -45,7 +45,10 @@ fn is_tls(fields: &Map<String, Value>) -> bool {
 
 /// Whether the object holds a part that is read.
 pub(super) fn is_read(fields: &Map<String, Value>) -> bool {
-    is_tls(fields) || ["data", "stringData"].iter().any(|place| fields.get(*place).is_some_and(|parts| [CA, AUTH].iter().any(|part| parts.get(part).is_some())))
+    is_tls(fields)
+        || ["data", "stringData"]
+            .iter()
+            .any(|place| fields.get(*place).is_some_and(|parts| [CA, AUTH].iter().any(|part| parts.get(part).is_some())))
 }
 
 pub(super) fn read(value: &Value, out: &mut Findings) -> Option<Secret> {

@@ -26,6 +26,7 @@ use super::write::{Forward, write_request};
 use crate::clock::now_us;
 use crate::deadline::Expired;
 use crate::filter::{self, Answer, Up};
+use crate::http2::link::Link;
 use crate::reason::Reason;
 
 /// What becomes of the client's connection.
@@ -247,9 +248,9 @@ impl Exchange {
             let Attempt { flight, counts, .. } = attempt;
             let worker = &connection.caller.worker;
             counts.answered(done.status, now.saturating_sub(self.trail.began_us));
-            if done.switched {
+            if done.switched() {
                 let early = desk.request.input.filled().get(self.head_length + self.body_in_out..).unwrap_or_default();
-                self.tunnel = Some(Box::new(Tunnel::new(upstream, flight, counts, early, desk.answer.input.filled())));
+                self.tunnel = Some(Box::new(Tunnel::new(Link::Plain(upstream), flight, counts, early, desk.answer.input.filled())));
             } else if done.reusable && !worker.draining.get() {
                 worker.pool.borrow_mut().checkin(flight.replica().id, upstream, now / 1000);
             }

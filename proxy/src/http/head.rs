@@ -16,7 +16,7 @@ pub use error::HeadError;
 pub use field::{Field, FieldKind};
 pub use request::RequestHead;
 pub use response::ResponseHead;
-pub(super) use scan::is_token;
+pub(crate) use scan::is_token;
 
 /// How large a head may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,12 +11,13 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use hyper::body::{Body, Bytes, Frame};
-use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, DATE, HeaderName, HeaderValue};
 use hyper::http::response::Parts;
-use hyper::{HeaderMap, Request, Uri};
+use hyper::{HeaderMap, Request, StatusCode, Uri};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
+use super::attempt::Attempt;
 use super::body::BodyReader;
 use super::desk::{Desk, Message};
 use super::exchange::Turn;
@@ -24,11 +25,14 @@ use super::head::{Field, FieldKind, Framing, Method, RequestHead};
 use super::relay::{Failure, gone};
 use super::respond;
 use super::serve::Connection;
+use super::tunnel::Tunnel;
+use super::write::line;
 use crate::buffer::Buffer;
 use crate::deadline::Deadline;
 use crate::digits;
 use crate::http2::answer::Answer;
 use crate::http2::ask::{Ask, Broken};
+use crate::http2::connect::{Handover, Holds};
 use crate::http2::exchange;
 use crate::reason::Reason;
 use crate::stream::{ReadSide, WriteSide};
@@ -53,6 +57,9 @@ pub(super) async fn run(connection: &mut Connection, desk: &mut Desk, head_lengt
         return Turn::Linger;
     };
     let framing = head.framing();
+    let upgrade = head.upgrade(input.filled()).map(|protocol| HeaderValue::from_bytes(protocol.of(input.filled())));
+    let handover = Handover::default();
+    let holds = Holds::Connection(upgrade.and_then(Result::ok).map(|protocol| (protocol, handover.clone())));
     input.consume(head_length);
     let caller = Rc::new(connection.caller.clone());
     let idle_ms = caller.worker.limits.idle_timeout_ms;
@@ -76,7 +83,11 @@ pub(super) async fn run(connection: &mut Connection, desk: &mut Desk, head_lengt
         if invites {
             to.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
-        let (head, mut answer) = exchange::run(caller, request).await.into_parts();
+        let (head, mut answer) = exchange::run(caller, request, holds).await.into_parts();
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            write_switch(&head, out);
+            return to.write(out).await.map(|()| false);
+        }
         let chunked = write_head(&head, &answer, form, uploading.get(), out);
         begun.set(true);
         to.write(out).await?;
@@ -84,6 +95,10 @@ pub(super) async fn run(connection: &mut Connection, desk: &mut Desk, head_lengt
     };
     let ended = either(up, down, &uploading).await;
     connection.reading.clear();
+    if let (Ok(_), Some((agreed, attempt))) = (&ended, handover.take()) {
+        let Attempt { flight, counts, .. } = attempt;
+        return Turn::Switch(Box::new(Tunnel::new(agreed.link, flight, counts, input.filled(), &agreed.early)));
+    }
     match ended {
         Ok(delimited) => {
             connection.begun.set(false);
@@ -194,11 +209,6 @@ enum Written {
 }
 
 fn write_head(head: &Parts, answer: &Answer, form: Form, uploading: bool, out: &mut Vec<u8>) -> Written {
-    let line = |out: &mut Vec<u8>, name: &[u8], value: &[u8]| {
-        for part in [name, b": ", value, b"\r\n"] {
-            out.extend_from_slice(part);
-        }
-    };
     out.clear();
     out.extend_from_slice(b"HTTP/1.1 ");
     digits::number(out, u64::from(head.status.as_u16()));
@@ -241,6 +251,15 @@ fn write_head(head: &Parts, answer: &Answer, form: Form, uploading: bool, out: &
     written
 }
 
+fn write_switch(head: &Parts, out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
+    for (name, value) in head.headers.iter().filter(|(name, _)| **name != DATE) {
+        line(out, name.as_str().as_bytes(), value.as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 /// Writes the body. True when its end was told, so that another answer may follow.
 async fn body(answer: &mut Answer, written: Written, out: &mut Vec<u8>, to: &mut Writer<'_>) -> Result<bool, Failure> {
     let mut trailers = None;
@@ -269,9 +288,7 @@ async fn body(answer: &mut Answer, written: Written, out: &mut Vec<u8>, to: &mut
 fn write_trailers(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) {
     for (name, value) in trailers.into_iter().flatten() {
         if !FieldKind::of(name.as_str().as_bytes()).forbidden_in_trailers() {
-            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-                out.extend_from_slice(part);
-            }
+            line(out, name.as_str().as_bytes(), value.as_bytes());
         }
     }
 }

@@ -43,12 +43,17 @@ pub(super) struct Relayed {
     pub(super) reusable: bool,
     /// The client's connection can.
     pub(super) keep: bool,
-    /// Another protocol is spoken from here on: what is left in the answer's input belongs to it.
-    pub(super) switched: bool,
     /// All of the request was sent up.
     pub(super) uploaded: bool,
     /// What was read after a streamed request body, instead of the connection's input.
     pub(super) rest: Option<Buffer>,
+}
+
+impl Relayed {
+    /// Another protocol is spoken from here on: what is left in the answer's input belongs to it.
+    pub(super) fn switched(&self) -> bool {
+        self.status == 101
+    }
 }
 
 /// Why a client did not get a whole answer.
@@ -271,7 +276,7 @@ impl Down<'_> {
         self.body(&mut from, &mut to, &mut body, decode, buffer, out).await?;
         let uploaded = !self.uploading.get();
         let reusable = head.keep_alive() && framing != Framing::UntilClose && buffer.is_empty() && uploaded && !switched;
-        Ok(Relayed { status: head.status(), head_us, bytes: self.written.get(), reusable, keep, switched, uploaded, rest: None })
+        Ok(Relayed { status: head.status(), head_us, bytes: self.written.get(), reusable, keep, uploaded, rest: None })
     }
 
     /// What the replica says next, if it does so in time. While it waits for the request itself, time does not count.

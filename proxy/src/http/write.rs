@@ -300,8 +300,8 @@ pub const fn phrase(status: u16) -> &'static str {
     }
 }
 
-
-fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+/// Appends one field line.
+pub(crate) fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);

@@ -83,13 +83,7 @@ pub(super) struct Ending {
 
 impl Answer {
     /// The answer of a replica.
-    pub(super) fn new(
-        status: StatusCode,
-        head: HeaderMap,
-        content: Content,
-        mut ending: Ending,
-        patience: Patience,
-    ) -> Response<Answer> {
+    pub(super) fn new(status: StatusCode, head: HeaderMap, content: Content, mut ending: Ending, patience: Patience) -> Response<Answer> {
         ending.status = status.as_u16();
         let limit = patience.whole.map(|limit| {
             let spent = Duration::from_micros(now_us().saturating_sub(ending.trail.began_us));

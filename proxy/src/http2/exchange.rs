@@ -23,9 +23,10 @@ use tokio::io::AsyncWriteExt;
 
 use super::answer::{Answer, Content, Ending, Patience};
 use super::ask::Ask;
+use super::connect::{Holds, Switch};
 use super::lanes::{self, Place};
 use super::link::Link;
-use super::way::{self, Way};
+use super::way::{self, Need, Way};
 use super::{fields, grpc, one};
 use crate::clock::now_us;
 use crate::filter::{self, Asked, Down, Fields, Up};
@@ -47,6 +48,8 @@ struct Exchange {
     framing: Framing,
     /// The body, until a sending takes it.
     ask: Option<Ask>,
+    /// What its stream is to go on with.
+    switch: Option<Switch>,
     /// What filters ask for, where the route has any.
     filtered: Option<Box<Filtered>>,
 }
@@ -90,10 +93,11 @@ enum Failed {
 }
 
 /// Answers one request.
-pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>) -> Response<Answer> {
+pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>, holds: Holds) -> Response<Answer> {
     let (mut head, ask) = request.into_parts();
     let mut ending = Ending::new(caller, &head);
-    let (authority, framing) = match judge(&mut ending, &head, &ask) {
+    let switch = Switch::of(&mut head, holds);
+    let (authority, framing) = match judge(&mut ending, &head, &ask, switch.is_some()) {
         Ok(judged) => judged,
         Err(reason) => return ending.refuse(reason, None),
     };
@@ -102,39 +106,38 @@ pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>) -> Response<A
     let (https, trusted) = (caller.https(), caller.trusted);
     let how = Forward { client: &caller.peer, https, host: &authority, trusted, request_id: ending.request_id(), up: None };
     fields::forward(&mut head.headers, &how);
+    if let Some(switch) = &switch {
+        switch.ask(caller.worker.rng.borrow_mut().u128(..), &mut head.method, &mut head.headers);
+    }
     let ask = (framing != Framing::None).then_some(ask);
-    let mut exchange = Exchange { ending, head, authority, framing, ask, filtered: None };
+    let mut exchange = Exchange { ending, head, authority, framing, ask, switch, filtered: None };
     let mut tried = Tried::default();
-    let got = loop {
+    loop {
         match exchange.go_in_time(&mut tried, limit).await {
+            Ok(mut got) => {
+                let patience = exchange.patience(limit);
+                exchange.filtered.iter().for_each(|filtered| filtered.down.apply(&mut got.fields));
+                return Answer::new(got.status, got.fields, got.content, exchange.ending, patience);
+            }
             Err(Refusal::Filtered(route)) => {
                 if let Err(answer) = exchange.pass(&mut tried, route).await {
                     return exchange.ending.answer(&answer, None);
                 }
             }
-            got => break got,
+            Err(Refusal::Because(reason, note)) => return exchange.ending.refuse(reason, note),
+            Err(Refusal::ClientGone) => return exchange.ending.left(),
         }
-    };
-    match got {
-        Ok(mut got) => {
-            let patience = exchange.patience(limit);
-            exchange.filtered.iter().for_each(|filtered| filtered.down.apply(&mut got.fields));
-            Answer::new(got.status, got.fields, got.content, exchange.ending, patience)
-        }
-        Err(Refusal::Filtered(_)) => exchange.ending.refuse(Reason::NoRoute, None), // the loop leaves none
-        Err(Refusal::Because(reason, note)) => exchange.ending.refuse(reason, note),
-        Err(Refusal::ClientGone) => exchange.ending.left(),
     }
 }
 
 /// Whether it is a request that we accept: who it is for, as received, and how its body is framed.
-fn judge(ending: &mut Ending, head: &Parts, ask: &Ask) -> Result<(Vec<u8>, Framing), Reason> {
+fn judge(ending: &mut Ending, head: &Parts, ask: &Ask, switches: bool) -> Result<(Vec<u8>, Framing), Reason> {
     let bad = Err(Reason::BadRequest);
     if head.headers.len() > ending.caller.worker.limits.headers {
         return Err(Reason::HeadTooLarge);
     }
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
-    if head.method == Method::CONNECT || !target.starts_with('/') || !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if (head.method == Method::CONNECT && !switches) || !target.starts_with('/') || !target.bytes().all(|byte| byte.is_ascii_graphic()) {
         return bad;
     }
     let mut hosts = head.headers.get_all(HOST).iter().map(|value| value.as_bytes());
@@ -156,7 +159,7 @@ fn judge(ending: &mut Ending, head: &Parts, ask: &Ask) -> Result<(Vec<u8>, Frami
             let length = length.to_str().ok().filter(|_| digits).and_then(|text| text.parse().ok());
             Framing::Length(length.ok_or(Reason::BadRequest)?)
         }
-        (None, None) if ask.is_end_stream() => Framing::None,
+        (None, None) if switches || ask.is_end_stream() => Framing::None,
         (None, None) => Framing::Chunked,
     };
     Ok((host.to_vec(), framing))
@@ -286,7 +289,8 @@ impl Exchange {
         } else {
             let mut attempt = caller.begin(service, endpoint, trail);
             let timeout = tried.connect_timeout(caller.worker.limits.connect_timeout_ms);
-            match way::open(&caller.worker, &endpoint.replica, tried.died(), timeout).await {
+            let need = Need { afresh: tried.died(), upgrade: self.switch.is_some(), timeout };
+            match way::open(&caller.worker, &endpoint.replica, need).await {
                 Ok((way, reused)) => {
                     attempt.reused = reused;
                     (attempt, way)
@@ -301,6 +305,8 @@ impl Exchange {
         self.ending.attempt = Some(attempt);
         match way {
             Way::One(link) => self.by_one(link, held).await,
+            // Such a replica may know extended CONNECT, but few do, and none that was met.
+            Way::Two(..) if self.switch.is_some() => Err(Failed::Refused(Refusal::Because(Reason::UpstreamConnect, None))),
             Way::Two(place, scheme) => self.by_two(place, scheme, held).await,
         }
     }
@@ -316,7 +322,8 @@ impl Exchange {
         let ask = self.ask.take().map(|ask| (ask, self.framing == Framing::Chunked));
         let limits = HeadLimits { bytes: worker.limits.head_bytes, fields: worker.limits.headers };
         let mut head = ResponseHead::new(limits);
-        match self.heard(one::Talk::new(&worker, link, ask).answer(&mut head, self.method(), replica)).await? {
+        let talk = one::Talk::new(&worker, link, ask);
+        match self.heard(talk.answer(&mut head, self.method(), replica, self.switch.as_ref())).await? {
             Ok(answered) => Ok(self.got_one(&head, answered)),
             Err(Failure::NoAnswer) => Err(self.broken()),
             Err(failure) => Err(Failed::Refused(self.refusal(failure))),
@@ -392,13 +399,17 @@ impl Exchange {
         Got { status: head.status, fields, content }
     }
 
-    fn got_one(&self, head: &ResponseHead, answered: one::Answered) -> Got {
-        let worker = &self.ending.caller.worker;
+    fn got_one(&mut self, head: &ResponseHead, answered: one::Answered) -> Got {
         self.ending.answered_by_replica(head.status());
-        let one::Answered { head: text, begun, rest } = answered;
+        let one::Answered { head: text, begun, rest, agreed } = answered;
+        let mut fields = fields::from_one(head, &text, &self.ending.caller.worker.date.borrow());
+        let mut status = head.status();
+        if let (Some(agreed), Some(switch), Some(attempt)) = (agreed, self.switch.take(), self.ending.attempt.take()) {
+            status = switch.done(agreed, attempt, &mut fields);
+        }
         Got {
-            status: StatusCode::from_u16(head.status()).unwrap_or(StatusCode::BAD_GATEWAY),
-            fields: fields::from_one(head, &text, &worker.date.borrow()),
+            status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
+            fields,
             content: match rest {
                 None => Content::Here(begun),
                 Some(rest) => Content::One(begun, rest),

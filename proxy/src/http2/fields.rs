@@ -11,7 +11,7 @@ use hyper::{HeaderMap, Method, Uri};
 use crate::digits;
 use crate::filter::{FieldEdits, Fields};
 use crate::http::head::{FieldKind, Framing, ResponseHead};
-use crate::http::write::Forward;
+use crate::http::write::{self, Forward, line};
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -73,7 +73,7 @@ fn goes_up(name: &HeaderName, trusted: bool) -> bool {
 pub(super) fn request_id(fields: &HeaderMap) -> Option<&HeaderValue> {
     let mut found = fields.get_all(&X_REQUEST_ID).iter();
     let (Some(only), None) = (found.next(), found.next()) else { return None };
-    crate::http::write::good_request_id(only.as_bytes()).then_some(only)
+    write::good_request_id(only.as_bytes()).then_some(only)
 }
 
 /// Fields as filters look them up.
@@ -116,11 +116,6 @@ pub(super) fn forwarded_for(fields: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 
 /// Appends a request's head for a replica that speaks HTTP/1.1. `fields` went through [`forward`].
 pub(super) fn write(method: &Method, uri: &Uri, host: &[u8], fields: &HeaderMap, framing: Framing, out: &mut Vec<u8>) {
-    let line = |out: &mut Vec<u8>, name: &[u8], value: &[u8]| {
-        for part in [name, b": ", value, b"\r\n"] {
-            out.extend_from_slice(part);
-        }
-    };
     for part in [method.as_str(), " ", uri.path_and_query().map_or("/", |target| target.as_str()), " HTTP/1.1\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }

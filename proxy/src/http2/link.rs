@@ -5,18 +5,20 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use registry::snapshot::Replica;
-use registry::speech::UpstreamTls;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::pool::{self, Idle};
-use crate::upstream;
+use crate::{tcp, upstream};
 
 /// A connection to a replica.
 pub(crate) enum Link {
@@ -25,14 +27,19 @@ pub(crate) enum Link {
 }
 
 impl Link {
-    /// Connects to `replica` in TLS, all within `timeout`.
+    /// Connects to `replica`, which must be `name`, in TLS, all within `timeout`.
     ///
     /// # Errors
     /// What the system or the handshake says.
-    pub(super) async fn secure(replica: &Replica, terms: &UpstreamTls, timeout: Duration) -> io::Result<Link> {
+    pub(super) async fn secure(
+        replica: &Replica,
+        name: &ServerName<'static>,
+        config: &Arc<ClientConfig>,
+        timeout: Duration,
+    ) -> io::Result<Link> {
         let shaken = async {
             let stream = upstream::connect(replica.address, timeout).await?;
-            TlsConnector::from(terms.config.clone()).connect(terms.name.clone(), stream).await
+            TlsConnector::from(config.clone()).connect(name.clone(), stream).await
         };
         let stream = tokio::time::timeout(timeout, shaken).await??;
         Ok(Link::Tls(Box::new(stream)))
@@ -44,6 +51,11 @@ impl Link {
             Link::Plain(_) => false,
             Link::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
         }
+    }
+
+    /// The next close sends a reset instead of an end.
+    pub(crate) fn reset(&self) {
+        tcp::reset(self.socket());
     }
 
     fn socket(&self) -> &TcpStream {

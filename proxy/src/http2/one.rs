@@ -13,6 +13,7 @@ use registry::snapshot::ReplicaId;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use super::ask::Ask;
+use super::connect::{Agreed, Switch};
 use super::link::Link;
 use crate::buffer::Buffer;
 use crate::clock::now_us;
@@ -64,6 +65,8 @@ pub(super) struct Answered {
     pub(super) begun: Bytes,
     /// The rest of it, if there is any.
     pub(super) rest: Option<Box<Rest>>,
+    /// It is a 101: what follows is no HTTP.
+    pub(super) agreed: Option<Agreed>,
 }
 
 /// The rest of an answer's body.
@@ -86,27 +89,44 @@ impl Talk {
         Talk { worker: worker.clone(), link, input: worker.buffers.take(), upload }
     }
 
-    /// Reads the head of the final answer to a request of method `to`, and what came with it.
-    pub(super) async fn answer(mut self, head: &mut ResponseHead, to: Method, replica: ReplicaId) -> Result<Answered, Failure> {
-        let length = self.head(head, to).await?;
+    /// Reads the head of the final answer to a request of method `to`, and what came with it. A 101 is one where the request asked to
+    /// `switch` to what it says.
+    pub(super) async fn answer(
+        mut self,
+        head: &mut ResponseHead,
+        to: Method,
+        replica: ReplicaId,
+        switch: Option<&Switch>,
+    ) -> Result<Answered, Failure> {
+        let length = self.head(head, to, switch).await?;
         let text = Bytes::copy_from_slice(&self.input.filled()[..length]);
         self.input.consume(length);
+        if head.status() == 101 {
+            let early = self.input.filled().into();
+            self.worker.buffers.give(self.input);
+            let agreed = Some(Agreed { link: self.link, early });
+            return Ok(Answered { head: text, begun: Bytes::new(), rest: None, agreed });
+        }
         let framing = head.framing();
         let (body, chunked) = (BodyReader::new(framing), framing == Framing::Chunked);
         let mut rest = Box::new(Rest { talk: Some(self), body, chunked, replica, keeps: head.keep_alive() });
         let begun = rest.take_what_is_here().map_err(|_| Failure::BadAnswer)?;
         let rest = if rest.done() { None } else { Some(rest) };
-        Ok(Answered { head: text, begun, rest })
+        Ok(Answered { head: text, begun, rest, agreed: None })
     }
 
-    async fn head(&mut self, head: &mut ResponseHead, to: Method) -> Result<usize, Failure> {
+    async fn head(&mut self, head: &mut ResponseHead, to: Method, switch: Option<&Switch>) -> Result<usize, Failure> {
         let mut heard = false;
         loop {
             if !self.input.is_empty() {
                 heard = true;
                 match head.read(self.input.filled(), to) {
-                    // Nobody asked to switch.
-                    Ok(Some(_)) if head.status() == 101 => return Err(Failure::BadAnswer),
+                    Ok(Some(length)) if head.status() == 101 => {
+                        let bytes = self.input.filled();
+                        let protocol = head.upgrade(bytes).map(|protocol| protocol.of(bytes));
+                        let asked = switch.zip(protocol).is_some_and(|(switch, protocol)| switch.is(protocol));
+                        return if asked { Ok(length) } else { Err(Failure::BadAnswer) };
+                    }
                     // Interim answers stay here.
                     Ok(Some(length)) if head.status() < 200 => {
                         self.input.consume(length);

@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::answer::{Answer, Cut};
 use super::ask::Ask;
+use super::connect::Holds;
 use super::exchange;
 use crate::deadline::Deadline;
 use crate::http::caller::Caller;
@@ -83,7 +84,7 @@ impl Client {
 /// One request of a connection is open as long as this lives.
 struct OpenStream {
     client: Rc<Client>,
-    ended: bool,
+    ended: Cell<bool>,
 }
 
 impl OpenStream {
@@ -92,13 +93,13 @@ impl OpenStream {
         if !client.leaving.get() {
             client.patience.set_idle(u64::MAX); // never, but it is told when the worker drains
         }
-        OpenStream { client: client.clone(), ended: false }
+        OpenStream { client: client.clone(), ended: Cell::new(false) }
     }
 }
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        let count = if self.ended { &self.client.ended } else { &self.client.broken_off };
+        let count = if self.ended.get() { &self.client.ended } else { &self.client.broken_off };
         count.set(count.get().saturating_add(1));
         self.client.open.set(self.client.open.get() - 1);
         if self.client.misuses() {
@@ -112,7 +113,7 @@ impl Drop for OpenStream {
 /// An answer, and the stream that it goes by.
 struct Streaming {
     answer: Answer,
-    stream: OpenStream,
+    stream: Rc<OpenStream>,
 }
 
 impl Body for Streaming {
@@ -121,7 +122,7 @@ impl Body for Streaming {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let frame = ready!(Pin::new(&mut self.answer).poll_frame(context));
-        self.stream.ended = self.answer.over();
+        self.stream.ended.set(self.answer.over());
         Poll::Ready(frame)
     }
 
@@ -153,11 +154,10 @@ pub(crate) async fn serve(caller: Caller, stream: &mut Stream, early: Bytes) {
     client.patience.set_idle(worker.limits.head_timeout_ms);
     let serving = client.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let stream = OpenStream::new(&serving);
+        let stream = Rc::new(OpenStream::new(&serving));
         async move {
-            let mut stream = stream;
-            let response = exchange::run(stream.client.caller.clone(), request.map(Ask::Two)).await;
-            stream.ended = response.body().over();
+            let response = exchange::run(stream.client.caller.clone(), request.map(Ask::Two), Holds::Stream(stream.clone())).await;
+            stream.ended.set(response.body().over());
             Ok::<Response<Streaming>, Infallible>(response.map(|answer| Streaming { answer, stream }))
         }
     });
@@ -185,6 +185,7 @@ fn builder(worker: &Worker) -> Builder<Here> {
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(u32::try_from(worker.limits.head_bytes).unwrap_or(u32::MAX))
+        .enable_connect_protocol()
         .auto_date_header(false);
     builder
 }

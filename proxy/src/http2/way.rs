@@ -23,18 +23,33 @@ pub(super) enum Way {
     Two(Place, Scheme),
 }
 
-/// Finds or opens one within `timeout`; true when it has served before. `afresh`: an idle connection has just died, so none is trusted.
+/// What a way is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Need {
+    /// An idle connection has just died, so none is trusted.
+    pub(super) afresh: bool,
+    /// An upgrade, which HTTP/2 does not carry.
+    pub(super) upgrade: bool,
+    /// How long a connection may take to stand.
+    pub(super) timeout: Duration,
+}
+
+/// Finds or opens one; true when it has served before.
 ///
 /// # Errors
 /// No connection stood within the time for it.
-pub(super) async fn open(worker: &Rc<Worker>, replica: &Replica, afresh: bool, timeout: Duration) -> io::Result<(Way, bool)> {
+pub(super) async fn open(worker: &Rc<Worker>, replica: &Replica, need: Need) -> io::Result<(Way, bool)> {
     let terms = match &replica.speaks {
         Speech::Tls(terms) => Some(terms),
         Speech::Http1 | Speech::H2c => None,
     };
-    let idle = if afresh { None } else { worker.links.borrow_mut().checkout(replica.id) };
+    let idle = if need.afresh { None } else { worker.links.borrow_mut().checkout(replica.id) };
     if let Some(link) = idle {
         return Ok((Way::One(link), true));
+    }
+    let timeout = need.timeout;
+    if let (Some(terms), true) = (terms, need.upgrade) {
+        return Ok((Way::One(Link::secure(replica, &terms.name, &terms.http1, timeout).await?), false));
     }
     let scheme = if terms.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
     let opening = match worker.lanes.turn(replica.id).await {
@@ -45,7 +60,7 @@ pub(super) async fn open(worker: &Rc<Worker>, replica: &Replica, afresh: bool, t
         Turn::Open(opening) => opening,
     };
     let link = match terms {
-        Some(terms) => Link::secure(replica, terms, timeout).await?,
+        Some(terms) => Link::secure(replica, &terms.name, &terms.config, timeout).await?,
         None => Link::Plain(upstream::connect(replica.address, timeout).await?),
     };
     if terms.is_some() && !link.agreed_on_http2() {

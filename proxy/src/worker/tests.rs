@@ -12,6 +12,21 @@ use registry::snapshot::{Endpoint, EndpointId, PortName, Replica, Service, Servi
 
 use super::*;
 
+#[test]
+fn long_connections_leave_no_worker_idle_and_many_are_moved_seldom() {
+    let place = |open: [usize; 2], here, all| host(open.into_iter(), here, all);
+    let mut open = [0, 0];
+    for _ in 0..4 {
+        open[place(open, 0, false)] += 1; // the kernel gave them all to the first
+    }
+    assert_eq!(open, [2, 2]);
+    assert_eq!(place([100, 90], 0, false), 0, "a socket of its own");
+    assert_eq!(place([120, 90], 0, false), 1);
+    assert_eq!(place([91, 90], 0, true), 1, "it accepts for all");
+    assert_eq!(place([90, 90], 1, true), 1);
+    assert_eq!(host([7].into_iter(), 0, false), 0);
+}
+
 struct Scene {
     shared: Arc<Shared>,
     snapshots: watch::Sender<Arc<Snapshot>>,

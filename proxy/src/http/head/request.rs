@@ -143,8 +143,7 @@ impl RequestHead {
     /// The protocol that the client wants to go on with after this request (RFC 9110 section 7.8). A request with a body is not one to
     /// switch on: where its body ends, and the other protocol begins, is what smuggling is about.
     pub fn upgrade(&self, bytes: &[u8]) -> Option<Span> {
-        let bodiless = matches!(self.framing(), Framing::None | Framing::Length(0));
-        self.fields.upgrade(bytes).filter(|_| self.version_11 && bodiless)
+        self.fields.upgrade(bytes).filter(|_| self.version_11 && matches!(self.framing(), Framing::None | Framing::Length(0)))
     }
 
     /// The client takes trailers (`TE: trailers`).

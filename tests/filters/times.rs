@@ -28,7 +28,7 @@ fn the_whole_exchange_has_a_time_of_its_own() {
     scene.app.now(Behaviour::Named);
     assert_eq!(verdict(&gate, "/", &[]), "200");
     // The connection that was given up is closed, so that the replica can stop.
-    tidegate_tests::await_until("the replica's connection to end", || scene.app.ended() > 0);
+    tidegate_tests::await_until("the replica's connection to end", || scene.app.open() < scene.app.connections());
 }
 
 /// Four addresses where nobody answers, then the replica.

@@ -59,7 +59,7 @@ impl Granted {
     }
 
     /// Whether its hosts are to be found with and without `www.`.
-    pub(super) fn from_to_www(&self) -> bool {
+    pub(super) fn sends_other_name(&self) -> bool {
         self.filters.as_ref().is_some_and(|filters| filters.redirects.from_to_www)
     }
 

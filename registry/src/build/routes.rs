@@ -237,7 +237,7 @@ impl Compiler<'_> {
                 let kind = RuleKind::Path(path.path_type);
                 self.rule(owner, Rule { field, host: &rule.host, kind, path: &path.path, backend: &path.backend });
             }
-            if owner.granted.from_to_www() && owner.refused.is_none() {
+            if owner.granted.sends_other_name() && owner.refused.is_none() {
                 self.names.push((owner.exposure, owner.name.clone(), rule.host.clone()));
             }
         }

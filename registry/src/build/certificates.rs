@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use config::exposure::Exposure;
 use config::host::HostPattern;
-use config::object::{Ingress, Kind, Name, Object, ObjectKey};
+use config::object::{Ingress, Kind, Name, Object, ObjectKey, Secret};
 use config::problem::{Problem, Reason};
 use config::tls::Certificate;
 

@@ -130,7 +130,7 @@ fn over_http2_filters_do_the_same() {
         "x-frame-options: DENY",
         "access-control-allow-origin: *",
         "GET /v2/x?y HTTP/1.1",
-        "Host: inner.example",
+        "host: inner.example",
         "x-env: live",
     ] {
         assert!(answer.contains(there), "{there} in {answer}");

@@ -117,7 +117,7 @@ fn over_http2_filters_do_the_same() {
         ("upstream-vhost", "inner.example"),
         ("request-headers-set", "X-Env: live"),
         ("response-headers-set", "X-Frame-Options: DENY"),
-        ("body-size", "100k"),
+        ("body-size", "1k"),
         ("deny-source-range", "127.0.0.2"),
         ("enable-cors", "true"),
         ("request-timeout", "1s"),
@@ -143,10 +143,10 @@ fn over_http2_filters_do_the_same() {
         let flags = [&["--http2-prior-knowledge", "--output", "/dev/null"], flags].concat();
         curl_with(&gate, HOST, "/x", &flags, &vec![b'x'; bytes]).stdout.trim().to_owned()
     };
-    assert_eq!(send(&["--data-binary", "@-"], (100 << 10) + 1), "413");
+    assert_eq!(send(&["--data-binary", "@-"], (1 << 10) + 1), "413");
     assert_eq!(scene.app.requests(), before, "what says how long it is is refused before the replica hears of it");
-    assert_eq!(send(&["--upload-file", "-"], 200 << 10), "413");
-    assert_eq!(send(&["--upload-file", "-"], 100 << 10), "200");
+    assert_eq!(send(&["--upload-file", "-"], 3 << 10), "413");
+    assert_eq!(send(&["--upload-file", "-"], 1 << 10), "200");
     scene.app.now(Behaviour::Held);
     assert_eq!(last(two("/x", &[])), "504");
 }

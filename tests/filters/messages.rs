@@ -107,3 +107,46 @@ fn a_request_is_pipelined_behind_one_that_was_refused() {
     assert_eq!(answers, [413, 302, 200]);
     assert_eq!(scene.app.last().body, b"abc");
 }
+
+#[test]
+fn over_http2_filters_do_the_same() {
+    let scene = Scene::new(Behaviour::Echo);
+    let gate = scene.gate(&[
+        ("app-root", "/welcome"),
+        ("rewrite-prefix", "/v2"),
+        ("upstream-vhost", "inner.example"),
+        ("request-headers-set", "X-Env: live"),
+        ("response-headers-set", "X-Frame-Options: DENY"),
+        ("body-size", "1k"),
+        ("deny-source-range", "127.0.0.2"),
+        ("enable-cors", "true"),
+        ("request-timeout", "1s"),
+    ]);
+    let two = |path: &str, flags: &[&str]| curl(&gate, path, &[&["--http2-prior-knowledge"], flags].concat());
+    let last = |said: String| said.lines().last().unwrap_or_default().trim_end().to_owned();
+    let answer = two("/x?y", &["--include", "-H", "X-Env: test", "-H", "Origin: https://b.example"]);
+    for there in [
+        "HTTP/2 200",
+        "x-frame-options: DENY",
+        "access-control-allow-origin: *",
+        "GET /v2/x?y HTTP/1.1",
+        "host: inner.example",
+        "x-env: live",
+    ] {
+        assert!(answer.contains(there), "{there} in {answer}");
+    }
+    assert!(!answer.contains("x-env: test"), "{answer}");
+    assert!(last(two("/", &[])).starts_with("302 http"), "the app's root");
+    assert_eq!(last(two("/x", &["--interface", "127.0.0.2"])), "403");
+    let before = scene.app.requests();
+    let send = |flags: &[&str], bytes: usize| {
+        let flags = [&["--http2-prior-knowledge", "--output", "/dev/null"], flags].concat();
+        curl_with(&gate, HOST, "/x", &flags, &vec![b'x'; bytes]).stdout.trim().to_owned()
+    };
+    assert_eq!(send(&["--data-binary", "@-"], (1 << 10) + 1), "413");
+    assert_eq!(scene.app.requests(), before, "what says how long it is is refused before the replica hears of it");
+    assert_eq!(send(&["--upload-file", "-"], 3 << 10), "413");
+    assert_eq!(send(&["--upload-file", "-"], 1 << 10), "200");
+    scene.app.now(Behaviour::Held);
+    assert_eq!(last(two("/x", &[])), "504");
+}

@@ -133,12 +133,12 @@ impl Table {
             return Err(Dropped::NotAdmitted);
         }
         let held = worker.pictures.hold();
-        let plane = held.snapshot().plane(self.listener.exposure);
-        let listener = plane.listeners.get(&self.listener.socket()).ok_or(Dropped::NoEndpoint)?;
+        let side = held.snapshot().plane(self.listener.exposure);
+        let listener = side.listeners.get(&self.listener.socket()).ok_or(Dropped::NoEndpoint)?;
         if !listener.lets_in(client.ip()) {
             return Err(Dropped::NotAdmitted);
         }
-        let service = plane.service(listener.service);
+        let service = side.service(listener.service);
         for _ in 0..TRIES {
             self.ensure(worker, client, service)?;
             let flows = self.flows.borrow();
@@ -151,7 +151,11 @@ impl Table {
                     return Ok(());
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(Dropped::Busy),
-                Err(error) if is_refusal(&error) => flow.refuse(),
+                Err(error) if is_refusal(&error) => {
+                    // It is about the datagram before this one, which is lost.
+                    worker.counts.worker().dropped[plane(self.listener.exposure)][Dropped::Refused as usize].add(1);
+                    flow.refuse();
+                }
                 Err(_) => return Err(Dropped::Failed), // too large for its path, for instance
             }
         }

@@ -95,8 +95,8 @@ fn two_that_ask_for_one_port_are_told_and_the_older_has_it() {
 fn a_load_balancer_is_bound_beside_the_virtual_ip_of_the_same_port() {
     let net = Net::take();
     let replica = Replica::start(&net, "web-0", Behaviour::Named);
-    // Not the replica's own port, which a wildcard would need too.
-    let port = net.port() + 1;
+    // A port that no replica of any test has: a wildcard needs it on every address.
+    let port = 9_000 + (net.port() - 12_000) % 900;
     let text = web(&net, &replica, "type: LoadBalancer, allocateLoadBalancerNodePorts: false");
     let text = text.replace(&format!("{{port: {}", net.port()), &format!("{{port: {port}"));
     let gate = setup(&net).manifest("web.yaml", text).config("external: {addresses: [0.0.0.0]}\n").start();

@@ -55,10 +55,11 @@ pub fn write_request(head: &RequestHead, bytes: &[u8], forward: &Forward<'_>, ou
     out.extend_from_slice(b" HTTP/1.1\r\n");
     line(out, b"Host", forward.host);
     copy(head.fields(), bytes, head.length(), out, |field| goes_up(field, head, forward.trusted));
-    if head.takes_trailers() {
-        line(out, b"TE", b"trailers");
-    }
     upgrade_lines(out, head.upgrade(bytes).map(|span| span.of(bytes)));
+    if head.takes_trailers() {
+        // It must not go further than to the replica, and says so (RFC 9110 section 10.1.4).
+        out.extend_from_slice(b"Connection: TE\r\nTE: trailers\r\n");
+    }
     write_forwarding(head, bytes, forward, out);
     line(out, b"X-Request-Id", request_id(head, bytes, forward.request_id));
     match head.framing() {

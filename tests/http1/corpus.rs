@@ -3,15 +3,14 @@
 //! Invariant: every case is played against the real binary over a socket, whole and in pieces. A case is never bent to what Tidegate
 //! does: one that fails stands in [`OPEN`] with the reason, and the test fails once it does not any more.
 
-use std::hash::{BuildHasher, RandomState};
-
 use tidegate_tests::objects::{file, ingress, path, tcp};
-use tidegate_tests::{Behaviour, Net, Replica, Setup};
+use tidegate_tests::{Behaviour, Chance, Net, Replica, Setup};
 
 mod answers;
 mod case;
 mod chunks;
 mod connections;
+mod downgrade;
 mod fields;
 mod framing;
 mod hops;
@@ -42,27 +41,6 @@ const TABLES: &[&[Case]] = &[
 
 /// Cases that fail, each with the reason why that is not mended.
 const OPEN: &[(&str, &str)] = &[];
-
-/// Random numbers that a seed repeats (SplitMix64).
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut value = self.0;
-        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        value ^ (value >> 31)
-    }
-
-    /// Up to five places to cut at, in their order.
-    fn cuts(&mut self, length: usize) -> Vec<usize> {
-        let count = 1 + self.next() % 5;
-        let mut cuts: Vec<usize> = (0..count).map(|_| self.next() as usize % (length + 1)).collect();
-        cuts.sort_unstable();
-        cuts
-    }
-}
 
 fn cases() -> impl Iterator<Item = &'static Case> {
     TABLES.iter().copied().flatten()
@@ -101,10 +79,7 @@ fn every_case_ends_as_its_section_says() {
 /// `TIDEGATE_SEED` repeats a run.
 #[test]
 fn every_case_ends_so_however_its_bytes_are_cut() {
-    let given = std::env::var("TIDEGATE_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| RandomState::new().hash_one(0));
-    eprintln!("TIDEGATE_SEED={seed}");
-    let mut chance = Chance(seed);
+    let mut chance = Chance::of(Chance::seed());
     play_all(|case| chance.cuts(case.sent.len()));
 }
 

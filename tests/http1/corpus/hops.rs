@@ -171,4 +171,17 @@ pub(super) const CASES: &[Case] = &[
         &[b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"],
     )
     .closes(),
+    forwarded(
+        "max-forwards",
+        "RFC 9110 7.6.2",
+        "one hop less for whoever comes next",
+        b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 5\r\n\r\n",
+        &[b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 4\r\n\r\n"],
+    ),
+    as_sent(
+        "max-forwards-get",
+        "RFC 9110 7.6.2",
+        "only TRACE and OPTIONS count hops",
+        b"GET / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 5\r\n\r\n",
+    ),
 ];

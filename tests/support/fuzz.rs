@@ -31,7 +31,7 @@ pub struct Target {
 /// All of them. A new one also gets a file in tests/fuzz/fuzz_targets and a test in tests/fuzz/seeded.rs.
 pub const TARGETS: &[Target] = &[heads::TARGET, hosts::TARGET, manifests::TARGET, hello::TARGET, bodies::TARGET];
 
-/// For libFuzzer: writes a target's seeds to `$TIDEGATE_FUZZ_SEEDS/NAME/` and its words to `$TIDEGATE_FUZZ_SEEDS/NAME.dict`, if that is set.
+/// For libFuzzer: writes a target's seeds to `NAME/` and its words to `NAME.dict` in the folder `TIDEGATE_FUZZ_SEEDS`, if that is set.
 ///
 /// # Panics
 /// When they cannot be written.

@@ -67,7 +67,8 @@ fn seeds() -> Vec<Vec<u8>> {
         include_str!("../../../examples/shop/data.yaml"),
         include_str!("../../../examples/shop/pods.yaml"),
         include_str!("../../../examples/shop/shop.yaml"),
-        "{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [{\"apiVersion\": \"v1\", \"kind\": \"Service\", \"metadata\": {\"name\": \"a\"}}]}",
+        "{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [\
+         {\"apiVersion\": \"v1\", \"kind\": \"Service\", \"metadata\": {\"name\": \"a\"}}]}",
         "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: a-1, labels: {kubernetes.io/service-name: a}}\n\
          addressType: IPv4\nendpoints: [{addresses: [10.0.0.1], conditions: {ready: true}}]\nports: [{port: 80}]\n",
         "apiVersion: v1\nkind: Secret\ntype: kubernetes.io/tls\nmetadata: {name: a}\ndata: {tls.crt: eA==, tls.key: eA==}\n",

@@ -16,7 +16,7 @@ SECONDS ?= 20
 # What bench-compare measures: `release`, or `build` where the tools for a profile are not to be had.
 BENCHED ?= release
 
-.PHONY: help demo python test check bench bench-compare bench-instructions compare build release quick packages tools fmt-check clippy docs dependencies deny machete
+.PHONY: help demo python test fuzz check bench bench-compare bench-instructions compare build release quick packages tools fmt-check clippy docs dependencies deny machete
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +26,9 @@ demo: quick ## Watch the main job at work for SECONDS (20), then a verdict
 
 test: packages python quick ## Run all tests, end to end ones over the real binary included
 	TIDEGATE_BIN=$(QUICK) TIDEGATE_PYTHON=$(PYTHON) $(CARGO) test --locked --workspace --profile quick
+
+fuzz: ## Fuzz each parser for FUZZ_SECONDS (60) with libFuzzer; TARGETS="hosts bodies" names some of them
+	@tests/fuzz/run.sh $(CACHE)/fuzz $(or $(FUZZ_SECONDS),60) $(TARGETS)
 
 check: fmt-check clippy docs dependencies deny machete ## Formatting, lints, docs and dependencies, as CI wants them
 

@@ -5,6 +5,7 @@ use tidegate_tests::{Behaviour, Client, Net, Replica, Setup, Tidegate};
 
 mod bodies;
 mod connections;
+mod corpus;
 mod curl;
 mod fields;
 mod refusals;

@@ -30,6 +30,8 @@ pub struct Response {
     pub fields: Fields,
     /// Body without its chunks.
     pub body: Vec<u8>,
+    /// Body as it was framed, chunks and trailers included.
+    pub framed: Vec<u8>,
     /// Trailer fields.
     pub trailers: Fields,
 }
@@ -143,38 +145,40 @@ impl Client {
             return Ok(response);
         }
         if response.field("transfer-encoding").is_some_and(|codings| codings.eq_ignore_ascii_case("chunked")) {
-            (response.body, response.trailers) = self.chunks()?;
+            self.chunks(&mut response)?;
+            return Ok(response);
         } else if let Some(length) = response.field("content-length") {
             let length = length.parse().map_err(|_| broken(format!("content-length {length:?}")))?;
             response.body = self.exactly(length)?;
         } else {
             response.body = self.rest()?;
         }
+        response.framed.clone_from(&response.body);
         Ok(response)
     }
 
-    fn chunks(&mut self) -> io::Result<(Vec<u8>, Fields)> {
-        let mut body = Vec::new();
+    fn chunks(&mut self, into: &mut Response) -> io::Result<()> {
         loop {
             let line = self.through(b"\r\n")?;
+            into.framed.extend_from_slice(&line);
             let size = String::from_utf8_lossy(&line);
             let size = size.trim().split(';').next().unwrap_or_default();
             let size = usize::from_str_radix(size, 16).map_err(|_| broken(format!("chunk size {size:?}")))?;
             if size == 0 {
                 break;
             }
-            body.extend(self.exactly(size)?);
-            if self.exactly(2)? != b"\r\n" {
-                return Err(broken("no line end after a chunk".to_owned()));
-            }
+            let chunk = self.exactly(size + 2)?;
+            into.framed.extend_from_slice(&chunk);
+            let content = chunk.strip_suffix(b"\r\n").ok_or_else(|| broken("no line end after a chunk".to_owned()))?;
+            into.body.extend_from_slice(content);
         }
-        let mut trailers = Vec::new();
         loop {
             let line = self.through(b"\r\n")?;
+            into.framed.extend_from_slice(&line);
             if line == b"\r\n" {
-                return Ok((body, trailers));
+                return Ok(());
             }
-            trailers.extend(fields(&String::from_utf8_lossy(&line)));
+            into.trailers.extend(fields(&String::from_utf8_lossy(&line)));
         }
     }
 

@@ -8,8 +8,10 @@ use std::fmt;
 
 mod by_hyper;
 mod by_us;
+mod messages;
 mod table;
 
+pub use messages::MESSAGES;
 pub use table::{DIFFERENCES, Difference};
 
 /// Most bytes that are compared: within the head limits of both readers.

@@ -4,10 +4,12 @@
 //! that a test waits for is awaited with a deadline ([`wait`]); nothing here retries a request, since that would hide a failure.
 
 pub mod certificates;
+pub mod chance;
 pub mod client;
 pub mod command;
 pub mod datagrams;
 pub mod differential;
+pub mod fuzz;
 pub mod net;
 pub mod objects;
 pub mod peers;
@@ -16,6 +18,7 @@ pub mod tidegate;
 pub mod wait;
 
 pub use certificates::{Authority, Issued};
+pub use chance::Chance;
 pub use client::{Client, Response};
 pub use command::{Finished, command};
 pub use datagrams::{Datagrams, dns};

@@ -95,10 +95,11 @@ pub fn write_request(head: &RequestHead, bytes: &[u8], forward: &Forward<'_>, ou
     line(out, b"Host", forward.up.and_then(|up| up.host).map_or(forward.host, str::as_bytes));
     let up = |field: &Field| goes_up(field, head, forward);
     copy_by(forward.up.map(|up| &up.fields), (head.fields(), bytes, head.length()), out, up);
-    if head.takes_trailers() {
-        line(out, b"TE", b"trailers");
-    }
     upgrade_lines(out, head.upgrade(bytes).map(|span| span.of(bytes)));
+    if head.takes_trailers() {
+        // It must not go further than to the replica, and says so (RFC 9110 section 10.1.4).
+        out.extend_from_slice(b"Connection: TE\r\nTE: trailers\r\n");
+    }
     write_forwarding(head, bytes, forward, out);
     forward.shown.fields().for_each(|(name, value)| line(out, name.as_bytes(), value));
     line(out, b"X-Request-Id", request_id(head, bytes, forward.request_id));

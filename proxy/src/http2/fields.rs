@@ -96,6 +96,9 @@ pub(super) fn write(method: &Method, target: Option<&PathAndQuery>, host: &[u8],
     for (name, value) in fields.iter().filter(|(name, _)| **name != CONTENT_LENGTH && **name != COOKIE) {
         line(out, name.as_str().as_bytes(), value.as_bytes());
     }
+    if fields.contains_key(TE) {
+        line(out, b"connection", b"TE"); // it must not go further (RFC 9110 section 10.1.4)
+    }
     let mut crumbs = fields.get_all(COOKIE).iter();
     if let Some(first) = crumbs.next() {
         // One field, as HTTP/1 wants it (RFC 9113 section 8.2.3).

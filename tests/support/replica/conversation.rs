@@ -213,12 +213,13 @@ async fn read_chunks(stream: &mut TcpStream, read: &mut Vec<u8>) -> io::Result<V
         if size == 0 {
             break;
         }
-        while read.len() < size + 2 {
+        let end = size.saturating_add(2);
+        while read.len() < end {
             if !fill(stream, read).await? {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        body.extend(read.drain(..size + 2));
+        body.extend(read.drain(..end));
     }
     loop {
         let line = through(stream, read, b"\r\n").await?;

@@ -124,7 +124,12 @@ fn trailers_and_expectations_go_up_where_they_mean_something() {
         "POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\nExpect: 100-continue\r\n\r\n",
         false,
     );
-    for line in ["\r\nTE: trailers\r\n", "\r\nTrailer: X\r\n", "\r\nExpect: 100-continue\r\n", "\r\nTransfer-Encoding: chunked\r\n"] {
+    for line in [
+        "\r\nConnection: TE\r\nTE: trailers\r\n",
+        "\r\nTrailer: X\r\n",
+        "\r\nExpect: 100-continue\r\n",
+        "\r\nTransfer-Encoding: chunked\r\n",
+    ] {
         assert!(out.contains(line), "{line:?} in {out}");
     }
     let old = forwarded("POST / HTTP/1.0\r\nTE: trailers\r\nContent-Length: 1\r\nTrailer: X\r\nExpect: 100-continue\r\n\r\n", false);

@@ -1,0 +1,131 @@
+//! Answers that have two meanings, or none: 502 while the client has seen nothing, a cut once it has.
+
+use super::super::case::{Case, bad_answer, cut, filled};
+
+const LONG: &[u8] = &filled::<70_000>(b"HTTP/1.1 200 OK\r\nX: ", b"y", b"\r\nContent-Length: 0\r\n\r\n");
+const MANY: &[u8] = &filled::<{ 17 + 101 * 4 + 2 }>(b"HTTP/1.1 200 OK\r\n", b"X:\r\n", b"\r\n");
+
+pub(in super::super) const CASES: &[Case] = &[
+    bad_answer(
+        "bad-both",
+        "RFC 9112 6.1",
+        "what smuggling is made of, the other way round",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
+    bad_answer("bad-lengths", "RFC 9112 6.3", "1 or 2?", b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nok"),
+    bad_answer(
+        "bad-lengths-equal",
+        "RFC 9110 8.6",
+        "one is enough",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+    ),
+    bad_answer("bad-length-list", "RFC 9110 8.6", "one is enough", b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok"),
+    bad_answer("bad-length-sign", "RFC 9110 8.6", "digits alone", b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok"),
+    bad_answer("bad-length-empty", "RFC 9110 8.6", "digits alone", b"HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\nok"),
+    bad_answer(
+        "bad-length-overflow",
+        "RFC 9110 8.6",
+        "no number wraps around",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551618\r\n\r\nok",
+    ),
+    bad_answer(
+        "bad-coding",
+        "RFC 9112 6.1",
+        "no such coding was asked for",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    ),
+    bad_answer(
+        "bad-coding-twice",
+        "RFC 9112 7.1",
+        "chunked is applied once",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
+    bad_answer(
+        "bad-coding-identity",
+        "RFC 9112 7",
+        "a coding that was taken out",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\nok",
+    ),
+    bad_answer(
+        "bad-coding-1.0",
+        "RFC 9112 6.1",
+        "HTTP/1.0 knows no codings",
+        b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
+    bad_answer(
+        "bad-fold",
+        "RFC 9112 5.2",
+        "a folded line is two fields for some readers",
+        b"HTTP/1.1 200 OK\r\nX: y\r\n z\r\nContent-Length: 0\r\n\r\n",
+    ),
+    bad_answer("bad-lf", "RFC 9112 2.2", "LF alone ends no line", b"HTTP/1.1 200 OK\nContent-Length: 0\n\n"),
+    bad_answer(
+        "bad-lf-field",
+        "RFC 9112 2.2",
+        "a line for one reader, two for another",
+        b"HTTP/1.1 200 OK\r\nX: y\nSet-Cookie: z\r\nContent-Length: 0\r\n\r\n",
+    ),
+    bad_answer("bad-cr", "RFC 9112 2.2", "CR alone is no line end", b"HTTP/1.1 200 OK\r\nX: y\rz\r\nContent-Length: 0\r\n\r\n"),
+    bad_answer("bad-nul", "RFC 9110 5.5", "NUL ends a value for some readers", b"HTTP/1.1 200 OK\r\nX: \0\r\nContent-Length: 0\r\n\r\n"),
+    bad_answer("bad-colon-space", "RFC 9112 5.1", "no white space before a colon", b"HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n"),
+    bad_answer("bad-name", "RFC 9110 5.1", "a name is a token", b"HTTP/1.1 200 OK\r\nX Y: z\r\nContent-Length: 0\r\n\r\n"),
+    bad_answer("bad-no-colon", "RFC 9112 5", "a line without a colon is no field", b"HTTP/1.1 200 OK\r\nX\r\nContent-Length: 0\r\n\r\n"),
+    bad_answer("bad-empty-line", "RFC 9112 2.2", "no empty line before an answer", b"\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    bad_answer("bad-version", "RFC 9112 2.3", "no such version", b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    bad_answer("bad-protocol", "RFC 9112 4", "another protocol", b"ICY 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    bad_answer("bad-0.9", "RFC 9112 4", "content without a head", b"<html></html>\r\n\r\n"),
+    bad_answer("bad-request", "RFC 9112 4", "a request is no answer", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    bad_answer("bad-status-short", "RFC 9112 4", "three digits", b"HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n"),
+    bad_answer("bad-status-long", "RFC 9112 4", "three digits", b"HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n"),
+    bad_answer("bad-status-low", "RFC 9110 15", "from 100 on", b"HTTP/1.1 099 OK\r\nContent-Length: 0\r\n\r\n"),
+    bad_answer("bad-status-none", "RFC 9112 4", "a status is not optional", b"HTTP/1.1 OK\r\nContent-Length: 0\r\n\r\n"),
+    bad_answer("bad-status-spaces", "RFC 9112 4", "one space", b"HTTP/1.1  200 OK\r\nContent-Length: 0\r\n\r\n"),
+    bad_answer("bad-reason", "RFC 9112 4", "no control byte in a reason", b"HTTP/1.1 200 O\x01K\r\nContent-Length: 0\r\n\r\n"),
+    bad_answer("bad-half", "RFC 9112 8", "half a head is no answer", b"HTTP/1.1 200 OK\r\nContent-Le"),
+    bad_answer("bad-half-interim", "RFC 9112 8", "an interim answer is not the answer", b"HTTP/1.1 100 Continue\r\n\r\n")
+        .to(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n"),
+    bad_answer("bad-long", "RFC 9110 5.4", "a head has its limit", LONG),
+    bad_answer("bad-many", "RFC 9110 5.4", "a head has its limit", MANY),
+    bad_answer("bad-tls", "RFC 9112 4", "TLS where none is spoken", b"\x15\x03\x01\x00\x02\x02\x50"),
+    cut("cut-length", "RFC 9112 8", "fewer bytes than were promised", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"),
+    cut("cut-at-once", "RFC 9112 8", "none of what was promised", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"),
+    cut("cut-chunk", "RFC 9112 8", "the end within a chunk", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\nhalf"),
+    cut("cut-chunks", "RFC 9112 8", "no last chunk", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"),
+    cut("cut-trailers", "RFC 9112 8", "no last line", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\nX: y\r\n"),
+    cut(
+        "cut-chunk-size",
+        "RFC 9112 7.1",
+        "a size that is none",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0x0\r\n\r\n",
+    ),
+    cut(
+        "cut-chunk-size-space",
+        "RFC 9112 7.1.1",
+        "white space behind a size",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4 \r\nhalf\r\n0\r\n\r\n",
+    ),
+    cut(
+        "cut-chunk-end",
+        "RFC 9112 7.1",
+        "no line end behind the data",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalfXX0\r\n\r\n",
+    ),
+    cut(
+        "cut-chunk-lf",
+        "RFC 9112 7.1",
+        "LF alone ends no size",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\nhalf\r\n0\r\n\r\n",
+    ),
+    cut(
+        "cut-trailer-length",
+        "RFC 9110 6.5.1",
+        "a trailer that frames",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\nContent-Length: 4\r\n\r\n",
+    ),
+    cut(
+        "cut-trailer-answer",
+        "RFC 9112 7.1.2",
+        "a status line is no trailer",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\nHTTP/1.1 200 OK\r\n\r\n",
+    ),
+];

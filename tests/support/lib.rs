@@ -7,6 +7,7 @@ pub mod certificates;
 pub mod client;
 pub mod command;
 pub mod differential;
+pub mod frames;
 pub mod net;
 pub mod objects;
 pub mod peers;

@@ -1,45 +1,10 @@
-//! Each request is balanced by itself, and connections reach all workers.
+//! Which replica and which worker gets what one connection brings. Shares are measured where nothing else is (tests/balance).
 
 use std::time::Duration;
 
 use tidegate_tests::await_until;
 
 use super::*;
-
-fn three(net: &Net, behaviour: &Behaviour) -> [Replica; 3] {
-    ["one", "two", "three"].map(|name| Replica::start(net, name, behaviour.clone()))
-}
-
-fn app(net: &Net, replicas: &[Replica; 3]) -> String {
-    objects::app(net, "shop", "shop.example", &replicas.each_ref())
-}
-
-#[test]
-fn the_requests_of_one_connection_are_spread() {
-    let net = Net::take();
-    let replicas = three(&net, &Behaviour::After(Duration::from_millis(5)));
-    let gate = Setup::new(&net).manifest("shop.yaml", app(&net, &replicas)).start();
-    let url = format!("http://{}/", gate.http());
-    let flags = ["30", "h2load", "-n", "300", "-c", "1", "-m", "10", "-H", ":authority: shop.example", &url];
-    let said = finish(Command::new("timeout").args(flags), b"");
-    assert!(said.exited(0).contains("300 succeeded, 0 failed"), "{}", said.stdout);
-    assert_eq!(gate.sum("tidegate_connections_total", &["external"]), 1.0);
-    let shares = replicas.each_ref().map(|replica| replica.requests() as f64 / 300.0);
-    assert!(shares.iter().all(|share| (0.2..0.47).contains(share)), "{shares:?}");
-}
-
-#[test]
-fn one_request_after_the_other_is_spread_too() {
-    let net = Net::take();
-    let replicas = three(&net, &Behaviour::Named);
-    let gate = Setup::new(&net).manifest("shop.yaml", app(&net, &replicas)).start();
-    let mut client = Frames::connect(gate.http());
-    for _ in 0..300 {
-        assert_eq!(client.fetch("shop.example", "/").status, 200);
-    }
-    let shares = replicas.each_ref().map(|replica| replica.requests() as f64 / 300.0);
-    assert!(shares.iter().all(|share| (0.15..0.6).contains(share)), "{shares:?}");
-}
 
 #[test]
 fn a_busy_replica_is_left_alone_also_within_one_connection() {
@@ -49,7 +14,7 @@ fn a_busy_replica_is_left_alone_also_within_one_connection() {
         Replica::start(&net, "one", Behaviour::Named),
         Replica::start(&net, "two", Behaviour::Named),
     ];
-    let gate = Setup::new(&net).manifest("shop.yaml", app(&net, &replicas)).start();
+    let gate = Setup::new(&net).manifest("shop.yaml", objects::app(&net, "shop", "shop.example", &replicas.each_ref())).start();
     let mut client = Frames::connect(gate.http());
     let mut open = Vec::new();
     while replicas[0].requests() == 0 {

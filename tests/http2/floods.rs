@@ -73,7 +73,7 @@ fn requests_that_are_broken_off_at_once_end_the_connection() {
             burst.extend(frame(kind::HEADERS, END_HEADERS | END_STREAM, stream, &block(&request("GET", "shop.example", "/flood"))));
             burst.extend(frame(kind::RST_STREAM, 0, stream, &8u32.to_be_bytes()));
         }
-        client.send(&burst);
+        client.send(burst);
         client.closed();
     });
     assert!(reached(&scene) <= 150, "{} of 1,000 reached the replica", reached(&scene));
@@ -130,7 +130,7 @@ fn requests_that_we_are_made_to_break_off_end_the_connection() {
             burst.extend(frame(kind::HEADERS, END_HEADERS | END_STREAM, stream, &block(&request("GET", "shop.example", "/flood"))));
             burst.extend(frame(kind::WINDOW_UPDATE, 0, stream, &[0; 4]));
         }
-        client.send(&burst);
+        client.send(burst);
         client.closed();
     });
     assert!(reached(&scene) <= 1200, "{} of 3,000 reached the replica", reached(&scene));
@@ -229,7 +229,7 @@ fn more_streams_than_are_allowed_are_refused_and_not_kept() {
         let stream = client.next_stream();
         burst.extend(frame(kind::HEADERS, END_HEADERS | END_STREAM, stream, &block(&request("GET", "shop.example", "/flood"))));
     }
-    client.send(&burst);
+    client.send(burst);
     client.until_quiet(Duration::from_millis(500));
     assert!(scene.replica.requests() - 20 <= 128, "{} reached the replica", scene.replica.requests() - 20);
     let grown = settled(&scene.gate).saturating_sub(before);
@@ -260,7 +260,7 @@ fn garbage_after_the_first_words_ends_the_connection() {
         [("text", b"GET / HTTP/1.1\r\n\r\n".to_vec()), ("too long", too_long), ("even", odd), ("lone", lone), ("HPACK", broken)]
     {
         let mut client = scene.frames();
-        client.send(&bytes);
+        client.send(bytes);
         assert_ne!(client.goodbye().code, 0, "{what}");
         client.closed();
     }

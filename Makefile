@@ -6,9 +6,11 @@ TOOLS := $(CACHE)/tools
 DENY_VERSION := 0.20.2
 MACHETE_VERSION := 0.9.2
 WEBSOCKETS_VERSION := 15.0.1
+GRPCIO_VERSION := 1.85.1
 DENY := $(TOOLS)/bin/cargo-deny
 MACHETE := $(TOOLS)/bin/cargo-machete
-PEERS := $(CACHE)/peers-websockets-$(WEBSOCKETS_VERSION)
+H2SPEC := $(TOOLS)/bin/h2spec
+PEERS := $(CACHE)/python-websockets-$(WEBSOCKETS_VERSION)-grpcio-$(GRPCIO_VERSION)
 PYTHON := $(PEERS)/bin/python
 QUICK := $(CARGO_TARGET_DIR)/quick/tidegate
 CARGO := cargo
@@ -16,7 +18,7 @@ SECONDS ?= 20
 # What bench-compare measures: `release`, or `build` where the tools for a profile are not to be had.
 BENCHED ?= release
 
-.PHONY: help demo python test fuzz check bench bench-compare bench-instructions compare build release quick packages tools fmt-check clippy docs dependencies deny machete
+.PHONY: help demo python h2spec test fuzz check bench bench-compare bench-instructions compare build release quick packages tools fmt-check clippy docs dependencies deny machete
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,8 +26,8 @@ help: ## Say what can be made
 demo: quick ## Watch the main job at work for SECONDS (20), then a verdict
 	@$(QUICK) demo --seconds $(SECONDS)
 
-test: packages python quick ## Run all tests, end to end ones over the real binary included
-	TIDEGATE_BIN=$(QUICK) TIDEGATE_PYTHON=$(PYTHON) $(CARGO) test --locked --workspace --profile quick
+test: packages python h2spec quick ## Run all tests, end to end ones over the real binary included
+	TIDEGATE_BIN=$(QUICK) TIDEGATE_PYTHON=$(PYTHON) TIDEGATE_H2SPEC=$(H2SPEC) $(CARGO) test --locked --workspace --profile quick
 
 fuzz: ## Fuzz each parser for FUZZ_SECONDS (60) with libFuzzer; TARGETS="hosts bodies" names some of them
 	@tests/fuzz/run.sh $(CACHE)/fuzz $(or $(FUZZ_SECONDS),60) $(TARGETS)
@@ -98,14 +100,27 @@ python: packages
 
 $(PYTHON):
 	@rm -rf $(PEERS)
-	@python3 -m venv $(PEERS) && $(PEERS)/bin/pip install --quiet --disable-pip-version-check websockets==$(WEBSOCKETS_VERSION) \
-	  || { rm -rf $(PEERS); echo "python3 with venv and PyPI are needed for the tests' WebSocket peers" >&2; exit 1; }
+	@python3 -m venv $(PEERS) && $(PEERS)/bin/pip install --quiet --disable-pip-version-check websockets==$(WEBSOCKETS_VERSION) grpcio==$(GRPCIO_VERSION) \
+	  || { rm -rf $(PEERS); echo "python3 with venv and PyPI are needed for the tests' peers of WebSocket and gRPC" >&2; exit 1; }
+
+# What RFC 9113 wants of a server, by its Go module; go.mod says from what it is built.
+h2spec: packages
+	@$(MAKE) --no-print-directory $(H2SPEC)
+
+$(H2SPEC): tests/http2/h2spec/go.mod
+	@cd $(<D) && go build -o $(H2SPEC) github.com/summerwind/h2spec/cmd/h2spec && touch $(H2SPEC)
 
 # What the end-to-end tests call; bench-instructions asks for its own. Without root the list is said, and whoever has root installs it.
-PACKAGES := curl openssl python3-venv socat bind9-dnsutils
+PACKAGES := curl openssl python3-venv nghttp2-client golang-go socat bind9-dnsutils
 packages:
 	@missing=""; for word in $(PACKAGES); do \
-	  case $$word in python3-venv) python3 -m ensurepip --version;; bind9-dnsutils) command -v dig;; *) command -v $$word;; esac >/dev/null 2>&1 || missing="$$missing $$word"; \
+	  case $$word in \
+	    python3-venv) python3 -m ensurepip --version;; \
+	    nghttp2-client) command -v nghttp && command -v h2load;; \
+	    golang-go) command -v go;; \
+	    bind9-dnsutils) command -v dig;; \
+	    *) command -v $$word;; \
+	  esac >/dev/null 2>&1 || missing="$$missing $$word"; \
 	done; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

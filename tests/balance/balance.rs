@@ -9,6 +9,7 @@ use tidegate_tests::objects::app;
 use tidegate_tests::{Behaviour, Client, Net, Replica, Setup, Tidegate};
 
 mod affinity;
+mod http2;
 
 /// Distributions are measured one at a time: another test's load would be measured too.
 fn alone() -> MutexGuard<'static, ()> {

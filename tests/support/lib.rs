@@ -9,6 +9,7 @@ pub mod client;
 pub mod command;
 pub mod datagrams;
 pub mod differential;
+pub mod frames;
 pub mod fuzz;
 pub mod net;
 pub mod objects;

@@ -38,17 +38,26 @@ asyncio.run(main())
 /// # Panics
 /// When there is no such Python, or something went wrong between the two.
 pub fn websockets(replica: SocketAddr, url: &str, gate: SocketAddr, trust: Option<&Path>) -> String {
-    let python = std::env::var_os("TIDEGATE_PYTHON").expect("TIDEGATE_PYTHON names a Python with `websockets` (`make test` sees to it)");
+    let trust = trust.map_or(String::new(), |path| path.display().to_string());
+    python(WEBSOCKETS, &[replica.to_string(), url.to_owned(), gate.to_string(), trust])
+}
+
+/// Runs a script of Python with these arguments for a minute at most, and returns what it printed.
+///
+/// # Panics
+/// When there is no Python with the packages that `make test` installs, or the script fails.
+pub fn python(script: &str, arguments: &[String]) -> String {
+    let python = std::env::var_os("TIDEGATE_PYTHON")
+        .expect("TIDEGATE_PYTHON names a Python with `websockets` and `grpcio` (`make test` sees to it)");
     let mut child = Command::new("timeout")
-        .args(["60".as_ref(), python.as_os_str()])
-        .args(["-", &replica.to_string(), url, &gate.to_string()])
-        .arg(trust.unwrap_or(Path::new("")))
+        .args(["60".as_ref(), python.as_os_str(), "-".as_ref()])
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("Python can be started");
-    child.stdin.take().expect("it is piped").write_all(WEBSOCKETS.as_bytes()).expect("Python reads its script");
+    child.stdin.take().expect("it is piped").write_all(script.as_bytes()).expect("Python reads its script");
     let output = child.wait_with_output().expect("it ends");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()

@@ -34,6 +34,8 @@ pub enum Behaviour {
     RawThenClose(Vec<u8>),
     /// The same, then resets.
     RawThenReset(Vec<u8>),
+    /// Answers with these bytes once it has a head, reads no body, then closes.
+    Early(Vec<u8>),
     /// Answers with a body of so many bytes.
     Body(u64),
     /// Answers with these pieces; each after the first waits for [`Replica::release`].

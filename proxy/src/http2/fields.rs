@@ -184,3 +184,6 @@ pub(super) fn dated(fields: &mut HeaderMap, date: &str) {
         room.insert(date);
     }
 }
+
+#[cfg(test)]
+mod tests;

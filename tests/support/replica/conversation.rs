@@ -96,6 +96,10 @@ async fn answer(stream: &mut TcpStream, shared: &Shared, head: Vec<u8>, read: &m
     if matches!(behaviour, Behaviour::NeverRead) {
         std::future::pending::<()>().await;
     }
+    if let Behaviour::Early(bytes) = behaviour {
+        stream.write_all(&bytes).await?;
+        return Ok(Some(End::Close));
+    }
     let waits = text.to_ascii_lowercase().contains("\r\nexpect: 100-continue\r\n");
     let scripted = matches!(behaviour, Behaviour::Raw(_) | Behaviour::RawThenClose(_) | Behaviour::RawThenReset(_));
     let mut body = Vec::new();

@@ -44,7 +44,10 @@ fn inside() -> (Tidegate, Replica, Replica, Place, Net) {
 }
 
 /// A trick of HTTP/1 in the words of HTTP/2: its target as path, its Host as authority, all else as fields. `None` when it has no head.
-fn said_in_two(bytes: &[u8]) -> Option<(Vec<(String, String)>, Vec<u8>)> {
+/// Fields and body.
+type Said = (Vec<(String, String)>, Vec<u8>);
+
+fn said_in_two(bytes: &[u8]) -> Option<Said> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let mut lines = head.split("\r\n").skip_while(|line| line.is_empty());

@@ -183,7 +183,7 @@ fn the_page_of_annotations_has_every_key_and_no_other() {
             Means::Same(ours) => (ours, None),
             Means::But(ours, how) => (ours, Some(how)),
             Means::Read(ours, _, _, how) => (ours, how.as_ref()),
-            Means::Idle(_) | Means::Nothing(_) | Means::Guard(_) => {
+            Means::Elsewhere(_) | Means::Idle(_) | Means::Nothing(_) | Means::Guard(_) => {
                 assert!(page.contains(&format!("`{name}`")), "docs/annotations.md does not name {name}");
                 continue;
             }

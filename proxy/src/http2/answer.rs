@@ -16,6 +16,7 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Response, StatusCode, Uri};
 use registry::snapshot::ReplicaId;
 
+use super::ask::Kept;
 use super::lanes::Place;
 use super::{fields, grpc, one};
 use crate::access_log::AccessLine;
@@ -40,6 +41,8 @@ pub(crate) struct Answer {
     ending: Ending,
     /// When a route, or a client of gRPC, stops waiting.
     limit: Option<Pin<Box<tokio::time::Sleep>>>,
+    /// The request's body, however much of it was read; only held.
+    asked: Option<Kept>,
 }
 
 /// Where content comes from.
@@ -83,11 +86,16 @@ impl Answer {
             let spent = Duration::from_micros(now_us().saturating_sub(ending.trail.began_us));
             Box::pin(tokio::time::sleep(limit.saturating_sub(spent)))
         });
-        let mut answer = Answer { content, ending, limit };
+        let mut answer = Answer { content, ending, limit, asked: None };
         if answer.is_end_stream() {
             answer.ending.whole();
         }
         respond(status, head, answer)
+    }
+
+    /// Keeps the request's body as long as it lives itself.
+    pub(super) fn keep(&mut self, asked: Option<Kept>) {
+        self.asked = asked;
     }
 
     /// All was said of its request.
@@ -247,13 +255,17 @@ impl Ending {
         self.answered();
         self.log(Some(reason), note);
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        respond(status, head, Answer { content: Content::Here(content), ending: self, limit: None })
+        respond(status, head, Answer { content: Content::Here(content), ending: self, limit: None, asked: None })
     }
 
     /// Nobody is there to be answered.
     pub(super) fn left(mut self) -> Response<Answer> {
         self.gone();
-        respond(StatusCode::BAD_REQUEST, HeaderMap::new(), Answer { content: Content::Here(Bytes::new()), ending: self, limit: None })
+        respond(
+            StatusCode::BAD_REQUEST,
+            HeaderMap::new(),
+            Answer { content: Content::Here(Bytes::new()), ending: self, limit: None, asked: None },
+        )
     }
 
     /// All of the answer was handed on.

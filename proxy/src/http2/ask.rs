@@ -2,7 +2,7 @@
 //!
 //! Invariant: it is read piece by piece, each after the one before was taken, so that a slow replica slows the client down.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -61,7 +61,25 @@ pub(crate) enum Ask {
     /// Of a client that speaks HTTP/1.
     One(mpsc::Receiver<Result<Bytes, Broken>>),
     /// Of one that speaks HTTP/2.
-    Two(Incoming),
+    Two(Kept),
+}
+
+/// A body that is kept until its answer is whole: to drop it earlier would reset the stream, and the answer with it.
+pub(crate) type Kept = Rc<RefCell<Incoming>>;
+
+impl Ask {
+    /// The body of a client that speaks HTTP/2.
+    pub(crate) fn of(incoming: Incoming) -> Ask {
+        if incoming.is_end_stream() { Ask::Nothing } else { Ask::Two(Rc::new(RefCell::new(incoming))) }
+    }
+
+    /// What is to be kept of it.
+    pub(crate) fn kept(&self) -> Option<Kept> {
+        match self {
+            Ask::Two(incoming) => Some(incoming.clone()),
+            Ask::Nothing | Ask::One(_) => None,
+        }
+    }
 }
 
 impl Body for Ask {
@@ -73,7 +91,7 @@ impl Body for Ask {
             Ask::Nothing => Poll::Ready(None),
             Ask::One(pieces) => pieces.poll_recv(context).map(|piece| piece.map(|piece| piece.map(Frame::data))),
             Ask::Two(incoming) => {
-                let frame = ready!(Pin::new(incoming).poll_frame(context));
+                let frame = ready!(Pin::new(&mut *incoming.borrow_mut()).poll_frame(context));
                 Poll::Ready(frame.map(|frame| frame.map_err(|_| Broken::Off)))
             }
         }
@@ -83,7 +101,7 @@ impl Body for Ask {
         match self {
             Ask::Nothing => true,
             Ask::One(_) => false,
-            Ask::Two(incoming) => incoming.is_end_stream(),
+            Ask::Two(incoming) => incoming.borrow().is_end_stream(),
         }
     }
 }

@@ -99,7 +99,14 @@ const OUT_OF_TIME: Refusal = Refusal::Because(Reason::TimeoutRequest, None);
 
 /// Answers one request.
 pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>, holds: Holds) -> Response<Answer> {
-    let (mut head, ask) = request.into_parts();
+    let (head, ask) = request.into_parts();
+    let kept = ask.kept();
+    let mut response = answer(caller, head, ask, holds).await;
+    response.body_mut().keep(kept);
+    response
+}
+
+async fn answer(caller: Rc<Caller>, mut head: Parts, ask: Ask, holds: Holds) -> Response<Answer> {
     let mut ending = Ending::new(caller, &head);
     let switch = Switch::of(&mut head, holds);
     let (authority, framing) = match judge(&mut ending, &head, &ask, switch.is_some()) {

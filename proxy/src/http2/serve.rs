@@ -156,7 +156,7 @@ pub(crate) async fn serve(caller: Caller, stream: &mut Stream, early: Bytes) {
     let service = service_fn(move |request: Request<Incoming>| {
         let stream = Rc::new(OpenStream::new(&serving));
         async move {
-            let response = exchange::run(stream.client.caller.clone(), request.map(Ask::Two), Holds::Stream(stream.clone())).await;
+            let response = exchange::run(stream.client.caller.clone(), request.map(Ask::of), Holds::Stream(stream.clone())).await;
             stream.ended.set(response.body().over());
             Ok::<Response<Streaming>, Infallible>(response.map(|answer| Streaming { answer, stream }))
         }

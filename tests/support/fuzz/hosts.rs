@@ -85,7 +85,8 @@ fn table<'b>(lines: impl Iterator<Item = &'b [u8]>) -> (RouteTable, Vec<(Use, Ro
 fn rule(line: &str, at: usize) -> Option<(Use, Route)> {
     let route = |host: &str, path_type, path: &str| {
         let action = Action::Unavailable(Arc::from(format!("rule {at}")));
-        Some(Route { owner: Arc::from("Ingress a/b"), host: HostPattern::parse_ingress(host).ok()?, path_type, path: path.into(), action })
+        let host = HostPattern::parse_ingress(host).ok()?;
+        Some(Route { owner: Arc::from("Ingress a/b"), host, path_type, path: path.into(), action, client: None, filters: None })
     };
     let (kind, rest) = line.split_at_checked(1)?;
     let (host, path) = rest.split_once(' ').filter(|(_, path)| path.starts_with('/')).unwrap_or((rest, "/"));

@@ -183,6 +183,10 @@ def refused(calls, replicas):
 
 def shares(calls, replicas):
     unary = calls.unary("Unary")
+    for pending in [unary.future(b"to get to know them", timeout=20) for _ in range(150)]:
+        pending.result()
+    for replica in replicas:
+        replica.calls = 0
     for _ in range(150):
         unary(b"one after the other", timeout=20)
     for pending in [unary.future(b"at once", timeout=20) for _ in range(150)]:

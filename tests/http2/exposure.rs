@@ -43,17 +43,17 @@ fn inside() -> (Tidegate, Replica, Replica, Place, Net) {
     (gate, web, db, place, net)
 }
 
-/// A trick of HTTP/1 in the words of HTTP/2: its target as path, its Host as authority, all else as fields. `None` when it has no head.
-/// Fields and body.
-type Said = (Vec<(String, String)>, Vec<u8>);
+/// The fields of a request, pseudo fields first, in order.
+type Said = Vec<(String, String)>;
 
-fn said_in_two(bytes: &[u8]) -> Option<Said> {
+/// A trick of HTTP/1 in the words of HTTP/2: its target as path, its Host as authority, all else as fields. `None` when it has no head.
+fn said_in_two(bytes: &[u8]) -> Option<(Said, Vec<u8>)> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let mut lines = head.split("\r\n").skip_while(|line| line.is_empty());
     let mut words = lines.next()?.splitn(3, ' ');
     let (method, target) = (words.next()?, words.next()?);
-    let fields: Vec<(String, String)> =
+    let fields: Said =
         lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name.to_lowercase(), value.trim().to_owned())).collect();
     let mut said = vec![(":method".to_owned(), method.to_owned()), (":scheme".to_owned(), "http".to_owned())];
     let mut hosts = fields.iter().filter(|(name, _)| name == "host");

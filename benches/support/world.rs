@@ -49,6 +49,7 @@ pub fn service(index: usize) -> Object {
         }],
         publish_not_ready: false,
         affinity_s: None,
+        proxy_protocol: None,
         external_ips: Vec::new(),
         unknown_fields: Vec::new(),
     })
@@ -63,6 +64,7 @@ pub fn pod(of: usize, name: &str, ip: Ipv4Addr, ready: bool) -> Object {
         ready,
         ports: Vec::new(),
         host_network: false,
+        owner: None,
     })
 }
 

@@ -13,6 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::host::HostPattern;
 use crate::tls::Certificate;
 
+mod workload;
+
+pub use workload::{Expression, Owner, Selector, Test, Workload};
+
 /// A name that many structures share.
 pub type Name = Arc<str>;
 /// Labels or annotations.
@@ -37,6 +41,12 @@ pub enum Kind {
     IngressClass,
     /// core/v1 Secret, of type `kubernetes.io/tls` alone
     Secret,
+    /// apps/v1 Deployment
+    Deployment,
+    /// apps/v1 ReplicaSet
+    ReplicaSet,
+    /// apps/v1 StatefulSet
+    StatefulSet,
 }
 
 impl Kind {
@@ -51,6 +61,9 @@ impl Kind {
             Kind::Ingress => "Ingress",
             Kind::IngressClass => "IngressClass",
             Kind::Secret => "Secret",
+            Kind::Deployment => "Deployment",
+            Kind::ReplicaSet => "ReplicaSet",
+            Kind::StatefulSet => "StatefulSet",
         }
     }
 
@@ -129,6 +142,7 @@ pub enum Object {
     EndpointSlice(EndpointSlice),
     Ingress(Ingress),
     IngressClass(IngressClass),
+    Workload(Workload),
     /// Never written anywhere: the serializer refuses it.
     #[serde(skip)]
     Secret(Secret),
@@ -145,6 +159,7 @@ impl Object {
             Object::Ingress(x) => &x.meta,
             Object::IngressClass(x) => &x.meta,
             Object::Secret(x) => &x.meta,
+            Object::Workload(x) => &x.meta,
         }
     }
 
@@ -158,6 +173,7 @@ impl Object {
             Object::Ingress(x) => &mut x.meta,
             Object::IngressClass(x) => &mut x.meta,
             Object::Secret(x) => &mut x.meta,
+            Object::Workload(x) => &mut x.meta,
         }
     }
 
@@ -172,6 +188,7 @@ impl Object {
             Object::Ingress(_) => Kind::Ingress,
             Object::IngressClass(_) => Kind::IngressClass,
             Object::Secret(_) => Kind::Secret,
+            Object::Workload(x) => x.kind,
         }
     }
 
@@ -205,6 +222,9 @@ pub struct Pod {
     /// `spec.hostNetwork`: its addresses are its node's, and only the ports above are its own.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub host_network: bool,
+    /// The controller among `metadata.ownerReferences`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
 }
 
 /// A container port.
@@ -250,10 +270,24 @@ pub struct Service {
     /// (`spec.sessionAffinityConfig.clientIP.timeoutSeconds`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity_s: Option<u32>,
+    /// Annotation [`PROXY_PROTOCOL_ANNOTATION`]: replicas are told by a header who a connection through the virtual IP comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyVersion>,
     /// `spec.externalIPs`, never served; named in `check`.
     pub external_ips: Vec<IpAddr>,
     /// Fields of the spec that are not in the API, found on a NodePort or LoadBalancer service: they refuse its exposure.
     pub unknown_fields: Vec<String>,
+}
+
+/// On a Service: its replicas expect a PROXY protocol header at the start of each opaque connection.
+pub const PROXY_PROTOCOL_ANNOTATION: &str = "tidegate.dev/proxy-protocol";
+
+/// Version of the PROXY protocol (HAProxy's proxy-protocol.txt, sections 2.1 and 2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum ProxyVersion {
+    V1,
+    V2,
 }
 
 /// `spec.type` of a Service.

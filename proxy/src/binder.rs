@@ -43,14 +43,15 @@ struct Vip {
 
 impl Binder {
     /// Over what the process has bound already.
-    pub fn new(settings: &Settings, own: OwnAddresses, reports: mpsc::UnboundedSender<Report>, shared: Arc<Shared>) -> Binder {
-        Binder { internal: settings.internal_cidrs.clone(), own, reports, shared, vips: HashMap::new(), next_worker: 0 }
+    pub fn new(own: OwnAddresses, reports: mpsc::UnboundedSender<Report>, shared: Arc<Shared>) -> Binder {
+        Binder { internal: Vec::new(), own, reports, shared, vips: HashMap::new(), next_worker: 0 }
     }
 
-    /// Follows the pictures until they end.
-    pub async fn run(mut self, mut snapshots: watch::Receiver<Arc<Snapshot>>) {
+    /// Follows pictures and settings until they end.
+    pub async fn run(mut self, mut snapshots: watch::Receiver<Arc<Snapshot>>, mut settings: watch::Receiver<Arc<Settings>>) {
         let mut retry = RETRY_FIRST;
         loop {
+            self.internal.clone_from(&settings.borrow_and_update().internal_cidrs);
             let snapshot = snapshots.borrow_and_update().clone();
             self.follow(&snapshot);
             drop(snapshot);
@@ -60,13 +61,21 @@ impl Binder {
                     Ok(()) => retry = RETRY_FIRST,
                     Err(_) => return,
                 },
+                changed = settings.changed() => match changed {
+                    Ok(()) => retry = RETRY_FIRST,
+                    Err(_) => return,
+                },
                 () = tokio::time::sleep(retry), if failing => retry = (retry * 2).min(RETRY_AT_MOST),
             }
         }
     }
 
     fn follow(&mut self, snapshot: &Snapshot) {
-        let gone: Vec<SocketAddr> = self.vips.keys().filter(|address| !snapshot.vips.contains_key(*address)).copied().collect();
+        let stays = |address: &SocketAddr, vip: &Vip| {
+            // What `internalCidrs` holds no more is closed, and then said to be so.
+            snapshot.vips.contains_key(address) && (vip.worker.is_none() || listener::contains(&self.internal, address.ip()))
+        };
+        let gone: Vec<SocketAddr> = self.vips.iter().filter(|(address, vip)| !stays(address, vip)).map(|(address, _)| *address).collect();
         for address in gone {
             self.close(address);
         }

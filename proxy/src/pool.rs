@@ -29,6 +29,11 @@ impl Pool {
         Pool { idle: HashMap::default(), keep }
     }
 
+    /// Keeps at most so many from now on; what is more leaves as it ages.
+    pub fn keep(&mut self, keep: usize) {
+        self.keep = keep;
+    }
+
     /// A connection that was alive when last looked at.
     pub fn checkout(&mut self, replica: ReplicaId) -> Option<TcpStream> {
         let idle = self.idle.get_mut(&replica)?;

@@ -25,11 +25,13 @@ mod outside;
 mod places;
 pub(crate) mod routes;
 pub(crate) mod seats;
+mod workloads;
 
 use covers::Addresses;
 use index::Index;
 use places::Places;
 use seats::Seat;
+use workloads::Workloads;
 
 pub(crate) use outside::Outside;
 
@@ -88,6 +90,7 @@ pub(crate) struct World {
     sealed: Addresses<ObjectKey>,
     /// The addresses of each of them.
     sealing: Map<ObjectKey, Vec<SocketAddr>>,
+    workloads: Workloads,
     pub(crate) places: Places,
     pub(crate) vips: Arc<VipMap>,
     own: OwnAddresses,
@@ -112,6 +115,7 @@ impl World {
             at: Addresses::default(),
             sealed: Addresses::default(),
             sealing: Map::default(),
+            workloads: Workloads::default(),
             places: Places::default(),
             vips: Arc::default(),
             own: OwnAddresses::default(),
@@ -165,7 +169,7 @@ impl World {
 
     /// Brings what a pod or slice seals up to date.
     fn reseal(&mut self, key: &ObjectKey, object: Option<&Object>) {
-        let new = object.map(|object| covers::of_object(object, self.index.said(&key.namespace))).unwrap_or_default();
+        let new = object.map(|object| covers::of_object(object, self.said_around(object))).unwrap_or_default();
         let old = if new.is_empty() { self.sealing.remove(key) } else { self.sealing.insert(key.clone(), new.clone()) };
         let old = old.unwrap_or_default();
         if old == new {
@@ -176,6 +180,12 @@ impl World {
         for address in old.into_iter().chain(new) {
             self.refilter.extend(self.at.touched_by(address).cloned());
         }
+    }
+
+    /// What the namespace and the workloads of a pod or slice say of it.
+    fn said_around(&self, object: &Object) -> Said {
+        let namespace = self.index.said(&object.meta().namespace);
+        if namespace.seals() { namespace } else { self.workloads.said_of(object) }
     }
 
     pub(crate) fn set_service(&mut self, key: &ObjectKey, before: Option<&Arc<Object>>, after: Option<Arc<Object>>, version: u64) {
@@ -295,12 +305,12 @@ impl World {
         self.index.set_references(key, &entry.references, &references);
         entry.references = references;
         let reading = members::read(key, entry.service(), &self.index);
-        let affinity_s = entry.service().affinity_s;
+        let (affinity_s, proxy_protocol) = (entry.service().affinity_s, entry.service().proxy_protocol);
         let mut refused = Vec::new();
         for (port, members) in entry.ports.iter_mut().zip(reading.members) {
             self.seat(key, port, members, &mut refused, version);
             if let Some(place) = port.place {
-                self.places.set_affinity(place, affinity_s);
+                self.places.set_manner(place, affinity_s, proxy_protocol);
             }
         }
         let old = std::mem::replace(&mut entry.covered, reading.covered);

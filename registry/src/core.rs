@@ -21,13 +21,16 @@ use crate::exposure::{self, Classes};
 use crate::snapshot::{OwnAddresses, Plane, Snapshot};
 use crate::state::{Saved, SavedVip};
 use crate::store::{Changed, Store};
+use crate::view::WorkloadView;
 use crate::vip::Vips;
 
 mod lifted;
+mod settings;
 mod views;
 
 pub use lifted::Lifted;
 use lifted::Seals;
+use settings::Current;
 
 /// What a restart must find again.
 #[derive(Debug, Default)]
@@ -49,6 +52,8 @@ pub struct Counts {
     pub refused_routes: BTreeMap<&'static str, usize>,
     /// Objects that serve.
     pub objects: usize,
+    /// Every workload.
+    pub workloads: Vec<WorkloadView>,
     /// The newest picture.
     pub version: u64,
     /// Services built since the start: what changes cost.
@@ -71,6 +76,8 @@ pub struct Registry {
     /// Labels under our prefix that cannot be understood, by object.
     labels: BTreeMap<ObjectKey, Vec<Problem>>,
     listeners: BTreeMap<Arc<str>, ListenerState>,
+    access_log: Option<Problem>,
+    current: Current,
     seals: Seals,
     lifted: Vec<Lifted>,
     strict: bool,
@@ -96,6 +103,8 @@ impl Registry {
             outside: Outside::default(),
             labels: BTreeMap::new(),
             listeners: BTreeMap::new(),
+            access_log: None,
+            current: Current::new(settings.clone()),
             seals: Seals::default(),
             lifted: Vec::new(),
             strict,
@@ -126,6 +135,7 @@ impl Registry {
             Event::Batch(batch) => self.store.apply(batch, now),
             Event::Stale(source, problem) => self.store.stale(&source, problem, now),
             Event::Alive(source) => self.store.alive(&source, now),
+            Event::Settings(news) => self.take_settings(news, now),
         }
         for changed in self.store.changes() {
             self.take(changed);
@@ -139,6 +149,7 @@ impl Registry {
             Report::Acknowledged { worker, version } => self.world.life.acknowledged(worker, version),
             Report::Listener(state) => _ = self.listeners.insert(state.name.clone(), state),
             Report::Closed(name) => _ = self.listeners.remove(&name),
+            Report::AccessLog(problem) => self.access_log = problem,
         }
     }
 
@@ -172,6 +183,7 @@ impl Registry {
             Kind::EndpointSlice | Kind::Endpoints => self.world.set_slice(&key, before.as_ref(), after),
             Kind::Ingress => self.take_ingress(before, after),
             Kind::Secret => self.take_secret(key, after),
+            Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet => self.world.set_workload(key, before, after),
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use config::exposure::Exposure;
 use config::manifest::Manifest;
 use config::problem::Problem;
+use config::settings::Settings;
 
 /// What a source calls one unit of its content: for a folder, the file's path as the operator would type it.
 pub type Origin = Arc<Path>;
@@ -58,6 +59,19 @@ pub enum Event {
     Stale(SourceName, Problem),
     /// It was looked at and nothing changed; its age starts anew.
     Alive(SourceName),
+    /// Something about the settings file.
+    Settings(SettingsNews),
+}
+
+/// What is new about the settings file.
+#[derive(Debug)]
+pub enum SettingsNews {
+    /// It was looked at, and is as before.
+    Unchanged,
+    /// It says this now, with flags and environment laid over it.
+    Read(Box<Settings>),
+    /// It cannot be used.
+    Broken(Vec<Problem>),
 }
 
 /// What the data plane tells the registry.
@@ -74,6 +88,8 @@ pub enum Report {
     Listener(ListenerState),
     /// A listener is gone.
     Closed(Arc<str>),
+    /// The access log could not be moved where the settings want it; `None` when it could.
+    AccessLog(Option<Problem>),
 }
 
 /// One listener as `get listeners` shows it.

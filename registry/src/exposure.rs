@@ -9,7 +9,9 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use config::exposure::{EXPOSURE_LABEL, Exposure, OUR_PREFIX};
-use config::object::{CLASS_ANNOTATION, Ingress, IngressClass, Kind, Labels, Meta, Name, Object, Service, ServiceKey};
+use config::object::{
+    CLASS_ANNOTATION, Ingress, IngressClass, Kind, Labels, Meta, Name, Object, PROXY_PROTOCOL_ANNOTATION, Service, ServiceKey,
+};
 use config::problem::{Problem, Reason};
 
 /// `spec.controller` of an IngressClass that is ours.
@@ -44,7 +46,7 @@ pub(crate) fn ours(labels: &Labels) -> impl Iterator<Item = (&str, &str)> {
     labels.range::<str, _>(from).map(|(key, value)| (&**key, &**value)).take_while(|(key, _)| key.starts_with(OUR_PREFIX))
 }
 
-/// What the labels of `meta` say. Annotations under our prefix mean something on an Ingress only.
+/// What the labels of `meta` say. Annotations about exposure mean something on an Ingress only.
 pub(crate) fn said(kind: Kind, meta: &Meta) -> Said {
     if meta.unclear {
         return Said::Unclear;
@@ -55,7 +57,8 @@ pub(crate) fn said(kind: Kind, meta: &Meta) -> Said {
         words.push(word(&meta.annotations));
     }
     let known = words.iter().flatten().count();
-    if known < ours(&meta.labels).count() + ours(&meta.annotations).count() || words.iter().flatten().any(Result::is_err) {
+    let others = ours(&meta.annotations).filter(|(key, _)| !is_setting(kind, key)).count();
+    if known < ours(&meta.labels).count() + others || words.iter().flatten().any(Result::is_err) {
         return Said::Unclear;
     }
     let clear: Vec<Exposure> = words.into_iter().flatten().flatten().collect();
@@ -66,6 +69,11 @@ pub(crate) fn said(kind: Kind, meta: &Meta) -> Said {
     }
 }
 
+/// Annotations under our prefix that say nothing about exposure; their values are judged when the object is read.
+fn is_setting(kind: Kind, key: &str) -> bool {
+    kind == Kind::Service && key == PROXY_PROTOCOL_ANNOTATION
+}
+
 /// Every label and annotation under our prefix that cannot be understood.
 pub(crate) fn label_problems(object: &Object) -> Vec<Problem> {
     let (kind, meta) = (object.kind(), object.meta());
@@ -74,6 +82,9 @@ pub(crate) fn label_problems(object: &Object) -> Vec<Problem> {
         let meaningful = field == "labels" || kind == Kind::Ingress;
         for (key, value) in ours(labels) {
             let place = format!("metadata.{field}[\"{key}\"]");
+            if field == "annotations" && is_setting(kind, key) {
+                continue;
+            }
             let known = meaningful && key == EXPOSURE_LABEL;
             let problem = match (known, value.parse::<Exposure>()) {
                 (true, Ok(_)) => continue,
@@ -99,6 +110,7 @@ fn consequence(kind: Kind) -> &'static str {
         Kind::Ingress => "correct it; until then its rules are refused outside",
         Kind::IngressClass => "correct it; until then its Ingresses are refused",
         Kind::Secret => "correct it; until then nobody outside is shown its certificate",
+        Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet => "correct it; until then the addresses of its pods are sealed",
         _ => "correct it; until then the service is sealed",
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use config::exposure::Exposure;
-use config::object::{Name, ServiceKey};
+use config::object::{Name, ProxyVersion, ServiceKey};
 use crossbeam_utils::CachePadded;
 
 use crate::certificate::CertificateTable;
@@ -81,8 +81,22 @@ pub struct Service {
     pub slot: u32,
     /// A client keeps its endpoint until this many seconds after its last use (`sessionAffinity: ClientIP`).
     pub affinity_s: Option<u32>,
+    /// An opaque connection to an endpoint begins with this header.
+    pub proxy_protocol: Option<ProxyVersion>,
     /// Ready endpoints, or serving ones that are terminating when none is ready (KEP-1669). In a stable order, without repeats.
     pub endpoints: Box<[Endpoint]>,
+}
+
+impl Service {
+    /// The same service with other endpoints.
+    pub fn with_endpoints(&self, endpoints: Box<[Endpoint]>) -> Service {
+        Service { name: self.name.clone(), endpoints, ..*self }
+    }
+
+    /// Whether everything but the endpoints is the same.
+    pub fn same_manner(&self, other: &Service) -> bool {
+        (self.slot, self.affinity_s, self.proxy_protocol) == (other.slot, other.affinity_s, other.proxy_protocol)
+    }
 }
 
 /// `NAMESPACE/NAME:PORT`, the port as the Service writes it.

@@ -1,3 +1,4 @@
 //! Where objects come from. Each source runs alone and sends [`crate::event::Event`]s; none sees another, the store or a snapshot.
 
 pub mod folder;
+pub mod settings;

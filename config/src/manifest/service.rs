@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::check::{self, Findings};
 use super::meta::{self, NameRule};
 use super::shared;
-use crate::object::{ClusterIp, Name, PortRef, Service, ServicePort, ServiceType};
+use crate::object::{ClusterIp, Meta, Name, PROXY_PROTOCOL_ANNOTATION, PortRef, ProxyVersion, Service, ServicePort, ServiceType};
 
 /// `timeoutSeconds` when nothing is said: three hours.
 const AFFINITY_S: u32 = 10_800;
@@ -24,6 +24,7 @@ pub(super) fn convert(raw: core::Service, out: &mut Findings) -> Option<Service>
     check_address(&service_type, cluster_ip, out);
     check_words(&spec, out);
     let affinity_s = affinity(&spec, out);
+    let proxy_protocol = proxy_protocol(&meta, out);
     let ports = ports(spec.ports.take().unwrap_or_default(), out);
     if ports.is_empty() && cluster_ip != ClusterIp::Headless && !matches!(service_type, ServiceType::ExternalName(_)) && !out.has_errors() {
         out.missing::<()>("spec.ports", "at least one port");
@@ -42,6 +43,7 @@ pub(super) fn convert(raw: core::Service, out: &mut Findings) -> Option<Service>
         ports,
         publish_not_ready: spec.publish_not_ready_addresses.unwrap_or_default(),
         affinity_s,
+        proxy_protocol,
         external_ips: external_ips(spec.external_ips.unwrap_or_default(), out),
         unknown_fields,
     })
@@ -134,6 +136,18 @@ fn affinity(spec: &core::ServiceSpec, out: &mut Findings) -> Option<u32> {
         _ => {
             let expected = format!("seconds, 1 to {MAX_AFFINITY_S}");
             out.invalid("spec.sessionAffinityConfig.clientIP.timeoutSeconds", seconds.to_string(), &expected)
+        }
+    }
+}
+
+/// Which header replicas expect. What cannot be understood seals, as everything under our prefix does.
+fn proxy_protocol(meta: &Meta, out: &mut Findings) -> Option<ProxyVersion> {
+    match &**meta.annotations.get(PROXY_PROTOCOL_ANNOTATION)? {
+        "v1" => Some(ProxyVersion::V1),
+        "v2" => Some(ProxyVersion::V2),
+        other => {
+            out.unclear(&format!("metadata.annotations[\"{PROXY_PROTOCOL_ANNOTATION}\"]"), &format!("`{other}`"), "`v1` or `v2`");
+            None
         }
     }
 }

@@ -86,6 +86,7 @@ fn affinity_is_told() {
     let mut services = world.external.services.to_vec();
     services[0] = std::sync::Arc::new(Service {
         affinity_s: Some(600),
+        proxy_protocol: None,
         name: services[0].name.clone(),
         slot: 0,
         endpoints: services[0].endpoints.clone(),

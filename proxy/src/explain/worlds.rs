@@ -19,7 +19,7 @@ pub(crate) fn service(name: &str, endpoints: u64) -> Arc<Service> {
         Endpoint { id: EndpointId(id), replica: Arc::new(replica) }
     };
     let name = PortName { service: ServiceKey { namespace: "x".into(), name: name.into() }, port: 80 };
-    Arc::new(Service { name, slot: 0, affinity_s: None, endpoints: (0..endpoints).map(endpoint).collect() })
+    Arc::new(Service { name, slot: 0, affinity_s: None, proxy_protocol: None, endpoints: (0..endpoints).map(endpoint).collect() })
 }
 
 /// A plane of these parts.

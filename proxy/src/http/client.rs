@@ -17,7 +17,7 @@ pub(super) fn of(connection: &Connection, request: &Message<RequestHead>) -> IpA
     if !connection.trusted {
         return connection.client;
     }
-    told(&request.head, request.input.filled(), connection.client, &connection.worker.shared.trusted)
+    told(&request.head, request.input.filled(), connection.client, &connection.worker.terms.trusted)
 }
 
 /// The client as trusted proxies tell it in the head, which was read from `bytes`, to `peer`, who is one of them. What is no address

@@ -89,7 +89,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: Stream, peer: SocketAddr, 
     let mut text = Vec::with_capacity(MAX_IP);
     digits::ip(&mut text, peer.ip().to_canonical());
     let mut connection = Connection {
-        trusted: contains(&worker.shared.trusted, peer.ip()),
+        trusted: contains(&worker.terms.trusted, peer.ip()),
         client: peer.ip(),
         peer: text.into(),
         reading: worker.deadlines.register(),

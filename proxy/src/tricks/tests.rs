@@ -86,6 +86,7 @@ fn plane() -> Plane {
         name: PortName { service: ServiceKey { namespace: "web".into(), name: "shop".into() }, port: 8080 },
         slot: 0,
         affinity_s: None,
+        proxy_protocol: None,
         endpoints: Box::new([Endpoint { id: EndpointId(id), replica: Arc::new(replica) }]),
     };
     let mut routes = RouteTableBuilder::default();

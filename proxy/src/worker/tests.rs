@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use config::host::HostPattern;
 use config::object::{PathType, ServiceKey};
+use config::settings::Settings;
 use registry::route::{Action, Route, RouteTableBuilder};
 use registry::snapshot::{Endpoint, EndpointId, PortName, Replica, Service, ServiceIndex, VipPort};
 
@@ -25,9 +26,7 @@ impl Scene {
         let (reports_to, reports) = mpsc::unbounded_channel();
         let (snapshots, watched) = watch::channel(Arc::new(snapshot));
         let shared = Arc::new(Shared {
-            limits: Limits::default(),
-            trusted: Vec::new(),
-            internal: vec!["127.0.0.0/8".parse().unwrap()],
+            terms: Terms::of(&Settings::default()),
             tls: crate::tls::common().unwrap(),
             open: [AtomicUsize::new(0)].into(),
             acknowledged: [AtomicU64::new(0)].into(),
@@ -60,8 +59,13 @@ fn snapshot(version: u64, replica: Option<SocketAddr>, vip: Option<SocketAddr>) 
         replica: Arc::new(Replica { id: ReplicaId(id), address, pod: None, load: Default::default() }),
     };
     let name = PortName { service: ServiceKey { namespace: "x".into(), name: "y".into() }, port: 80 };
-    let service =
-        Arc::new(Service { name: name.clone(), slot: 0, affinity_s: None, endpoints: replica.map(endpoint).into_iter().collect() });
+    let service = Arc::new(Service {
+        name: name.clone(),
+        slot: 0,
+        affinity_s: None,
+        proxy_protocol: None,
+        endpoints: replica.map(endpoint).into_iter().collect(),
+    });
     let mut routes = RouteTableBuilder::default();
     let host = HostPattern::parse_ingress("a.test").unwrap();
     let action = Action::Forward(ServiceIndex(0));

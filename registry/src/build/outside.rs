@@ -61,9 +61,8 @@ impl Outside {
         let place = world.services.get(&name.service).and_then(|entry| entry.tcp(name.port)).and_then(|port| port.place);
         let Some(inside) = place.map(|place| world.inside(place)) else {
             // A route to a port that is gone is compiled again before anyone sees this.
-            return old
-                .cloned()
-                .unwrap_or_else(|| Arc::new(Service { name: name.clone(), slot: 0, affinity_s: None, endpoints: Box::default() }));
+            let nothing = || Service { name: name.clone(), slot: 0, affinity_s: None, proxy_protocol: None, endpoints: Box::default() };
+            return old.cloned().unwrap_or_else(|| Arc::new(nothing()));
         };
         let (mut endpoints, mut dropped) = (Vec::with_capacity(inside.endpoints.len()), Vec::new());
         for endpoint in &inside.endpoints {
@@ -77,14 +76,10 @@ impl Outside {
         } else {
             self.dropped.insert(name.clone(), dropped);
         }
-        let same =
-            |old: &&Arc<Service>| (old.slot, old.affinity_s) == (inside.slot, inside.affinity_s) && ids(&old.endpoints).eq(ids(&endpoints));
+        let same = |old: &&Arc<Service>| old.same_manner(inside) && ids(&old.endpoints).eq(ids(&endpoints));
         match old.filter(same) {
             Some(old) => old.clone(),
-            None => {
-                let (slot, affinity_s) = (inside.slot, inside.affinity_s);
-                Arc::new(Service { name: name.clone(), slot, affinity_s, endpoints: endpoints.into() })
-            }
+            None => Arc::new(inside.with_endpoints(endpoints.into())),
         }
     }
 

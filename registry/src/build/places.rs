@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use config::object::ProxyVersion;
+
 use crate::snapshot::{Endpoint, PortName, Service, ServiceIndex};
 
 /// All places.
@@ -22,7 +24,7 @@ impl Places {
         let next = self.slots.len() as u32;
         let slot = *self.slots.entry(name.clone()).or_insert(next);
         let place = ServiceIndex(self.places.len() as u32);
-        self.places.push(Arc::new(Service { name, slot, affinity_s: None, endpoints: Box::default() }));
+        self.places.push(Arc::new(Service { name, slot, affinity_s: None, proxy_protocol: None, endpoints: Box::default() }));
         self.changed = true;
         place
     }
@@ -37,15 +39,15 @@ impl Places {
     /// Replaces a service's endpoints.
     pub(super) fn fill(&mut self, place: ServiceIndex, endpoints: Box<[Endpoint]>) {
         let old = &mut self.places[place.0 as usize];
-        *old = Arc::new(Service { name: old.name.clone(), slot: old.slot, affinity_s: old.affinity_s, endpoints });
+        *old = Arc::new(old.with_endpoints(endpoints));
         self.changed = true;
     }
 
-    /// How long a client of the service keeps its endpoint.
-    pub(super) fn set_affinity(&mut self, place: ServiceIndex, affinity_s: Option<u32>) {
+    /// How long a client of the service keeps its endpoint, and whether endpoints are told who it is.
+    pub(super) fn set_manner(&mut self, place: ServiceIndex, affinity_s: Option<u32>, proxy_protocol: Option<ProxyVersion>) {
         let old = &mut self.places[place.0 as usize];
-        if old.affinity_s != affinity_s {
-            *old = Arc::new(Service { name: old.name.clone(), slot: old.slot, affinity_s, endpoints: old.endpoints.clone() });
+        if (old.affinity_s, old.proxy_protocol) != (affinity_s, proxy_protocol) {
+            *old = Arc::new(Service { affinity_s, proxy_protocol, ..old.with_endpoints(old.endpoints.clone()) });
             self.changed = true;
         }
     }

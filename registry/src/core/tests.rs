@@ -18,7 +18,9 @@ mod exposed;
 mod life;
 mod plainly;
 mod sealed;
+mod settings;
 mod sources;
+mod workloads;
 
 const T: Duration = Duration::ZERO;
 
@@ -57,6 +59,7 @@ fn service(name: &str, pairs: &[(&str, &str)]) -> Service {
         ports: vec![port],
         publish_not_ready: false,
         affinity_s: None,
+        proxy_protocol: None,
         external_ips: Vec::new(),
         unknown_fields: Vec::new(),
     }
@@ -70,6 +73,7 @@ fn pod(name: &str, app: &str, ip: &str) -> Pod {
         ready: true,
         ports: Vec::new(),
         host_network: false,
+        owner: None,
     }
 }
 

@@ -66,6 +66,7 @@ fn internal_anywhere_beats_external() {
         ports: Vec::new(),
         publish_not_ready: false,
         affinity_s: None,
+        proxy_protocol: None,
         external_ips: Vec::new(),
         unknown_fields: Vec::new(),
     };

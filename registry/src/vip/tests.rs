@@ -18,6 +18,7 @@ fn service(cluster_ip: ClusterIp, created: Option<i64>) -> Service {
         ports: Vec::new(),
         publish_not_ready: false,
         affinity_s: None,
+        proxy_protocol: None,
         external_ips: Vec::new(),
         unknown_fields: Vec::new(),
     }

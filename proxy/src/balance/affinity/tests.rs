@@ -24,7 +24,7 @@ fn service(slot: u32, numbers: impl IntoIterator<Item = u16>) -> Service {
         Endpoint { id: EndpointId(id), replica: Arc::new(replica) }
     };
     let name = PortName { service: ServiceKey { namespace: "a".into(), name: "web".into() }, port: 80 };
-    Service { name, slot, affinity_s: Some(KEEP_S), endpoints: numbers.into_iter().map(endpoint).collect() }
+    Service { name, slot, affinity_s: Some(KEEP_S), proxy_protocol: None, endpoints: numbers.into_iter().map(endpoint).collect() }
 }
 
 fn at(clients: &Clients, service: &Service, client: impl Into<IpAddr>, now_us: u64) -> SocketAddr {

@@ -1,6 +1,6 @@
 //! A picture at the end of what a terminal shows, drawn again in place: the demo's and `tidegate top`'s.
 //!
-//! Invariant: only what changed since the last drawing is sent in one write, so that nothing flickers; a line never wraps; after
+//! Invariant: a drawing is one write, so that nothing flickers; a line never wraps; after
 //! [`Live::end`] the terminal is as it was. Where stdout is no terminal nothing is drawn, and lines are plain lines.
 
 use std::io::{IsTerminal, Write};

@@ -64,7 +64,7 @@ async fn watch(admin: SocketAddr, args: &TopArgs) -> Result<(), String> {
         if live.draws() {
             live.draw(&last);
         } else {
-            live.say(&seen.line());
+            live.say(&seen.head().join(", "));
         }
         before = now;
     }
@@ -149,27 +149,24 @@ impl<'f> Seen<'f> {
         format!("{}, {stale} stale, the oldest looked at {oldest:.0} s ago", count(self.now.sources.len(), "source"))
     }
 
-    /// All in one line.
-    fn line(&self) -> String {
+    /// The whole process, in three parts.
+    fn head(&self) -> [String; 3] {
         let all = self.all();
         let bound = self.now.listeners.iter().filter(|listener| listener.error.is_none()).count();
         let wanting = self.now.workloads.iter().filter(|workload| workload.ready < workload.desired).count();
-        format!(
-            "requests/s {}, 5xx/s {}, mean {}, connections {}, endpoints: {}, listeners bound: {bound} of {}, workloads wanting: {wanting} of {}, {}",
-            self.per_second(all.requests),
-            self.per_second(all.failures),
-            mean(&all),
-            all.open,
-            self.states(),
-            self.now.listeners.len(),
-            self.now.workloads.len(),
-            self.sources(),
-        )
+        let (listeners, workloads) = (self.now.listeners.len(), self.now.workloads.len());
+        let (requests, failures) = (self.per_second(all.requests), self.per_second(all.failures));
+        [
+            format!("requests/s {requests}, 5xx/s {failures}, mean {}, connections {}", mean(&all), all.open),
+            format!("endpoints: {}", self.states()),
+            format!("listeners bound: {bound} of {listeners}, workloads wanting: {wanting} of {workloads}, {}", self.sources()),
+        ]
     }
 
     /// Everything, the busiest first.
     fn picture(&self) -> Vec<String> {
-        let mut out = vec![self.line(), String::new()];
+        let mut out = Vec::from(self.head());
+        out.push(String::new());
         out.extend(self.services().lines().map(str::to_owned));
         for part in [self.workloads(), self.listeners(), self.stale()].into_iter().filter(|part| !part.is_empty()) {
             out.push(String::new());
@@ -323,7 +320,9 @@ mod tests {
         let began = Instant::now();
         let (before, now) = (frame(began, 100, 1), frame(began + Duration::from_secs(2), 300, 2));
         let expected = "\
-requests/s 100.0, 5xx/s 0.5, mean 1.5 ms, connections 3, endpoints: 1 Pending, 1 Ready, listeners bound: 1 of 2, workloads wanting: 1 of 2, 1 source, 1 stale, the oldest looked at 12 s ago
+requests/s 100.0, 5xx/s 0.5, mean 1.5 ms, connections 3
+endpoints: 1 Pending, 1 Ready
+listeners bound: 1 of 2, workloads wanting: 1 of 2, 1 source, 1 stale, the oldest looked at 12 s ago
 
 SERVICE      EXPOSURE  READY  IN FLIGHT  REQUESTS/S  5XX/S  MEAN    P99        CONNECTIONS
 shop/web:80  external  1/2    4          100.0       0.5    1.5 ms  <= 2.5 ms  3

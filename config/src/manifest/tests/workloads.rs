@@ -41,7 +41,7 @@ fn expressions_are_read() {
 
 #[test]
 fn who_controls_a_pod_or_a_set_is_known() {
-    let owners = "ownerReferences: [{apiVersion: v1, kind: Node, name: n, uid: '1'}, \
+    let owners = "ownerReferences: [{apiVersion: v1, kind: Node, name: node-1, uid: '1'}, \
                   {apiVersion: apps/v1, kind: ReplicaSet, name: web-1, uid: '2', controller: true}]";
     let owner = Some(Owner { kind: "ReplicaSet".into(), name: "web-1".into(), uid: Some("2".into()) });
     match good(&format!("{{apiVersion: v1, kind: Pod, metadata: {{name: web-1-a, {owners}}}}}")).remove(0) {

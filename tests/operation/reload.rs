@@ -25,7 +25,7 @@ fn source(gate: &Tidegate) -> Value {
 fn limits_change_while_it_runs() {
     let (gate, _replica, _net) = one_app(Behaviour::Named, |setup| setup.config("limits: {headers: 100}\n"));
     let mut open = Client::connect(gate.http());
-    let mut ask = |client: Option<&mut Client>| {
+    let ask = |client: Option<&mut Client>| {
         let mut other = Client::connect(gate.http());
         let client = client.unwrap_or(&mut other);
         client.send("GET / HTTP/1.1\r\nHost: app.example\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n");
@@ -78,7 +78,10 @@ fn a_broken_file_changes_nothing_and_is_told() {
         let said = command(["check", "--config", &gate.home().join("tidegate.yaml").display().to_string(), "--manifests", "/nowhere"]);
         assert!(said.code == 2 && said.stderr.contains("tidegate.yaml"), "{}{}", said.stdout, said.stderr);
         say(&gate, "exposure: {mode: strict}\n");
-        await_until("it to be good again", || source(&gate)["state"] == "ok" && gate.rows("problems").is_empty());
+        await_until("it to be good again", || {
+            let told = gate.rows("problems").iter().any(|problem| problem.to_string().contains("tidegate.yaml"));
+            source(&gate)["state"] == "ok" && !told
+        });
     }
     fs::remove_file(gate.home().join("tidegate.yaml")).expect("it is there");
     gate.await_problem(&["tidegate.yaml", "cannot be read"]);
@@ -125,7 +128,8 @@ fn the_swap_of_a_mounted_config_map_is_seen() {
 fn the_access_log_moves_and_loses_no_line() {
     let (mut gate, _replica, _net) =
         one_app(Behaviour::Named, |setup| setup.without("--access-log").config("accessLog: one.log\n").flag("--workers", "2"));
-    let lines = |name: &str| fs::read_to_string(gate.home().join(name)).unwrap_or_default().lines().count();
+    let home = gate.home().to_owned();
+    let lines = |name: &str| fs::read_to_string(home.join(name)).unwrap_or_default().lines().count();
     for _ in 0..10 {
         assert_eq!(gate.get("app.example", "/").status, 200);
     }
@@ -164,16 +168,19 @@ fn what_internal_cidrs_no_longer_holds_is_closed() {
     };
     await_until("the VIP to be bound", || bound(false));
     let answers = || {
-        let mut client = Client::connect_from([127, 0, 8, 1].into(), internal);
-        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-        client.try_response(false).is_ok()
+        // The reset may be seen while connecting already.
+        let sent = Client::try_connect(internal).and_then(|mut client| {
+            std::io::Write::write_all(&mut client.stream, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")?;
+            client.try_response(false)
+        });
+        sent.is_ok()
     };
     assert!(answers());
-    say(&gate, "internalCidrs: [127.0.0.1/32]\n");
+    say(&gate, "internalCidrs: [127.0.8.0/24]\n");
     await_until("the VIP to be closed", || bound(true));
     assert!(Client::try_connect(vip).is_err());
     assert!(!answers(), "a peer outside is refused");
-    assert_eq!(Client::connect(internal).get("a", "/").status, 404, "and one inside is not");
+    assert_eq!(Client::connect_from([127, 0, 8, 1].into(), internal).get("a", "/").status, 404, "and one inside is not");
     say(&gate, wide);
     await_until("the VIP to be bound again", || bound(false));
     assert!(answers());

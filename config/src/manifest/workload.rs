@@ -2,7 +2,7 @@
 //!
 //! Their templates are not read beyond the field list: pods say themselves what they are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use k8s_openapi::api::{apps::v1 as apps, core::v1 as core};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta, OwnerReference};
@@ -59,7 +59,7 @@ fn replicas(raw: Option<i32>, out: &mut Findings) -> Option<u32> {
 }
 
 fn selector(raw: LabelSelector, out: &mut Findings) -> Selector {
-    let labels: Labels = meta::labels(raw.match_labels.unwrap_or_else(BTreeMap::new));
+    let labels: Labels = meta::labels(raw.match_labels.unwrap_or_default());
     let expressions = raw.match_expressions.unwrap_or_default().into_iter().enumerate();
     Selector { labels, expressions: expressions.filter_map(|(index, raw)| expression(index, raw, out)).collect() }
 }

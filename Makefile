@@ -99,7 +99,7 @@ $(PYTHON):
 	  || { rm -rf $(PEERS); echo "python3 with venv and PyPI are needed for the tests' WebSocket peers" >&2; exit 1; }
 
 # What the end-to-end tests call; bench-instructions asks for its own. Without root the list is said, and whoever has root installs it.
-PACKAGES := curl openssl python3-venv socat bind9-dnsutils
+PACKAGES := curl haproxy openssl python3-venv socat bind9-dnsutils
 packages:
 	@missing=""; for word in $(PACKAGES); do \
 	  case $$word in python3-venv) python3 -m ensurepip --version;; bind9-dnsutils) command -v dig;; *) command -v $$word;; esac >/dev/null 2>&1 || missing="$$missing $$word"; \

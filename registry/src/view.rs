@@ -15,6 +15,7 @@ pub enum Topic {
     Endpoints,
     Routes,
     Listeners,
+    Workloads,
     Sources,
     Problems,
     Exposure,
@@ -98,6 +99,25 @@ pub struct RouteView {
     /// Why it does not serve, when it does not: refused exposure or a missing service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+}
+
+/// One Deployment, ReplicaSet or StatefulSet, and the pods that it has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkloadView {
+    /// `Deployment`, `ReplicaSet` or `StatefulSet`.
+    pub kind: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// `spec.replicas`
+    pub desired: u32,
+    /// Pods that are ready.
+    pub ready: u32,
+    /// Pods that are there, have not finished and are not on their way out, and are not ready.
+    pub unhealthy: u32,
+    /// Pods on their way out (`metadata.deletionTimestamp`).
+    pub leaving: u32,
 }
 
 /// One source.

@@ -112,7 +112,7 @@ mod tests {
                 row("data/db:5432", "internal", &["vip 127.96.0.3:5432"], Some("Namespace data")),
                 row("shop/web:80", "external", &["http shop.localhost / (Ingress shop/web)", "vip 127.96.0.2:80"], None),
             ],
-            skipped: [("apps/v1/Deployment".to_owned(), 2)].into_iter().collect(),
+            skipped: [("apps/v1/DaemonSet".to_owned(), 2)].into_iter().collect(),
             objects: 7,
         }
     }
@@ -127,7 +127,7 @@ data/db:5432  internal  Namespace data  vip 127.96.0.3:5432
 shop/web:80   external  -               http shop.localhost / (Ingress shop/web)
                                         vip 127.96.0.2:80
 
-2 objects of kinds that are not read yet: apps/v1/Deployment (2)
+2 objects of kinds that are not read yet: apps/v1/DaemonSet (2)
 7 objects: 0 errors, 1 warning, 0 notes; 1 of 2 service ports reachable from outside
 ";
         assert_eq!(text(&view()), expected);

@@ -104,7 +104,7 @@ pub(super) async fn relay(
     exchange: &mut Exchange,
     upstream: &mut TcpStream,
 ) -> Result<Relayed, Failure> {
-    let Desk { request, answer } = desk;
+    let Desk { request, answer, .. } = desk;
     let asked = &request.head;
     let uploads = exchange.uploads();
     // A request that is still coming up can end well, so it does not keep the connection from going on by itself.

@@ -26,7 +26,7 @@ pub(super) async fn refuse_head(connection: &mut Connection, out: &mut Vec<u8>, 
     connection.caller.worker.counts.worker().refused(connection.caller.listener.exposure, reason);
     own(connection, reason, true, false, out);
     let sent = send(connection, out).await;
-    if let Some(log) = &connection.caller.worker.access {
+    if let Some(log) = &*connection.caller.worker.access.borrow() {
         let why = why.map(|why| why.to_string()); // the log is on, and a bad head is no hot path
         log.write(&AccessLine {
             exposure: connection.caller.listener.exposure,
@@ -67,7 +67,7 @@ pub(super) async fn refuse(
     own(connection, reason, !keep, desk.request.head.method() == Method::Head, &mut desk.answer.out);
     let sent = send(connection, &desk.answer.out).await;
     // Text is made only while the log is on.
-    let note = note.filter(|_| connection.caller.worker.access.is_some()).map(|why| format!("not-exposed: {why}"));
+    let note = note.filter(|_| connection.caller.worker.access.borrow().is_some()).map(|why| format!("not-exposed: {why}"));
     log(connection, desk, exchange, reason.status(), sent, Some(reason), note.as_deref());
     keep && sent > 0
 }
@@ -92,7 +92,8 @@ pub(super) fn log_gone(connection: &Connection, desk: &Desk, exchange: &Exchange
 }
 
 fn log(connection: &Connection, desk: &Desk, exchange: &Exchange, status: u16, bytes: u64, reason: Option<Reason>, note: Option<&str>) {
-    let Some(log) = &connection.caller.worker.access else { return };
+    let log = connection.caller.worker.access.borrow();
+    let Some(log) = &*log else { return };
     let input = desk.request.input.filled();
     let head = &desk.request.head;
     log.write(&AccessLine {

@@ -234,7 +234,7 @@ impl Ending {
         self.bytes = content.len() as u64;
         self.answered();
         // Text is made only while the log is on.
-        let note = note.filter(|_| self.caller.worker.access.is_some()).map(|why| format!("not-exposed: {why}"));
+        let note = note.filter(|_| self.caller.worker.access.borrow().is_some()).map(|why| format!("not-exposed: {why}"));
         self.log(Some(reason), note.as_deref());
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         respond(status, head, Answer { content: Content::Here(content), ending: self, limit: None })
@@ -303,7 +303,8 @@ impl Ending {
     fn log(&mut self, reason: Option<Reason>, note: Option<&str>) {
         self.over = true;
         self.attempt = None; // its replica is free
-        let Some(log) = &self.caller.worker.access else { return };
+        let log = self.caller.worker.access.borrow();
+        let Some(log) = &*log else { return };
         log.write(&AccessLine {
             exposure: self.caller.listener.exposure,
             client: &self.caller.peer,

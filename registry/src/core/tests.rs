@@ -21,8 +21,10 @@ mod life;
 mod names;
 mod plainly;
 mod sealed;
+mod settings;
 mod sources;
 mod spoken;
+mod workloads;
 
 const T: Duration = Duration::ZERO;
 
@@ -65,6 +67,7 @@ fn pod(name: &str, app: &str, ip: &str) -> Pod {
         ports: Vec::new(),
         node: None,
         host_network: false,
+        owner: None,
     }
 }
 

@@ -89,7 +89,8 @@ fn said(line: &str) -> Result<Option<SocketAddr>, Wrong> {
         }
     };
     let (from, port) = (address(from)?, self::port(port)?);
-    (address(to)?, self::port(to_port)?);
+    address(to)?;
+    self::port(to_port)?;
     Ok(Some(SocketAddr::new(from.to_canonical(), port)))
 }
 

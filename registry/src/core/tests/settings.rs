@@ -46,6 +46,7 @@ fn what_cannot_be_used_changes_nothing_and_ages() {
     let mut registry = followed(world());
     read(&mut registry, Settings { exposure_mode: ExposureMode::Strict, ..Settings::default() });
     let strict = publish(&mut registry);
+    assert_eq!(registry.renewed(), ["exposure.mode"]);
     let wrong = Problem::error(Reason::Invalid, "`strikt`").at("exposure.mode").in_file("tidegate.yaml");
     registry.apply(Event::Settings(SettingsNews::Broken(vec![wrong])), Duration::from_secs(1));
     registry.apply(Event::Settings(SettingsNews::Unchanged), Duration::from_secs(9));
@@ -53,17 +54,14 @@ fn what_cannot_be_used_changes_nothing_and_ages() {
     assert_eq!(registry.settings().exposure_mode, ExposureMode::Strict);
     assert_eq!(problems(&registry, Reason::Invalid).len(), 2, "what is wrong, and that the settings before stay");
     let source = |registry: &Registry| {
-        let sources = registry.sources(Duration::from_secs(10)).into_iter();
-        sources
-            .filter(|source| source.name == "settings:tidegate.yaml")
-            .map(|source| (source.state, source.age_s, source.problems))
-            .next()
-            .unwrap()
+        let sources = registry.sources(Duration::from_secs(10));
+        let source = sources.into_iter().find(|source| source.name == "settings:tidegate.yaml").unwrap();
+        (source.state, source.age_s, source.problems)
     };
     assert_eq!(source(&registry), ("stale".to_owned(), 10.0, 2));
     read(&mut registry, Settings { exposure_mode: ExposureMode::Strict, ..Settings::default() });
     assert_eq!((problems(&registry, Reason::Invalid).len(), source(&registry).0.as_str()), (0, "ok"));
-    assert_eq!(registry.renewed(), [""; 0]);
+    assert_eq!(registry.renewed(), [""; 0], "the same file again changes nothing");
 }
 
 #[test]

@@ -111,7 +111,7 @@ $(H2SPEC): tests/http2/h2spec/go.mod
 	@cd $(<D) && go build -o $(H2SPEC) github.com/summerwind/h2spec/cmd/h2spec && touch $(H2SPEC)
 
 # What the end-to-end tests call; bench-instructions asks for its own. Without root the list is said, and whoever has root installs it.
-PACKAGES := curl openssl python3-venv nghttp2-client golang-go socat bind9-dnsutils
+PACKAGES := curl haproxy openssl python3-venv nghttp2-client golang-go socat bind9-dnsutils
 packages:
 	@missing=""; for word in $(PACKAGES); do \
 	  case $$word in \

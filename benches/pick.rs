@@ -54,7 +54,7 @@ fn service(count: usize) -> Service {
     let mut rng = fastrand::Rng::with_seed(1);
     let name = PortName { service: ServiceKey { namespace: "a".into(), name: "web".into() }, port: 80, protocol: Protocol::Tcp };
     let endpoints = (0..count).map(|index| endpoint(index, &mut rng)).collect();
-    Service { name, slot: 0, affinity_s: Some(KEEP_S), app: Default::default(), host: None, endpoints }
+    Service { affinity_s: Some(KEEP_S), endpoints, ..Service::unreachable(name, 0) }
 }
 
 fn endpoint(index: usize, rng: &mut fastrand::Rng) -> Endpoint {

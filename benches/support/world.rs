@@ -60,6 +60,7 @@ pub fn pod(of: usize, name: &str, ip: Ipv4Addr, ready: bool) -> Object {
         ports: Vec::new(),
         node: None,
         host_network: false,
+        owner: None,
     })
 }
 

@@ -19,6 +19,8 @@ pub const UPSTREAM_CA: &str = "tidegate.dev/upstream-ca";
 pub const UPSTREAM_NAME: &str = "tidegate.dev/upstream-name";
 /// Annotation of a Service: a Secret whose certificate its replicas are shown.
 pub const UPSTREAM_CERTIFICATE: &str = "tidegate.dev/upstream-certificate";
+/// Annotation of a Service: its replicas expect a PROXY protocol header at the start of each opaque connection.
+pub const PROXY_PROTOCOL: &str = "tidegate.dev/proxy-protocol";
 /// Annotation of an Ingress: a Secret whose `ca.crt` its clients' certificates are verified by.
 pub const CLIENT_CA: &str = "tidegate.dev/client-ca";
 /// Annotation of an Ingress: `optional` serves clients without a certificate too.
@@ -27,10 +29,11 @@ pub const CLIENT_VERIFY: &str = "tidegate.dev/client-verify";
 pub const NGINX_TLS: &str = "nginx.ingress.kubernetes.io/auth-tls-";
 
 /// Annotations under our prefix that say nothing about exposure, and the kind that each belongs to. Elsewhere they are unknown.
-const ANNOTATIONS: [(Kind, &str); 5] = [
+const ANNOTATIONS: [(Kind, &str); 6] = [
     (Kind::Service, UPSTREAM_CA),
     (Kind::Service, UPSTREAM_NAME),
     (Kind::Service, UPSTREAM_CERTIFICATE),
+    (Kind::Service, PROXY_PROTOCOL),
     (Kind::Ingress, CLIENT_CA),
     (Kind::Ingress, CLIENT_VERIFY),
 ];

@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery, networking::v1 as networking};
+use k8s_openapi::api::{apps::v1 as apps, core::v1 as core, discovery::v1 as discovery, networking::v1 as networking};
 use serde_json::Value;
 
-use crate::object::{Kind, Name, Namespace, Object, ObjectKey};
+use crate::object::{Kind, Name, Namespace, Object, ObjectKey, Workload};
 use crate::problem::{Problem, Reason};
 
 pub(crate) mod document;
@@ -28,6 +28,7 @@ mod service;
 mod slice;
 mod upstream;
 mod wipe;
+mod workload;
 
 #[cfg(test)]
 mod tests;
@@ -246,6 +247,15 @@ fn convert(kind: Kind, value: &Value, out: &mut Findings) -> Vec<Object> {
             .into_iter()
             .collect(),
         Kind::Secret => secret::read(value, out).map(Object::Secret).into_iter().collect(),
+        Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet => workload(kind, value, out).map(Object::Workload).into_iter().collect(),
+    }
+}
+
+fn workload(kind: Kind, value: &Value, out: &mut Findings) -> Option<Workload> {
+    match kind {
+        Kind::Deployment => workload::deployment(fields::read::<apps::Deployment>(value, out)?, out),
+        Kind::ReplicaSet => workload::replica_set(fields::read::<apps::ReplicaSet>(value, out)?, out),
+        _ => workload::stateful_set(fields::read::<apps::StatefulSet>(value, out)?, out),
     }
 }
 

@@ -16,8 +16,11 @@ use crate::tls::{Authorities, Certificate};
 
 mod app_protocol;
 mod carrier;
+mod workload;
+
 pub use app_protocol::AppProtocol;
 pub use carrier::{Carrier, LocalOnly};
+pub use workload::{Expression, Owner, Selector, Test, Workload};
 
 /// A name that many structures share.
 pub type Name = Arc<str>;
@@ -43,6 +46,12 @@ pub enum Kind {
     IngressClass,
     /// core/v1 Secret: certificates, authorities and passwords, nothing else of it
     Secret,
+    /// apps/v1 Deployment
+    Deployment,
+    /// apps/v1 ReplicaSet
+    ReplicaSet,
+    /// apps/v1 StatefulSet
+    StatefulSet,
 }
 
 impl Kind {
@@ -57,6 +66,9 @@ impl Kind {
             Kind::Ingress => "Ingress",
             Kind::IngressClass => "IngressClass",
             Kind::Secret => "Secret",
+            Kind::Deployment => "Deployment",
+            Kind::ReplicaSet => "ReplicaSet",
+            Kind::StatefulSet => "StatefulSet",
         }
     }
 
@@ -136,6 +148,7 @@ pub enum Object {
     EndpointSlice(EndpointSlice),
     Ingress(Ingress),
     IngressClass(IngressClass),
+    Workload(Workload),
     /// Never written anywhere: the serializer refuses it.
     #[serde(skip)]
     Secret(Secret),
@@ -152,6 +165,7 @@ impl Object {
             Object::Ingress(x) => &x.meta,
             Object::IngressClass(x) => &x.meta,
             Object::Secret(x) => &x.meta,
+            Object::Workload(x) => &x.meta,
         }
     }
 
@@ -165,6 +179,7 @@ impl Object {
             Object::Ingress(x) => &mut x.meta,
             Object::IngressClass(x) => &mut x.meta,
             Object::Secret(x) => &mut x.meta,
+            Object::Workload(x) => &mut x.meta,
         }
     }
 
@@ -179,6 +194,7 @@ impl Object {
             Object::Ingress(_) => Kind::Ingress,
             Object::IngressClass(_) => Kind::IngressClass,
             Object::Secret(_) => Kind::Secret,
+            Object::Workload(x) => x.kind,
         }
     }
 
@@ -215,6 +231,9 @@ pub struct Pod {
     /// `spec.hostNetwork`: its addresses are its node's, and only the ports above are its own.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub host_network: bool,
+    /// The controller among `metadata.ownerReferences`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
 }
 
 /// A container port.
@@ -271,6 +290,9 @@ pub struct Service {
     /// (`spec.sessionAffinityConfig.clientIP.timeoutSeconds`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity_s: Option<u32>,
+    /// Annotation [`PROXY_PROTOCOL`](crate::exposure::PROXY_PROTOCOL): a header tells replicas who an opaque connection comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyVersion>,
     /// What else a NodePort or LoadBalancer spec says about the way outside.
     #[serde(default, skip_serializing_if = "Carrier::is_default")]
     pub carrier: Carrier,
@@ -302,6 +324,14 @@ impl UpstreamTerms {
     pub fn is_default(&self) -> bool {
         *self == UpstreamTerms::default()
     }
+}
+
+/// Version of the PROXY protocol (HAProxy's proxy-protocol.txt, sections 2.1 and 2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum ProxyVersion {
+    V1,
+    V2,
 }
 
 /// `spec.type` of a Service.

@@ -13,8 +13,11 @@ use crate::manifest::document;
 use crate::object::ObjectKey;
 use crate::problem::Problem;
 
+mod live;
 mod read;
 pub mod value;
+
+pub use live::Renewed;
 
 #[cfg(test)]
 mod tests;
@@ -64,6 +67,8 @@ pub struct Settings {
     pub ingress_classes: Vec<String>,
     /// `tls.defaultSecret`: what a client is shown that names no host, or one without a certificate. Default none.
     pub tls_default_secret: Option<ObjectKey>,
+    /// `proxyProtocol`: listeners on which [`Settings::trusted_proxies`] say in a header whom they speak for. Default none.
+    pub proxy_protocol: Vec<ProxiedListener>,
     /// `limits`
     pub limits: Limits,
 }
@@ -77,6 +82,21 @@ pub enum ExposureMode {
     Standard,
     /// All is sealed that is not labelled `tidegate.dev/exposure: external`.
     Strict,
+}
+
+/// A listener that a proxy may stand before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum ProxiedListener {
+    Http,
+    Https,
+    InternalHttp,
+}
+
+impl ProxiedListener {
+    /// All of them, by their keys in `tidegate.yaml`.
+    pub const ALL: [(&str, ProxiedListener); 3] =
+        [("http", ProxiedListener::Http), ("https", ProxiedListener::Https), ("internalHttp", ProxiedListener::InternalHttp)];
 }
 
 /// Form of the log and the access log.
@@ -167,6 +187,7 @@ impl Default for Settings {
             exposure_mode: ExposureMode::Standard,
             ingress_classes: Vec::new(),
             tls_default_secret: None,
+            proxy_protocol: Vec::new(),
             limits: Limits::default(),
         }
     }
@@ -174,7 +195,7 @@ impl Default for Settings {
 
 impl Settings {
     /// Reads `tidegate.yaml`. Keys are the flags' names in camelCase (`http`, `internalHttp`, `serviceCidr`, ...) and
-    /// `exposure.mode`, `ingress.classes`, `tls.defaultSecret`, `internalCidrs`, `trustedProxies`,
+    /// `exposure.mode`, `ingress.classes`, `tls.defaultSecret`, `internalCidrs`, `trustedProxies`, `proxyProtocol`,
     /// `external.addresses`, `nodeName`, `externalName.*`, `dns.servers`, `limits.*`. `none` switches a listener off.
     ///
     /// # Errors

@@ -26,6 +26,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::explain::{Question, explain};
 use crate::metrics;
 use crate::stats::WorkerCounts;
+use crate::traffic::traffic;
 
 /// What the admin server looks at.
 #[derive(Clone, Debug)]
@@ -142,11 +143,13 @@ async fn view(State(seen): State<Seen>, Path(topic): Path<String>) -> Result<Jso
         "endpoints" => Topic::Endpoints,
         "routes" => Topic::Routes,
         "listeners" => Topic::Listeners,
+        "workloads" => Topic::Workloads,
         "sources" => Topic::Sources,
         "problems" => Topic::Problems,
         "exposure" => Topic::Exposure,
+        "traffic" => return Ok(Json(serde_json::to_value(traffic(&seen.state.workers)).unwrap_or_default())), // plain records
         _ => {
-            let known = "services, endpoints, routes, listeners, sources, problems, exposure, explain";
+            let known = "services, endpoints, routes, listeners, workloads, sources, problems, exposure, traffic, explain";
             return Err(Refusal(StatusCode::NOT_FOUND, format!("no topic `{topic}`; there are {known}")));
         }
     };

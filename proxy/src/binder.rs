@@ -49,14 +49,15 @@ struct Wanted {
 
 impl Binder {
     /// Over what the process has bound already.
-    pub fn new(settings: &Settings, own: OwnAddresses, reports: mpsc::UnboundedSender<Report>, shared: Arc<Shared>) -> Binder {
-        Binder { internal: settings.internal_cidrs.clone(), own, reports, shared, wanted: BTreeMap::new(), next_worker: 0 }
+    pub fn new(own: OwnAddresses, reports: mpsc::UnboundedSender<Report>, shared: Arc<Shared>) -> Binder {
+        Binder { internal: Vec::new(), own, reports, shared, wanted: BTreeMap::new(), next_worker: 0 }
     }
 
-    /// Follows the pictures until they end.
-    pub async fn run(mut self, mut snapshots: watch::Receiver<Arc<Snapshot>>) {
+    /// Follows pictures and settings until they end.
+    pub async fn run(mut self, mut snapshots: watch::Receiver<Arc<Snapshot>>, mut settings: watch::Receiver<Arc<Settings>>) {
         let mut retry = RETRY_FIRST;
         loop {
+            self.internal.clone_from(&settings.borrow_and_update().internal_cidrs);
             let snapshot = snapshots.borrow_and_update().clone();
             self.follow(&snapshot);
             drop(snapshot);
@@ -66,14 +67,23 @@ impl Binder {
                     Ok(()) => retry = RETRY_FIRST,
                     Err(_) => return,
                 },
+                changed = settings.changed() => match changed {
+                    Ok(()) => retry = RETRY_FIRST,
+                    Err(_) => return,
+                },
                 () = tokio::time::sleep(retry), if failing => retry = (retry * 2).min(RETRY_AT_MOST),
             }
         }
     }
 
     fn follow(&mut self, snapshot: &Snapshot) {
-        let stays = |(exposure, socket): &Place| snapshot.plane(*exposure).listeners.contains_key(socket);
-        let gone: Vec<Place> = self.wanted.keys().filter(|place| !stays(place)).copied().collect();
+        // What `internalCidrs` holds no more is closed, and then said to be so.
+        let allowed =
+            |(exposure, socket): &Place| *exposure == Exposure::External || listener::contains(&self.internal, socket.address.ip());
+        let stays = |place: &Place, wanted: &Wanted| {
+            snapshot.plane(place.0).listeners.contains_key(&place.1) && (wanted.worker.is_none() || allowed(place))
+        };
+        let gone: Vec<Place> = self.wanted.iter().filter(|(place, wanted)| !stays(place, wanted)).map(|(place, _)| *place).collect();
         gone.into_iter().for_each(|place| self.close(place));
         for exposure in [Exposure::External, Exposure::Internal] {
             for (socket, asked) in snapshot.plane(exposure).listeners.iter() {

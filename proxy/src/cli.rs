@@ -11,6 +11,7 @@ pub mod get;
 mod offline;
 mod settings;
 mod table;
+pub mod top;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -47,6 +48,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Show what a running process knows
     Get(GetArgs),
+    /// Watch what a running process does, drawn again each second
+    Top(TopArgs),
     /// Watch the main job at work: replicas die and return under load, strangers try every trick
     Demo(DemoArgs),
     /// Print what makes a shell complete commands and flags
@@ -180,6 +183,20 @@ pub struct GetArgs {
     output: GetForm,
 }
 
+/// Flags of `top`.
+#[derive(Debug, Clone, Args)]
+pub struct TopArgs {
+    /// Admin listener of the running process
+    #[arg(long, value_name = "ADDR", env = "TIDEGATE_ADMIN", default_value = "127.0.0.1:9901")]
+    admin: Address,
+    /// Seconds between two pictures
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    interval: u64,
+    /// One picture, after one interval
+    #[arg(long)]
+    once: bool,
+}
+
 /// Flags of `demo`.
 #[derive(Debug, Clone, Args)]
 pub struct DemoArgs {
@@ -198,6 +215,7 @@ enum GetTopic {
     Endpoints,
     Routes,
     Listeners,
+    Workloads,
     Sources,
 }
 
@@ -255,12 +273,13 @@ fn access_log(text: &str) -> Result<AccessLog, Unfit> {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => match args.settings() {
-            Ok(settings) => crate::run::run(settings),
+            Ok(settings) => crate::run::run(settings, args.file()),
             Err(problems) => could_not_run(&problems),
         },
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Get(args) => get::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Demo(args) => crate::demo::run(args),
         Command::Completion { shell } => {
             print(&completion(shell));

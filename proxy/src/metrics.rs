@@ -15,7 +15,7 @@ use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, Me
 use prometheus::{Encoder as _, TextEncoder};
 use registry::core::Counts;
 use registry::snapshot::{Plane, PortName, Snapshot};
-use registry::view::SourceView;
+use registry::view::{SourceView, WorkloadView};
 
 use crate::reason::Reason;
 use crate::stats::{Dropped, Entry, Flow, LATENCY_BOUNDS_US, ServiceCounts, WorkerCounts, plane};
@@ -61,29 +61,30 @@ pub fn render(scene: &Scene<'_>) -> prometheus::Result<String> {
 
 /// One service port on one plane, over all workers.
 #[derive(Clone, Default)]
-struct Sum {
-    answers: [u64; 5],
-    latency: [u64; LATENCY_BOUNDS_US.len() + 1],
-    latency_sum_us: u64,
-    retries: u64,
-    own: FlowSum,
-    udp: FlowSum,
-    datagrams: [u64; 2],
-    upgraded: FlowSum,
+pub(crate) struct Sum {
+    pub(crate) answers: [u64; 5],
+    pub(crate) latency: [u64; LATENCY_BOUNDS_US.len() + 1],
+    pub(crate) latency_sum_us: u64,
+    pub(crate) retries: u64,
+    pub(crate) own: FlowSum,
+    pub(crate) udp: FlowSum,
+    pub(crate) datagrams: [u64; 2],
+    pub(crate) upgraded: FlowSum,
 }
 
 /// As [`Flow`], over all workers.
 #[derive(Clone, Default)]
-struct FlowSum {
-    connections: u64,
-    open: u64,
-    up: u64,
-    down: u64,
+pub(crate) struct FlowSum {
+    pub(crate) connections: u64,
+    pub(crate) open: u64,
+    pub(crate) up: u64,
+    pub(crate) down: u64,
 }
 
-type Sums = BTreeMap<(PortName, Exposure), Sum>;
+pub(crate) type Sums = BTreeMap<(PortName, Exposure), Sum>;
 
-fn sum(workers: &[Arc<WorkerCounts>]) -> Sums {
+/// What all workers counted, by service port and plane.
+pub(crate) fn sum(workers: &[Arc<WorkerCounts>]) -> Sums {
     let mut sums = Sums::new();
     for Entry { name, exposure, counts } in workers.iter().flat_map(|worker| worker.entries()) {
         sums.entry((name, exposure)).or_default().add(&counts);
@@ -328,11 +329,25 @@ fn of_registry(scene: &Scene<'_>, families: &mut Families) {
         let severity = format!("{severity:?}").to_lowercase();
         (labels([("severity", &severity), ("reason", &format!("{reason:?}"))]), number as f64)
     });
-    families.gauges("tidegate_problems", "What `tidegate check` would say now, by severity and reason.", problems.collect());
+    workloads(&counts.workloads, families);
+    families.gauges(
+        "tidegate_problems",
+        "What `tidegate check` would say now, but for workloads that lack replicas, by severity and reason.",
+        problems.collect(),
+    );
     let expiries = counts.expiries.iter().map(|(secret, &expiry)| (labels([("secret", secret)]), expiry as f64)).collect();
     let help = "When the first certificate of a chain that is shown expires, in seconds since 1970.";
     families.gauges("tidegate_certificate_expiry_timestamp_seconds", help, expiries);
     families.gauges("tidegate_objects", "Objects that serve.", vec![(Vec::new(), counts.objects as f64)]);
+}
+
+fn workloads(workloads: &[WorkloadView], families: &mut Families) {
+    let samples = workloads.iter().flat_map(|view| {
+        let states = [("desired", view.desired), ("ready", view.ready), ("unhealthy", view.unhealthy), ("leaving", view.leaving)];
+        let name = |state| [("kind", &*view.kind), ("namespace", &view.namespace), ("workload", &view.name), ("state", state)];
+        states.map(|(state, count)| (labels(name(state)), f64::from(count)))
+    });
+    families.gauges("tidegate_workload_replicas", "Replicas that a workload wants, and pods that it has, by state.", samples.collect());
 }
 
 /// Families in the order in which they are written.

@@ -39,6 +39,11 @@ impl<S: Idle> Pool<S> {
         Pool { idle: HashMap::default(), keep }
     }
 
+    /// Keeps at most so many from now on; what is more leaves as it ages.
+    pub fn keep(&mut self, keep: usize) {
+        self.keep = keep;
+    }
+
     /// A connection that was alive when last looked at.
     pub fn checkout(&mut self, replica: ReplicaId) -> Option<S> {
         let idle = self.idle.get_mut(&replica)?;

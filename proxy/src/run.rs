@@ -6,18 +6,19 @@ use std::process::ExitCode;
 
 use config::problem::Problem;
 use config::settings::{LogFormat, Settings};
+use registry::source::settings::SettingsFile;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::server;
 
-/// Serves until a signal comes.
-pub fn run(settings: Settings) -> ExitCode {
+/// Serves until a signal comes; the settings follow their file, if they have one.
+pub fn run(settings: Settings, file: Option<SettingsFile>) -> ExitCode {
     init_log(settings.log);
     let signals = match Signals::new() {
         Ok(signals) => signals,
         Err(error) => return fail(&Problem::error(config::problem::Reason::Invalid, format!("cannot listen for signals: {error}"))),
     };
-    let running = match server::start(settings) {
+    let running = match server::follow(settings, file) {
         Ok(running) => running,
         Err(problem) => return fail(&problem),
     };

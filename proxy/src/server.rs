@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, mpsc as std_mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc as std_mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -17,13 +17,16 @@ use ipnet::IpNet;
 use registry::actor;
 use registry::event::{ListenerState, Report};
 use registry::snapshot::{OwnAddresses, Snapshot};
+use registry::source::settings::SettingsFile;
 use tokio::sync::{mpsc, watch};
 
-use crate::access_log::{AccessLog, AccessLogSink};
+use crate::access_log::AccessLogSink;
 use crate::admin::{self, AdminState};
 use crate::binder::{self, Binder};
 use crate::listener::{self, Listener, Speaks};
+use crate::renew::{self, Renewer, Sink};
 use crate::stats::WorkerCounts;
+use crate::terms::Terms;
 use crate::tls;
 use crate::worker::{self, Order, Shared, Start};
 
@@ -39,8 +42,8 @@ pub struct Running {
     stop_control: mpsc::Sender<()>,
     control: JoinHandle<()>,
     workers: Vec<JoinHandle<()>>,
-    access: Option<AccessLogSink>,
-    drain_deadline: Duration,
+    access: Sink,
+    settings: watch::Receiver<Arc<Settings>>,
 }
 
 /// A listener that the settings ask for, with its sockets: one for each worker.
@@ -54,15 +57,20 @@ struct Static {
 /// # Errors
 /// A [`Problem`] when the process cannot serve at all: the state directory or the access log cannot be used, or a thread not made.
 pub fn start(settings: Settings) -> Result<Running, Problem> {
+    follow(settings, None)
+}
+
+/// As [`start`]; the settings are renewed as their file changes.
+///
+/// # Errors
+/// As [`start`].
+pub fn follow(settings: Settings, file: Option<SettingsFile>) -> Result<Running, Problem> {
     raise_file_limit();
     let count = match settings.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         asked => asked,
     };
-    let access = AccessLog::open(&settings.access_log, settings.log).map_err(|error| {
-        let problem = Problem::error(Reason::Unreadable, format!("cannot open the access log: {error}")).at("accessLog");
-        problem.expected("a file that this user may write").fix("mend the path or its permissions, or give `-` or `none`")
-    })?;
+    let access: Sink = Arc::new(Mutex::new(renew::open_log(&settings)?));
     let tls = tls::common().map_err(|error| {
         let problem = Problem::error(Reason::Invalid, format!("cannot make keys for TLS: {error}"));
         problem.expected("a system with randomness").fix("look at /dev/urandom and getrandom(2)")
@@ -86,15 +94,16 @@ pub fn start(settings: Settings) -> Result<Running, Problem> {
     }
     states.extend(bound);
     let admin_sockets = [admin, metrics].map(|bound| bound.ok().flatten().map(|(_, socket)| socket));
-    launch(settings, count, tls, access, statics, states, own, admin_sockets, addresses)
+    launch(settings, file, count, tls, access, statics, states, own, admin_sockets, addresses)
 }
 
 #[allow(clippy::too_many_arguments)] // one caller; a struct of these would be written to be read once
 fn launch(
     settings: Settings,
+    file: Option<SettingsFile>,
     count: usize,
     tls: Arc<rustls::ServerConfig>,
-    access: Option<AccessLogSink>,
+    access: Sink,
     statics: Vec<Static>,
     states: Vec<ListenerState>,
     own: OwnAddresses,
@@ -107,11 +116,13 @@ fn launch(
     let (draining, drains) = watch::channel(false);
     let (stop_control, stopped) = mpsc::channel(1);
     let (started, starts) = std_mpsc::channel();
-    let control_settings = settings.clone();
+    let (control_settings, control_access) = (settings.clone(), access.clone());
     let (control_counts, control_acknowledged) = (counts.clone(), acknowledged.clone());
     let control = thread("control", move || {
         let control = Control {
             settings: control_settings,
+            file,
+            access: control_access,
             own,
             states,
             admin_sockets,
@@ -124,9 +135,7 @@ fn launch(
     })?;
     let control_started = starts.recv().map_err(|_| Problem::error(Reason::Invalid, "the control thread ended at its start"))??;
     let shared = Arc::new(Shared {
-        limits: settings.limits,
-        trusted: settings.trusted_proxies.clone(),
-        internal: settings.internal_cidrs.clone(),
+        terms: Terms::of(&settings),
         tls,
         open: (0..count).map(|_| Default::default()).collect(),
         acknowledged,
@@ -139,7 +148,7 @@ fn launch(
         .zip(&counts)
         .enumerate()
         .map(|(id, (orders, counts))| {
-            let access = access.as_ref().map(AccessLogSink::local);
+            let access = access.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(AccessLogSink::local);
             let (shared, snapshots, counts) = (shared.clone(), control_started.snapshots.clone(), counts.clone());
             thread(&format!("worker-{id}"), move || {
                 if let Err(error) = worker::run(Start { id, shared, orders, snapshots, counts, access }) {
@@ -158,7 +167,7 @@ fn launch(
         control,
         workers,
         access,
-        drain_deadline: Duration::from_millis(settings.limits.drain_deadline_ms),
+        settings: control_started.settings,
     })
 }
 
@@ -166,12 +175,15 @@ fn launch(
 struct ControlStarted {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     reports: mpsc::UnboundedSender<Report>,
+    settings: watch::Receiver<Arc<Settings>>,
     workers: tokio::sync::oneshot::Sender<Arc<Shared>>,
 }
 
 /// What the control thread works on.
 struct Control {
     settings: Settings,
+    file: Option<SettingsFile>,
+    access: Sink,
     own: OwnAddresses,
     states: Vec<ListenerState>,
     admin_sockets: [Option<TcpListener>; 2],
@@ -196,7 +208,7 @@ impl Control {
     }
 
     async fn serve(self, started: std_mpsc::Sender<Result<ControlStarted, Problem>>, mut stopped: mpsc::Receiver<()>) {
-        let actor = match actor::start(&self.settings, self.own.clone()) {
+        let actor = match actor::start(&self.settings, self.file, self.own.clone()) {
             Ok(actor) => actor,
             Err(problem) => {
                 let _ = started.send(Err(problem)); // whoever waits for it has given up only if it panicked
@@ -227,9 +239,14 @@ impl Control {
         let (send_shared, shared) = tokio::sync::oneshot::channel();
         let mut snapshots = actor.snapshots.clone();
         let reports = actor.reports.clone();
-        let _ =
-            started.send(Ok(ControlStarted { snapshots: actor.snapshots.clone(), reports: actor.reports.clone(), workers: send_shared }));
+        let _ = started.send(Ok(ControlStarted {
+            snapshots: actor.snapshots.clone(),
+            reports: actor.reports.clone(),
+            settings: actor.settings.clone(),
+            workers: send_shared,
+        }));
         let Ok(shared) = shared.await else { return };
+        tokio::spawn(Renewer::new(actor.settings.clone(), shared.clone(), self.access).run());
         let work = async {
             // Version 0 is the empty picture before the first whole one.
             if snapshots.wait_for(|snapshot| snapshot.version > 0).await.is_err() {
@@ -241,7 +258,7 @@ impl Control {
                     let _ = orders.send(Order::Accept(listener.clone(), socket));
                 }
             }
-            Binder::new(&self.settings, self.own, reports, shared).run(snapshots).await;
+            Binder::new(self.own, reports, shared).run(snapshots, actor.settings.clone()).await;
         };
         tokio::select! {
             () = work => {}
@@ -375,7 +392,7 @@ impl Running {
     /// Drains, waits for what is in flight until the deadline, and ends every thread.
     pub fn stop(self) {
         self.drain();
-        let until = Instant::now() + self.drain_deadline;
+        let until = Instant::now() + Duration::from_millis(self.settings.borrow().limits.drain_deadline_ms);
         while self.workers.iter().any(|worker| !worker.is_finished()) && Instant::now() < until {
             std::thread::park_timeout(Duration::from_millis(10));
         }
@@ -389,7 +406,8 @@ impl Running {
         }
         let _ = self.stop_control.try_send(()); // it has ended already when this fails
         let _ = self.control.join();
-        if let Some(access) = self.access {
+        let access = self.access.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(access) = access {
             access.close();
         }
     }

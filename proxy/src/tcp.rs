@@ -5,7 +5,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,7 @@ use crate::balance::{self, By, InFlight};
 use crate::buffer::{Buffers, FIRST};
 use crate::clock::now_us;
 use crate::listener::Listener;
+use crate::proxied;
 use crate::splice::Pipe;
 use crate::stats::{Count, Flow};
 use crate::upstream;
@@ -29,8 +30,8 @@ use crate::worker::Worker;
 const TRIES: usize = 4;
 
 /// Carries `stream` of `client`, accepted on `listener`, to its end.
-pub(crate) async fn carry(worker: Rc<Worker>, mut stream: TcpStream, client: IpAddr, listener: Arc<Listener>) {
-    let Some((service, mut upstream, _flight)) = open(&worker, client, &listener).await else {
+pub(crate) async fn carry(worker: Rc<Worker>, mut stream: TcpStream, client: SocketAddr, listener: Arc<Listener>) {
+    let Some((service, mut upstream, _flight)) = open(&worker, &stream, client, &listener).await else {
         reset(&stream);
         return;
     };
@@ -45,16 +46,17 @@ pub(crate) async fn carry(worker: Rc<Worker>, mut stream: TcpStream, client: IpA
 }
 
 /// Picks and connects until an endpoint takes the connection. The picture is held until then.
-async fn open(worker: &Worker, client: IpAddr, listener: &Listener) -> Option<(Arc<Service>, TcpStream, InFlight)> {
+async fn open(worker: &Worker, stream: &TcpStream, client: SocketAddr, listener: &Listener) -> Option<(Arc<Service>, TcpStream, InFlight)> {
     let mut tried: Vec<EndpointId> = Vec::new();
     while tried.len() < TRIES {
         let held = worker.pictures.hold();
         let plane = held.snapshot().plane(listener.exposure);
         let service = plane.service(plane.listeners.get(&listener.socket())?.service).clone();
-        let endpoint = worker.pick(&service, client, &tried, By::Connections, now_us())?;
+        let endpoint = worker.pick(&service, client.ip(), &tried, By::Connections, now_us())?;
         let flight = InFlight::begin(&endpoint.replica);
         let timeout = Duration::from_millis(worker.limits.connect_timeout_ms);
-        match upstream::connect(endpoint.replica.address, timeout).await {
+        let connected = upstream::connect(endpoint.replica.address, timeout).await;
+        match introduced(connected, &service, client, stream).await {
             Ok(upstream) => return Some((service, upstream, flight)),
             Err(error) => {
                 tracing::debug!(service = %service.name, address = %endpoint.replica.address, %error, "connect failed");
@@ -65,6 +67,17 @@ async fn open(worker: &Worker, client: IpAddr, listener: &Listener) -> Option<(A
         }
     }
     None
+}
+
+/// Says first who connects, to replicas that want to be told.
+async fn introduced(connected: io::Result<TcpStream>, service: &Service, client: SocketAddr, stream: &TcpStream) -> io::Result<TcpStream> {
+    let mut upstream = connected?;
+    if let Some(version) = service.proxy_protocol {
+        let mut header = Vec::with_capacity(proxied::header::LONGEST);
+        proxied::header::write(version, client, stream.local_addr()?, &mut header);
+        upstream.write_all(&header).await?; // the first bytes of a connection always fit
+    }
+    Ok(upstream)
 }
 
 /// The next close sends a reset instead of an end.

@@ -35,7 +35,6 @@ const TRIES: usize = 4;
 pub(crate) struct Flows {
     tables: RefCell<HashMap<Socket, Rc<Table>>>,
     open: Rc<Cell<usize>>,
-    most: usize,
     /// Where a datagram is between its two sockets.
     buffer: RefCell<Box<[u8]>>,
 }
@@ -74,12 +73,13 @@ impl Drop for Flow {
     }
 }
 
-impl Flows {
-    /// At most `most` at once.
-    pub(crate) fn new(most: usize) -> Flows {
-        Flows { tables: RefCell::default(), open: Rc::default(), most, buffer: RefCell::new(vec![0; LARGEST].into()) }
+impl Default for Flows {
+    fn default() -> Flows {
+        Flows { tables: RefCell::default(), open: Rc::default(), buffer: RefCell::new(vec![0; LARGEST].into()) }
     }
+}
 
+impl Flows {
     /// Ends flows whose endpoint, or whose client's permission, is not in the picture any more.
     pub(crate) fn follow(&self, snapshot: &Snapshot) {
         for table in self.tables.borrow().values() {
@@ -129,7 +129,7 @@ impl Table {
 
     /// Sends one datagram to the flow's endpoint, or to the one that a new flow gets.
     fn forward(self: &Rc<Self>, worker: &Rc<Worker>, client: SocketAddr, datagram: &[u8]) -> Result<(), Dropped> {
-        if !self.listener.admits(client.ip(), &worker.shared.internal) {
+        if !self.listener.admits(client.ip(), &worker.terms.internal) {
             return Err(Dropped::NotAdmitted);
         }
         let held = worker.pictures.hold();
@@ -171,7 +171,7 @@ impl Table {
             None => Vec::new(),
         };
         flows.remove(&client);
-        if worker.flows.open.get() >= worker.flows.most {
+        if worker.flows.open.get() >= worker.limits.udp_flows {
             return Err(Dropped::Full);
         }
         let pick = |avoid: &[EndpointId]| worker.pick(service, client.ip(), avoid, By::Connections, now_us());

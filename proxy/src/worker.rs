@@ -15,7 +15,6 @@ use config::exposure::Exposure;
 use config::filter::Balance;
 use config::settings::Limits;
 use hyper::body::Bytes;
-use ipnet::IpNet;
 use registry::event::Report;
 use registry::snapshot::{Endpoint, EndpointId, Plane, ReplicaId, Service, Snapshot, Socket, Way};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -37,12 +36,14 @@ use crate::http2::link::Link;
 use crate::listener::{Listener, Speaks};
 use crate::picture::Pictures;
 use crate::pool::Pool;
+use crate::reason::Reason;
 use crate::splice::Pipes;
 use crate::stats::{LocalCounts, WorkerCounts, plane};
 use crate::stream::Stream;
+use crate::terms::{Live, Terms};
 use crate::tls::{Cause, Handshakes, Outcome};
 use crate::udp::{self, Flows};
-use crate::{http, http2, tcp};
+use crate::{http, http2, proxied, tcp};
 
 /// What the control thread or a sibling asks of a worker.
 #[derive(Debug)]
@@ -55,6 +56,10 @@ pub enum Order {
     Close(Socket),
     /// Serve a connection that a sibling accepted.
     Take(Arc<Listener>, StdStream, SocketAddr),
+    /// Go by these from now on.
+    Renew(&'static Terms),
+    /// Write the access log there from now on, and give back the old one: its end may take time.
+    Log(Option<LocalAccessLog>, oneshot::Sender<Option<LocalAccessLog>>),
     /// Stop accepting, finish what is in flight, end.
     Drain,
     /// End now.
@@ -64,12 +69,8 @@ pub enum Order {
 /// What all workers have in common, and how each is reached.
 #[derive(Debug)]
 pub struct Shared {
-    /// Limits and time-outs.
-    pub limits: Limits,
-    /// Peers whose forwarding headers are believed.
-    pub trusted: Vec<IpNet>,
-    /// Peers that internal listeners accept.
-    pub internal: Vec<IpNet>,
+    /// What workers begin with.
+    pub terms: &'static Terms,
     /// What handshakes have in common.
     pub tls: Arc<rustls::ServerConfig>,
     /// Open connections of each worker.
@@ -88,7 +89,8 @@ pub struct Shared {
 pub(crate) struct Worker {
     pub(crate) id: usize,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) limits: Limits,
+    pub(crate) terms: Live<Terms>,
+    pub(crate) limits: Live<Limits>,
     pub(crate) pictures: Rc<Pictures>,
     handshakes: Handshakes,
     pub(crate) pool: RefCell<Pool>,
@@ -104,7 +106,7 @@ pub(crate) struct Worker {
     pub(crate) desks: Desks,
     pub(crate) pipes: Pipes,
     pub(crate) flows: Flows,
-    pub(crate) access: Option<LocalAccessLog>,
+    pub(crate) access: RefCell<Option<LocalAccessLog>>,
     pub(crate) draining: Cell<bool>,
     /// `Date` for answers of our own, renewed by the tick.
     pub(crate) date: RefCell<String>,
@@ -190,6 +192,8 @@ async fn work(mut start: Start) {
                 Some(Order::Receive(listener, socket)) => worker.receive_on(listener, socket, &mut accepting),
                 Some(Order::Close(socket)) => drop(accepting.remove(&socket)),
                 Some(Order::Take(listener, stream, peer)) => worker.take(listener, stream, peer),
+                Some(Order::Renew(terms)) => worker.renew(terms),
+                Some(Order::Log(log, old)) => worker.log_to(log, old),
                 Some(Order::Drain) => {
                     accepting.clear();
                     worker.drain();
@@ -209,7 +213,7 @@ async fn work(mut start: Start) {
             }
         }
     }
-    if let Some(access) = &worker.access {
+    if let Some(access) = &*worker.access.borrow() {
         access.flush();
     }
 }
@@ -226,21 +230,22 @@ impl Worker {
         });
         Worker {
             id,
-            limits: shared.limits,
+            terms: Live::new(shared.terms),
+            limits: Live::new(&shared.terms.limits),
             pictures,
             handshakes,
-            pool: RefCell::new(Pool::new(shared.limits.idle_per_replica)),
-            links: RefCell::new(Pool::new(shared.limits.idle_per_replica)),
+            pool: RefCell::new(Pool::new(shared.terms.limits.idle_per_replica)),
+            links: RefCell::new(Pool::new(shared.terms.limits.idle_per_replica)),
             lanes: Lanes::default(),
             rng: RefCell::default(),
             counts: LocalCounts::new(start.counts.clone()),
             proven: Proven::default(),
             deadlines: Rc::default(),
             buffers: Buffers::default(),
-            desks: Desks::new(HeadLimits { bytes: shared.limits.head_bytes, fields: shared.limits.headers }),
+            desks: Desks::new(head_limits(&shared.terms.limits)),
             pipes: Pipes::default(),
-            flows: Flows::new(shared.limits.udp_flows),
-            access: start.access.take(),
+            flows: Flows::default(),
+            access: RefCell::new(start.access.take()),
             draining: Cell::new(false),
             date: RefCell::new(httpdate::fmt_http_date(SystemTime::now())),
             open: Cell::new(0),
@@ -276,7 +281,7 @@ impl Worker {
 
     /// Serves a new connection here, or hands it to a sibling with fewer.
     fn admit(self: &Rc<Self>, listener: &Arc<Listener>, stream: TcpStream, peer: SocketAddr) {
-        if !listener.admits(peer.ip(), &self.shared.internal) {
+        if !listener.admits(peer.ip(), &self.terms.internal) {
             tracing::warn!(listener = %listener.name, %peer, "refused: the peer is outside internalCidrs");
             return self.turn_away(listener, &stream);
         }
@@ -324,7 +329,7 @@ impl Worker {
             Speaks::Tcp => {
                 let worker = self.clone();
                 tokio::task::spawn_local(async move {
-                    tcp::carry(worker, stream, peer.ip(), listener).await;
+                    tcp::carry(worker, stream, peer, listener).await;
                     drop(open);
                 });
             }
@@ -348,11 +353,11 @@ impl Worker {
         counts.connections_open[side].add(1);
         tokio::task::spawn_local(async move {
             match worker.greet(stream, peer, &listener).await {
-                Some(mut stream) if stream.agreed_on_http2() => {
+                Some((mut stream, peer)) if stream.agreed_on_http2() => {
                     let caller = Caller::new(worker, listener, peer, &stream);
                     Box::pin(http2::serve::serve(caller, &mut stream, Bytes::new())).await;
                 }
-                Some(stream) => http::serve::serve(worker, stream, peer, listener).await,
+                Some((stream, peer)) => http::serve::serve(worker, stream, peer, listener).await,
                 None => {}
             }
             open.0.counts.worker().connections_open[side].sub(1);
@@ -387,11 +392,37 @@ impl Worker {
         }
     }
 
-    /// Shakes hands first where that is due. A client that is not done within the time for a head is given up.
-    async fn greet(&self, stream: TcpStream, peer: SocketAddr, listener: &Listener) -> Option<Stream> {
-        if listener.speaks != Speaks::Https {
-            return Some(Stream::Plain(stream));
+    /// What comes before HTTP: who a trusted proxy speaks for, and a handshake, where they are due. The stream, and whose it is.
+    async fn greet(&self, stream: TcpStream, mut peer: SocketAddr, listener: &Listener) -> Option<(Stream, SocketAddr)> {
+        if self.terms.expect_header(&listener.name, peer.ip()) {
+            peer = Box::pin(self.introduce(&stream, peer, listener)).await?;
         }
+        let stream = match listener.speaks {
+            Speaks::Https => self.shake(stream, peer, listener).await?,
+            _ => Stream::Plain(stream),
+        };
+        Some((stream, peer))
+    }
+
+    /// Whom a trusted proxy speaks for. One that does not say so in time, or not as it must, is given up.
+    async fn introduce(&self, stream: &TcpStream, proxy: SocketAddr, listener: &Listener) -> Option<SocketAddr> {
+        let patience = self.deadlines.register();
+        patience.set(self.limits.head_timeout_ms);
+        match patience.guard(proxied::read(stream)).await {
+            Ok(Ok(client)) => return Some(client.unwrap_or(proxy)),
+            Ok(Err(error)) => {
+                tracing::debug!(listener = %listener.name, %proxy, %error, "no PROXY protocol header");
+                if matches!(error, proxied::Failed::Wrong(_)) {
+                    self.counts.worker().refused(listener.exposure, Reason::BadRequest);
+                }
+            }
+            Err(_) => tracing::debug!(listener = %listener.name, %proxy, "no PROXY protocol header: limits.headTimeoutMs is over"),
+        }
+        None
+    }
+
+    /// Shakes hands. A client that is not done within the time for a head is given up.
+    async fn shake(&self, stream: TcpStream, peer: SocketAddr, listener: &Listener) -> Option<Stream> {
         let patience = self.deadlines.register();
         patience.set(self.limits.head_timeout_ms);
         let (outcome, stream) = match patience.guard(Box::pin(self.handshakes.shake(stream))).await {
@@ -407,6 +438,22 @@ impl Worker {
         };
         self.counts.worker().shaken(listener.exposure, outcome);
         stream
+    }
+
+    fn renew(&self, terms: &'static Terms) {
+        self.terms.renew(terms);
+        self.limits.renew(&terms.limits);
+        self.desks.renew(head_limits(&terms.limits));
+        self.pool.borrow_mut().keep(terms.limits.idle_per_replica);
+        self.links.borrow_mut().keep(terms.limits.idle_per_replica);
+    }
+
+    fn log_to(&self, log: Option<LocalAccessLog>, old: oneshot::Sender<Option<LocalAccessLog>>) {
+        let before = self.access.replace(log);
+        if let Some(before) = &before {
+            before.flush();
+        }
+        let _ = old.send(before); // whoever wanted it has ended with the process
     }
 
     fn adopt(&self, next: Arc<Snapshot>) {
@@ -427,7 +474,7 @@ impl Worker {
     fn tick(&self, ticks: u64) {
         let now_ms = now_us() / 1000;
         self.deadlines.sweep(now_ms);
-        if let Some(access) = &self.access {
+        if let Some(access) = &*self.access.borrow() {
             access.flush();
         }
         self.flows.sweep(now_ms.saturating_sub(self.limits.udp_idle_timeout_ms));
@@ -455,6 +502,10 @@ impl Worker {
     fn done(&self) -> bool {
         self.open.get() == 0 && self.accepting.get() == 0
     }
+}
+
+fn head_limits(limits: &Limits) -> HeadLimits {
+    HeadLimits { bytes: limits.head_bytes, fields: limits.headers }
 }
 
 /// Which worker serves a connection that worker `here` accepted, when `open` are on each: the least busy. Where each worker has a socket

@@ -18,9 +18,10 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::core::{Counts, Registry};
-use crate::event::{Event, Report};
+use crate::event::{Event, Report, SettingsNews};
 use crate::snapshot::{OwnAddresses, Plane, Snapshot};
-use crate::source::{dns, folder};
+use crate::source::settings::SettingsFile;
+use crate::source::{self, dns, folder};
 use crate::state::{self, Saved, StateDir};
 use crate::view::Topic;
 
@@ -52,6 +53,8 @@ pub struct Started {
     pub reports: mpsc::UnboundedSender<Report>,
     /// Where questions are asked.
     pub asks: mpsc::Sender<Ask>,
+    /// What the process runs with: the settings as they were given, and then as their file changes.
+    pub settings: watch::Receiver<Arc<Settings>>,
     /// Tells it to end.
     pub ending: Ending,
 }
@@ -87,12 +90,9 @@ pub enum Ask {
 ///
 /// # Errors
 /// Another process runs on the state directory.
-pub fn start(settings: &Settings, own: OwnAddresses) -> Result<Started, Problem> {
+pub fn start(settings: &Settings, file: Option<SettingsFile>, own: OwnAddresses) -> Result<Started, Problem> {
     let (dir, saved, problem) = open_state(settings)?;
-    let mut settings = settings.clone();
-    if settings.workers == 0 {
-        settings.workers = std::thread::available_parallelism().map_or(1, usize::from);
-    }
+    let settings = counted(settings.clone());
     let mut registry = Registry::new(&settings, saved);
     registry.set_own_addresses(own.clone());
     registry.set_date(unix_s());
@@ -102,11 +102,16 @@ pub fn start(settings: &Settings, own: OwnAddresses) -> Result<Started, Problem>
         registry.expect(folder::name(&path));
         tokio::spawn(supervise(path, out.clone()));
     }
+    if let Some(file) = file {
+        registry.follow_settings(&file.path, Duration::ZERO);
+        tokio::spawn(source::settings::watch(file, out.clone()));
+    }
     let (names, wanted) = watch::channel(BTreeSet::new());
     if !settings.external_names.is_empty() {
         tokio::spawn(dns::watch(settings.dns_servers.clone(), wanted, out.clone()));
     }
     let (snapshots, receiver) = watch::channel(Arc::new(empty()));
+    let (renewed, current) = watch::channel(Arc::new(settings));
     let (reports, reported) = mpsc::unbounded_channel();
     let (asks, asked) = mpsc::channel(WAITING_ASKS);
     let (end, ends) = mpsc::channel(1);
@@ -115,6 +120,7 @@ pub fn start(settings: &Settings, own: OwnAddresses) -> Result<Started, Problem>
         own,
         began: Instant::now(),
         snapshots,
+        renewed,
         graves: Vec::new(),
         logged: HashSet::new(),
         keeper: Keeper::new(dir, problem),
@@ -122,7 +128,23 @@ pub fn start(settings: &Settings, own: OwnAddresses) -> Result<Started, Problem>
         ready: false,
     };
     tokio::spawn(actor.run(Inputs { events, reports: reported, asks: asked, ends, _open: out }));
-    Ok(Started { snapshots: receiver, reports, asks, ending: Ending(end) })
+    Ok(Started { snapshots: receiver, reports, asks, settings: current, ending: Ending(end) })
+}
+
+/// With as many workers as there are cores, where that is asked for.
+fn counted(mut settings: Settings) -> Settings {
+    if settings.workers == 0 {
+        settings.workers = std::thread::available_parallelism().map_or(1, usize::from);
+    }
+    settings
+}
+
+/// Settings are compared with those that the process runs with.
+fn with_workers_counted(event: Event) -> Event {
+    match event {
+        Event::Settings(SettingsNews::Read(settings)) => Event::Settings(SettingsNews::Read(Box::new(counted(*settings)))),
+        event => event,
+    }
 }
 
 fn open_state(settings: &Settings) -> Result<(Option<StateDir>, Saved, Option<Problem>), Problem> {
@@ -196,6 +218,7 @@ struct Actor {
     own: OwnAddresses,
     began: Instant,
     snapshots: watch::Sender<Arc<Snapshot>>,
+    renewed: watch::Sender<Arc<Settings>>,
     /// Pictures that were replaced and that a worker may hold still.
     graves: Vec<Arc<Snapshot>>,
     /// Problems that are in the log already.
@@ -241,11 +264,15 @@ impl Actor {
         let mut news = false;
         for _ in 0..EVENTS_AT_ONCE {
             let Some(event) = next else { break };
-            news |= !matches!(event, Event::Alive(_));
-            self.registry.apply(event, now);
+            news |= !matches!(event, Event::Alive(_) | Event::Settings(SettingsNews::Unchanged));
+            self.registry.apply(with_workers_counted(event), now);
             next = events.try_recv().ok();
         }
         self.publish();
+        if **self.renewed.borrow() != *self.registry.settings() {
+            self.renewed.send_replace(Arc::new(self.registry.settings().clone()));
+            tracing::info!(keys = self.registry.renewed().join(", "), "settings renewed");
+        }
         if news {
             self.log();
         }
@@ -351,6 +378,7 @@ impl Actor {
             Topic::Endpoints => json(registry.endpoints()),
             Topic::Routes => json(registry.routes()),
             Topic::Listeners => json(registry.listeners()),
+            Topic::Workloads => json(registry.workloads()),
             Topic::Sources => json(registry.sources(self.now())),
             Topic::Problems => json(self.problems()),
             Topic::Exposure => json(registry.exposure()),

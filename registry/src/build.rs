@@ -34,6 +34,7 @@ pub(crate) mod places;
 pub(crate) mod routes;
 pub(crate) mod seats;
 mod speech;
+mod workloads;
 mod written;
 
 use covers::Addresses;
@@ -42,6 +43,7 @@ use names::Names;
 use places::Places;
 use seats::Seat;
 use speech::Terms;
+use workloads::Workloads;
 
 pub(crate) use outside::{Named, Outside};
 
@@ -130,6 +132,7 @@ pub(crate) struct World {
     sealed: Addresses<ObjectKey>,
     /// The addresses of each of them.
     sealing: Map<ObjectKey, Vec<SocketAddr>>,
+    workloads: Workloads,
     pub(crate) places: Places,
     pub(crate) terms: Terms,
     /// Every VIP port.
@@ -162,6 +165,7 @@ impl World {
             at: Addresses::default(),
             sealed: Addresses::default(),
             sealing: Map::default(),
+            workloads: Workloads::default(),
             places: Places::default(),
             terms: Terms::default(),
             vips: Arc::default(),
@@ -221,7 +225,7 @@ impl World {
 
     /// Brings what a pod or slice seals up to date.
     fn reseal(&mut self, key: &ObjectKey, object: Option<&Object>) {
-        let new = object.map(|object| covers::of_object(object, self.index.said(&key.namespace))).unwrap_or_default();
+        let new = object.map(|object| covers::of_object(object, self.said_around(object))).unwrap_or_default();
         let old = if new.is_empty() { self.sealing.remove(key) } else { self.sealing.insert(key.clone(), new.clone()) };
         let old = old.unwrap_or_default();
         if old == new {
@@ -232,6 +236,12 @@ impl World {
         for address in old.into_iter().chain(new) {
             self.refilter.extend(self.at.touched_by(address).cloned());
         }
+    }
+
+    /// What the namespace and the workloads of a pod or slice say of it.
+    fn said_around(&self, object: &Object) -> Said {
+        let namespace = self.index.said(&object.meta().namespace);
+        if namespace.seals() { namespace } else { self.workloads.said_of(object) }
     }
 
     pub(crate) fn set_service(&mut self, key: &ObjectKey, before: Option<&Arc<Object>>, after: Option<Arc<Object>>, version: u64) {
@@ -318,7 +328,7 @@ impl World {
         let (mut refused, mut untold) = (Vec::new(), Vec::new());
         let old_tls = entry.tls.take();
         entry.tls = self.upstream_tls(entry.service(), old_tls, &mut untold);
-        let affinity_s = entry.service().affinity_s;
+        let (affinity_s, proxy_protocol) = (entry.service().affinity_s, entry.service().proxy_protocol);
         for (port, members) in entry.ports.iter_mut().zip(reading.members) {
             let app = port.spec.app();
             let (speech, members) = match speech::of_port(app, entry.tls.as_ref()) {
@@ -328,7 +338,7 @@ impl World {
             self.seat(key, port, members, &speech, &mut refused, version);
             let host = leads_to.as_ref().map(|name| told(name, &port.spec));
             for place in port.place.into_iter().chain(port.local_place) {
-                self.places.set_terms(place, affinity_s, app, host.as_ref());
+                self.places.set_terms(place, affinity_s, proxy_protocol, app, host.as_ref());
             }
         }
         let old = std::mem::replace(&mut entry.covered, reading.covered);

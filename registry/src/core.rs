@@ -25,14 +25,17 @@ use crate::node_port::NodePorts;
 use crate::snapshot::{OwnAddresses, Plane, ServiceListener, ServiceListeners, Snapshot};
 use crate::state::{Grant, Saved};
 use crate::store::{Changed, Store};
+use crate::view::WorkloadView;
 use crate::vip::Vips;
 
 mod expiry;
 mod lifted;
+mod settings;
 mod views;
 
 pub use lifted::Lifted;
 use lifted::Seals;
+use settings::Current;
 
 /// What a restart must find again.
 #[derive(Debug, Default)]
@@ -54,6 +57,8 @@ pub struct Counts {
     pub refused_routes: BTreeMap<&'static str, usize>,
     /// Objects that serve.
     pub objects: usize,
+    /// Every workload.
+    pub workloads: Vec<WorkloadView>,
     /// The newest picture.
     pub version: u64,
     /// Services built since the start: what changes cost.
@@ -83,6 +88,8 @@ pub struct Registry {
     /// Labels under our prefix that cannot be understood, by object.
     labels: BTreeMap<ObjectKey, Vec<Problem>>,
     listeners: BTreeMap<(Arc<str>, SocketAddr), ListenerState>,
+    access_log: Option<Problem>,
+    current: Current,
     seals: Seals,
     lifted: Vec<Lifted>,
     strict: bool,
@@ -121,6 +128,8 @@ impl Registry {
             outside: Outside::default(),
             labels: BTreeMap::new(),
             listeners: BTreeMap::new(),
+            access_log: None,
+            current: Current::new(settings.clone()),
             seals: Seals::default(),
             lifted: Vec::new(),
             strict,
@@ -159,6 +168,7 @@ impl Registry {
             Event::Stale(source, problem) => self.store.stale(&source, problem, now),
             Event::Alive(source) => self.store.alive(&source, now),
             Event::Resolved(name, answer) => self.world.set_name(name, answer, now),
+            Event::Settings(news) => self.take_settings(news, now),
         }
         for changed in self.store.changes() {
             self.take(changed);
@@ -172,6 +182,7 @@ impl Registry {
             Report::Acknowledged { worker, version } => self.world.life.acknowledged(worker, version),
             Report::Listener(state) => _ = self.listeners.insert((state.name.clone(), state.address), state),
             Report::Closed(name, address) => _ = self.listeners.remove(&(name, address)),
+            Report::AccessLog(problem) => self.access_log = problem,
         }
     }
 
@@ -205,6 +216,7 @@ impl Registry {
             Kind::EndpointSlice | Kind::Endpoints => self.world.set_slice(&key, before.as_ref(), after),
             Kind::Ingress => self.take_ingress(before, after),
             Kind::Secret => self.take_secret(key, after),
+            Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet => self.world.set_workload(key, before, after),
         }
     }
 

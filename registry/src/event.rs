@@ -10,6 +10,7 @@ use config::exposure::Exposure;
 use config::manifest::Manifest;
 use config::object::Name;
 use config::problem::Problem;
+use config::settings::Settings;
 
 /// What a source calls one unit of its content: for a folder, the file's path as the operator would type it.
 pub type Origin = Arc<Path>;
@@ -61,6 +62,19 @@ pub enum Event {
     Alive(SourceName),
     /// What DNS says of a name; none is none. An error leaves the last answer, marked stale.
     Resolved(Name, Result<Vec<IpAddr>, Problem>),
+    /// Something about the settings file.
+    Settings(SettingsNews),
+}
+
+/// What is new about the settings file.
+#[derive(Debug)]
+pub enum SettingsNews {
+    /// It was looked at, and is as before.
+    Unchanged,
+    /// It says this now, with flags and environment laid over it.
+    Read(Box<Settings>),
+    /// It cannot be used.
+    Broken(Vec<Problem>),
 }
 
 /// What the data plane tells the registry.
@@ -77,6 +91,8 @@ pub enum Report {
     Listener(ListenerState),
     /// A listener of this name at this address is gone.
     Closed(Arc<str>, SocketAddr),
+    /// The access log could not be moved where the settings want it; `None` when it could.
+    AccessLog(Option<Problem>),
 }
 
 /// One listener as `get listeners` shows it.

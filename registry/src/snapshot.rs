@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use config::exposure::Exposure;
-use config::object::{AppProtocol, Name, Protocol, ServiceKey};
+use config::object::{AppProtocol, Name, Protocol, ProxyVersion, ServiceKey};
 use crossbeam_utils::CachePadded;
 use ipnet::IpNet;
 
@@ -97,6 +97,8 @@ pub struct Service {
     pub host: Option<Arc<str>>,
     /// What its port speaks (`appProtocol`): what a virtual IP may read of it.
     pub app: AppProtocol,
+    /// An opaque connection to an endpoint begins with this header.
+    pub proxy_protocol: Option<ProxyVersion>,
     /// Ready endpoints, or serving ones that are terminating when none is ready (KEP-1669). In a stable order, without repeats.
     pub endpoints: Box<[Endpoint]>,
 }
@@ -104,13 +106,19 @@ pub struct Service {
 impl Service {
     /// A service port without endpoints.
     pub fn unreachable(name: PortName, slot: u32) -> Service {
-        Service { name, slot, affinity_s: None, app: AppProtocol::Opaque, host: None, endpoints: Box::default() }
+        let app = AppProtocol::Opaque;
+        Service { name, slot, affinity_s: None, host: None, app, proxy_protocol: None, endpoints: Box::default() }
     }
 
     /// The same with other endpoints.
     pub fn with(&self, endpoints: Box<[Endpoint]>) -> Service {
-        let Service { slot, affinity_s, app, .. } = *self;
-        Service { name: self.name.clone(), slot, affinity_s, app, host: self.host.clone(), endpoints }
+        Service { name: self.name.clone(), host: self.host.clone(), endpoints, ..*self }
+    }
+
+    /// Whether everything but the endpoints is the same.
+    pub fn same_terms(&self, other: &Service) -> bool {
+        let terms = |service: &Service| (service.slot, service.affinity_s, service.app, service.proxy_protocol);
+        terms(self) == terms(other) && self.host == other.host
     }
 }
 

@@ -16,6 +16,7 @@ pub enum Topic {
     Endpoints,
     Routes,
     Listeners,
+    Workloads,
     Sources,
     Problems,
     Exposure,
@@ -102,6 +103,25 @@ pub struct RouteView {
     /// What annotations ask of its requests and answers, a line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<String>,
+}
+
+/// One Deployment, ReplicaSet or StatefulSet, and the pods that it has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkloadView {
+    /// `Deployment`, `ReplicaSet` or `StatefulSet`.
+    pub kind: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// `spec.replicas`
+    pub desired: u32,
+    /// Pods that are ready.
+    pub ready: u32,
+    /// Pods that are there, have not finished and are not on their way out, and are not ready.
+    pub unhealthy: u32,
+    /// Pods on their way out (`metadata.deletionTimestamp`).
+    pub leaving: u32,
 }
 
 /// One source.

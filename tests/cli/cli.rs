@@ -1,6 +1,7 @@
 //! The command line: `check`, `explain` and `get` say what the running process does.
 
 use serde_json::Value;
+use tidegate_tests::command::binary;
 use tidegate_tests::objects::{app, file, ingress, ingress_of, namespace, path, tcp};
 use tidegate_tests::{Behaviour, Client, Finished, Net, Replica, Setup, Tidegate, command};
 
@@ -8,6 +9,7 @@ mod boutique;
 mod check;
 mod demo;
 mod explain;
+mod top;
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in:\n{text}"))
@@ -17,7 +19,8 @@ fn json(text: &str) -> Value {
 fn get_shows_tables_and_json() {
     let net = Net::take();
     let replica = Replica::start(&net, "web-0", Behaviour::Named);
-    let gate = Setup::new(&net).manifest("web.yaml", app(&net, "web", "shop.example", &[&replica])).start();
+    let setup = Setup::new(&net).manifest("web.yaml", app(&net, "web", "shop.example", &[&replica]));
+    let gate = setup.manifest("deployment.yaml", deployment("web", 2)).start();
     let admin = gate.admin().to_string();
     let http = gate.http().to_string();
     let endpoint = replica.address().to_string();
@@ -26,6 +29,7 @@ fn get_shows_tables_and_json() {
         ("endpoints", ["ADDRESS", &endpoint, "Ready"]),
         ("routes", ["HOST", "shop.example", "Ingress default/web"]),
         ("listeners", ["ADDRESS", "http", &http]),
+        ("workloads", ["DESIRED", "Deployment", "2        1      0"]),
         ("sources", ["STATE", "folder:", "ok"]),
     ] {
         let table = command(["get", topic, "--admin", &admin]);
@@ -37,6 +41,35 @@ fn get_shows_tables_and_json() {
     }
     let hosts = command(["get", "services", "-o", "hosts", "--admin", &admin]);
     assert!(hosts.exited(0).contains("shop.example"), "{}", hosts.stdout);
+}
+
+/// A Deployment of the pods labelled `app: NAME`.
+fn deployment(name: &str, replicas: u32) -> String {
+    format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}}}\nspec: {{replicas: {replicas}, \
+         selector: {{matchLabels: {{app: {name}}}}}, template: {{metadata: {{labels: {{app: {name}}}}}}}}}\n"
+    )
+}
+
+#[test]
+fn workloads_that_lack_replicas_are_a_warning_of_check_and_a_metric() {
+    let net = Net::take();
+    let replica = Replica::start(&net, "web-0", Behaviour::Named);
+    let setup = Setup::new(&net).manifest("web.yaml", app(&net, "web", "shop.example", &[&replica]));
+    let setup = setup.manifest("deployment.yaml", deployment("web", 3)).manifest("nobody.yaml", deployment("nobody", 1));
+    let folder = setup.folder().display().to_string();
+    let gate = setup.start();
+    let replicas = |state: &str| gate.sum("tidegate_workload_replicas", &["workload=\"web\"", &format!("state=\"{state}\"")]);
+    assert_eq!((replicas("desired"), replicas("ready"), replicas("unhealthy")), (3.0, 1.0, 0.0));
+    assert_eq!(gate.rows("problems"), Vec::<Value>::new(), "a rollout is no problem of the process");
+    let checked = command(["check", "--manifests", &folder]);
+    let text = checked.exited(0);
+    for words in [
+        "Deployment default/web: spec.replicas: 1 of its pods is ready",
+        "Deployment default/nobody: spec.selector: its selector finds no pod",
+    ] {
+        assert!(text.lines().any(|line| line.starts_with("warning ") && line.contains(words)), "{words} in\n{text}");
+    }
 }
 
 #[test]

@@ -24,13 +24,13 @@ fn documents_lists_json_and_subfolders_are_read() {
         .manifest("json.json", list("json"))
         .manifest("some/where/deep.yml", deep)
         .manifest("README.md", "not a manifest: {{{")
-        .manifest("other.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec: {}\n")
+        .manifest("other.yaml", "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: x}\nspec: {}\n")
         .start();
     expect(&gate, &[("list.example", "/", "list"), ("json.example", "/", "json"), ("deep.example", "/", "deep")]);
     let problems = gate.rows("problems");
     assert!(problems.is_empty(), "{problems:#?}");
     let sources = gate.api("sources").to_string();
-    assert!(sources.contains("Deployment"), "other kinds are counted: {sources}");
+    assert!(sources.contains("DaemonSet"), "other kinds are counted: {sources}");
 }
 
 /// Asks until both have answered; one that looked slow for a moment may be avoided for a while.

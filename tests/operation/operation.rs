@@ -9,6 +9,7 @@ use tidegate_tests::objects::{app, tcp};
 use tidegate_tests::{Behaviour, Client, Net, Replica, Setup, Tidegate, await_until, command};
 
 mod logs;
+mod reload;
 mod signals;
 mod start;
 

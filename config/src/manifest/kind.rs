@@ -19,9 +19,10 @@ pub(super) enum Recognised {
 const CORE: &str = "v1";
 const DISCOVERY: &str = "discovery.k8s.io/v1";
 const NETWORKING: &str = "networking.k8s.io/v1";
+const APPS: &str = "apps/v1";
 
 /// Each kind that is read: its `apiVersion`, and in lower case what it may be taken for.
-const READ: [(Kind, &str, [&str; 2]); 8] = [
+const READ: [(Kind, &str, [&str; 2]); 11] = [
     (Kind::Namespace, CORE, ["namespace", "namespaces"]),
     (Kind::Pod, CORE, ["pod", "pods"]),
     (Kind::Service, CORE, ["service", "services"]),
@@ -30,13 +31,18 @@ const READ: [(Kind, &str, [&str; 2]); 8] = [
     (Kind::EndpointSlice, DISCOVERY, ["endpointslice", "endpointslices"]),
     (Kind::Ingress, NETWORKING, ["ingress", "ingresses"]),
     (Kind::IngressClass, NETWORKING, ["ingressclass", "ingressclasses"]),
+    (Kind::Deployment, APPS, ["deployment", "deployments"]),
+    (Kind::ReplicaSet, APPS, ["replicaset", "replicasets"]),
+    (Kind::StatefulSet, APPS, ["statefulset", "statefulsets"]),
 ];
 
 /// The other kinds of the groups that ours are in.
-const OTHERS: [&str; 15] = [
+const OTHERS: [&str; 17] = [
     "Binding",
     "ComponentStatus",
     "ConfigMap",
+    "ControllerRevision",
+    "DaemonSet",
     "Event",
     "IPAddress",
     "LimitRange",
@@ -62,7 +68,7 @@ pub(super) fn recognise(api_version: &str, kind: &str) -> Recognised {
     let lower = kind.to_ascii_lowercase();
     match READ.iter().find(|(.., spellings)| spellings.contains(&lower.as_str())) {
         Some((kind, right, _)) => Recognised::Meant(*kind, right),
-        None if [CORE, DISCOVERY, NETWORKING].contains(&api_version) && !OTHERS.contains(&kind) => Recognised::Unheard,
+        None if [CORE, DISCOVERY, NETWORKING, APPS].contains(&api_version) && !OTHERS.contains(&kind) => Recognised::Unheard,
         None => Recognised::NotOurs,
     }
 }
@@ -130,6 +136,8 @@ mod tests {
             ("networking.k8s.io/v1", "Ingresses", Kind::Ingress),
             ("networking/v1", "ingressclass", Kind::IngressClass),
             ("extensions/v1beta1", "Ingress", Kind::Ingress),
+            ("extensions/v1beta1", "Deployment", Kind::Deployment),
+            ("apps/v1", "statefulSet", Kind::StatefulSet),
             ("k8s.io/v1", "Pod", Kind::Pod),
             ("V1", "Pod", Kind::Pod),
         ] {
@@ -150,7 +158,8 @@ mod tests {
             ("traefik.io/v1alpha1", "IngressRoute"),
             ("gateway.networking.k8s.io/v1", "HTTPRoute"),
             ("multicluster.x-k8s.io/v1alpha1", "Service"),
-            ("apps/v1", "Deployment"),
+            ("apps/v1", "DaemonSet"),
+            ("batch/v1", "Job"),
             ("v1", "ConfigMap"),
             ("v1", "ServiceAccount"),
             ("networking.k8s.io/v1", "NetworkPolicy"),

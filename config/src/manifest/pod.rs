@@ -4,9 +4,11 @@ use k8s_openapi::api::core::v1 as core;
 
 use super::check::{self, Findings};
 use super::meta::{self, NameRule};
+use super::workload;
 use crate::object::{Pod, PodPort};
 
-pub(super) fn convert(raw: core::Pod, out: &mut Findings) -> Pod {
+pub(super) fn convert(mut raw: core::Pod, out: &mut Findings) -> Pod {
+    let owner = workload::owner(raw.metadata.owner_references.take());
     let status = raw.status.unwrap_or_default();
     let ips = addresses(&status, out);
     Pod {
@@ -17,6 +19,7 @@ pub(super) fn convert(raw: core::Pod, out: &mut Findings) -> Pod {
         node: raw.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).filter(|name| !name.is_empty()).map(Into::into),
         host_network: raw.spec.as_ref().and_then(|spec| spec.host_network).unwrap_or_default(),
         ports: raw.spec.map(|spec| ports(&spec, out)).unwrap_or_default(),
+        owner,
     }
 }
 

@@ -10,7 +10,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::check::{self, Findings};
 use super::meta::{self, NameRule};
 use super::{shared, upstream};
-use crate::object::{Carrier, ClusterIp, LocalOnly, Name, PortRef, Service, ServicePort, ServiceType};
+use crate::exposure::PROXY_PROTOCOL;
+use crate::object::{Carrier, ClusterIp, LocalOnly, Meta, Name, PortRef, ProxyVersion, Service, ServicePort, ServiceType};
 
 /// What said `spec.loadBalancerSourceRanges` before the field did; the API still reads it where the field is absent.
 const SOURCES_ANNOTATION: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
@@ -35,6 +36,7 @@ pub(super) fn convert(mut raw: core::Service, out: &mut Findings) -> Option<Serv
         _ => Carrier::default(),
     };
     let affinity_s = affinity(&spec, out);
+    let proxy_protocol = proxy_protocol(&meta, out);
     let ports = ports(spec.ports.take().unwrap_or_default(), out);
     let upstream = upstream::terms(&meta, &ports, out);
     if ports.is_empty() && cluster_ip != ClusterIp::Headless && !matches!(service_type, ServiceType::ExternalName(_)) && !out.has_errors() {
@@ -54,6 +56,7 @@ pub(super) fn convert(mut raw: core::Service, out: &mut Findings) -> Option<Serv
         ports,
         publish_not_ready: spec.publish_not_ready_addresses.unwrap_or_default(),
         affinity_s,
+        proxy_protocol,
         carrier,
         local_only,
         upstream,
@@ -167,6 +170,18 @@ fn affinity(spec: &core::ServiceSpec, out: &mut Findings) -> Option<u32> {
         _ => {
             let expected = format!("seconds, 1 to {MAX_AFFINITY_S}");
             out.invalid("spec.sessionAffinityConfig.clientIP.timeoutSeconds", seconds.to_string(), &expected)
+        }
+    }
+}
+
+/// Which header replicas expect. What cannot be understood seals, as everything under our prefix does.
+fn proxy_protocol(meta: &Meta, out: &mut Findings) -> Option<ProxyVersion> {
+    match &**meta.annotations.get(PROXY_PROTOCOL)? {
+        "v1" => Some(ProxyVersion::V1),
+        "v2" => Some(ProxyVersion::V2),
+        other => {
+            out.unclear(&format!("metadata.annotations[\"{PROXY_PROTOCOL}\"]"), &format!("`{other}`"), "`v1` or `v2`");
+            None
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::problem::Severity;
 mod properties;
 mod seals;
 mod secrets;
+mod workloads;
 
 fn good(text: &str) -> Vec<Object> {
     let manifest = parse(text.as_bytes());
@@ -452,17 +453,17 @@ fn unsupported_versions_of_our_kinds_are_errors_and_other_kinds_are_counted() {
         assert_eq!((manifest.problems[0].reason, manifest.refused.len()), (Reason::UnsupportedVersion, 1), "{version} {kind}");
         assert!(manifest.problems[0].fix.is_some() && manifest.skipped.is_empty());
     }
-    let other = parse(b"{apiVersion: serving.knative.dev/v1, kind: Service}\n---\n{apiVersion: apps/v1, kind: Deployment}\n---\n{apiVersion: apps/v1, kind: Deployment}");
+    let other = parse(b"{apiVersion: serving.knative.dev/v1, kind: Service}\n---\n{apiVersion: apps/v1, kind: DaemonSet}\n---\n{apiVersion: apps/v1, kind: DaemonSet}");
     assert!(other.problems.is_empty() && other.objects.is_empty());
     assert_eq!(
         other.skipped.into_iter().collect::<Vec<_>>(),
-        [("apps/v1/Deployment".to_owned(), 2), ("serving.knative.dev/v1/Service".to_owned(), 1)]
+        [("apps/v1/DaemonSet".to_owned(), 2), ("serving.knative.dev/v1/Service".to_owned(), 1)]
     );
 }
 
 #[test]
 fn lists_of_both_forms_are_flattened_and_errors_name_the_item() {
-    let list = "{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Namespace, metadata: {name: a}}, {kind: Pod}, 7, {apiVersion: v1, kind: List, items: [{apiVersion: apps/v1, kind: Deployment}]}]}";
+    let list = "{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Namespace, metadata: {name: a}}, {kind: Pod}, 7, {apiVersion: v1, kind: List, items: [{apiVersion: apps/v1, kind: DaemonSet}]}]}";
     let manifest = parse(list.as_bytes());
     assert_eq!((manifest.objects.len(), manifest.skipped.len()), (1, 1));
     let found: Vec<_> = manifest.problems.iter().map(|problem| problem.found.as_str()).collect();

@@ -11,12 +11,12 @@ use ipnet::IpNet;
 use serde_json::{Map, Value};
 
 use super::value::{self, Unfit};
-use super::{AccessLog, ExposureMode, Limits, LogFormat, Settings};
+use super::{AccessLog, ExposureMode, Limits, LogFormat, ProxiedListener, Settings};
 use crate::manifest::document::Document;
 use crate::problem::{Problem, Reason};
 
 pub(super) const KEYS: &str = "manifests, http, https, internalHttp, admin, metrics, serviceCidr, internalCidrs, trustedProxies, stateDir, workers, \
-                    log, accessLog, exposure, ingress, tls, external, nodeName, externalName, dns, limits";
+                    log, accessLog, exposure, ingress, tls, proxyProtocol, external, nodeName, externalName, dns, limits";
 pub(super) const LIMITS: &str = "headBytes, headers, headTimeoutMs, idleTimeoutMs, connectTimeoutMs, drainDeadlineMs, idlePerReplica, \
                     udpIdleTimeoutMs, udpFlows";
 /// A day and an hour; longer is more likely a wrong unit than a wish.
@@ -84,6 +84,7 @@ fn top(keys: Map<String, Value>, to: &mut Settings, out: &mut Wrong) {
             "exposure" => exposure(value, to, out),
             "ingress" => ingress(value, to, out),
             "tls" => tls(value, to, out),
+            "proxyProtocol" => set(&mut to.proxy_protocol, words(&key, &value, &ProxiedListener::ALL, out)),
             "external" => external(value, to, out),
             "nodeName" => set(&mut to.node_name, text(&key, &value, out).map(|name| Some(name.to_owned()))),
             "externalName" => external_name(value, to, out),
@@ -213,7 +214,15 @@ fn texts(key: &str, value: &Value, out: &mut Wrong) -> Option<Vec<String>> {
 fn word<T: Copy>(key: &str, value: &Value, words: &[(&str, T)], out: &mut Wrong) -> Option<T> {
     let found = words.iter().find(|(word, _)| value.as_str() == Some(word)).map(|&(_, meaning)| meaning);
     let expected = || words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(" or ");
-    out.fit(key, value, found.ok_or_else(|| Unfit::new(expected(), "write one of these words, in lower case")))
+    out.fit(key, value, found.ok_or_else(|| Unfit::new(expected(), "write one of these words, spelled as here")))
+}
+
+fn words<T: Copy>(key: &str, value: &Value, words: &[(&str, T)], out: &mut Wrong) -> Option<Vec<T>> {
+    texts(key, value, out)?;
+    let values = value.as_array().into_iter().flatten().enumerate();
+    // All wrong ones are told, not the first alone.
+    let read: Vec<Option<T>> = values.map(|(index, value)| word(&format!("{key}[{index}]"), value, words, out)).collect();
+    read.into_iter().collect()
 }
 
 fn number(key: &str, value: &Value, range: RangeInclusive<u64>, out: &mut Wrong) -> Option<u64> {

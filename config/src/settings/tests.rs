@@ -13,40 +13,54 @@ fn nothing_said_means_the_defaults() {
     }
 }
 
+/// Each key with a value that is not its default.
+const OTHERS: [(&str, &str); 31] = [
+    ("manifests", "[a, b/c.yaml]"),
+    ("http", "127.0.0.1:0"),
+    ("https", "127.0.0.1:8443"),
+    ("internalHttp", "'[::1]:81'"),
+    ("admin", "none"),
+    ("metrics", "127.0.0.1:9902"),
+    ("serviceCidr", "127.97.0.0/16"),
+    ("internalCidrs", "[10.0.0.0/8]"),
+    ("trustedProxies", "[192.0.2.1/32, '2001:db8::/32']"),
+    ("stateDir", "/var/lib/tidegate"),
+    ("workers", "3"),
+    ("log", "json"),
+    ("accessLog", "none"),
+    ("exposure.mode", "strict"),
+    ("ingress.classes", "[nginx]"),
+    ("tls.defaultSecret", "shop/wild.card"),
+    ("proxyProtocol", "[https, internalHttp]"),
+    ("external.addresses", "[127.0.0.1, '::1']"),
+    ("nodeName", "one"),
+    ("externalName.allow", "[api.example.com, '*.example.org']"),
+    ("externalName.allowInside", "[api.example.com]"),
+    ("dns.servers", "[192.0.2.53, '127.0.0.1:5353']"),
+    ("limits.headBytes", "4096"),
+    ("limits.headers", "10"),
+    ("limits.headTimeoutMs", "1"),
+    ("limits.idleTimeoutMs", "2"),
+    ("limits.connectTimeoutMs", "3"),
+    ("limits.drainDeadlineMs", "4"),
+    ("limits.idlePerReplica", "5"),
+    ("limits.udpIdleTimeoutMs", "6"),
+    ("limits.udpFlows", "7"),
+];
+
+fn yaml(key: &str, value: &str) -> String {
+    key.rsplit('.').fold(value.to_owned(), |value, part| format!("{{{part}: {value}}}"))
+}
+
 #[test]
 fn each_key_sets_its_setting() {
-    let text = "
-manifests: [a, b/c.yaml]
-http: 127.0.0.1:0
-https: 127.0.0.1:8443
-internalHttp: '[::1]:81'
-admin: none
-metrics: 127.0.0.1:9902
-serviceCidr: 127.97.0.0/16
-internalCidrs: [10.0.0.0/8]
-trustedProxies: [192.0.2.1/32, 2001:db8::/32]
-stateDir: /var/lib/tidegate
-workers: 3
-log: json
-accessLog: none
-exposure: {mode: strict}
-ingress: {classes: [nginx]}
-tls: {defaultSecret: shop/wild.card}
-external: {addresses: [127.0.0.1, '::1']}
-nodeName: one
-externalName: {allow: [api.example.com, '*.example.org'], allowInside: [api.example.com]}
-dns: {servers: [192.0.2.53, '127.0.0.1:5353']}
-limits:
-  headBytes: 4096
-  headers: 10
-  headTimeoutMs: 1
-  idleTimeoutMs: 2
-  connectTimeoutMs: 3
-  drainDeadlineMs: 4
-  idlePerReplica: 5
-  udpIdleTimeoutMs: 6
-  udpFlows: 7
-";
+    let groups = ["exposure", "ingress", "tls", "external", "externalName", "dns", "limits"];
+    let (nested, plain): (Vec<_>, Vec<_>) = OTHERS.iter().partition(|(key, _)| key.contains('.'));
+    let mut text: String = plain.iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
+    for group in groups {
+        let below = nested.iter().filter_map(|(key, value)| Some(format!("  {}: {value}\n", key.strip_prefix(group)?.strip_prefix('.')?)));
+        text.push_str(&format!("{group}:\n{}", below.collect::<String>()));
+    }
     let net = |text: &str| text.parse::<IpNet>().unwrap();
     let expected = Settings {
         manifests: vec!["a".into(), "b/c.yaml".into()],
@@ -70,6 +84,7 @@ limits:
         external_names_inside: vec![value::host("api.example.com").unwrap()],
         dns_servers: vec!["192.0.2.53:53".parse().unwrap(), "127.0.0.1:5353".parse().unwrap()],
         tls_default_secret: Some(value::secret("shop/wild.card").unwrap()),
+        proxy_protocol: vec![ProxiedListener::Https, ProxiedListener::InternalHttp],
         limits: Limits {
             head_bytes: 4096,
             headers: 10,
@@ -82,7 +97,7 @@ limits:
             udp_flows: 7,
         },
     };
-    assert_eq!(Settings::parse(text), Ok(expected));
+    assert_eq!(Settings::parse(&text), Ok(expected));
 }
 
 #[test]
@@ -117,6 +132,8 @@ fn each_wrong_value_names_its_key() {
         ("ingress: {classes: nginx}", "ingress.classes"),
         ("tls: {defaultSecret: web}", "tls.defaultSecret"),
         ("tls: none", "tls"),
+        ("proxyProtocol: http", "proxyProtocol"),
+        ("proxyProtocol: [http, metrics]", "proxyProtocol[1]"),
         ("external: {addresses: [localhost]}", "external.addresses[0]"),
         ("nodeName: 1", "nodeName"),
         ("externalName: {allow: ['*']}", "externalName.allow[0]"),
@@ -189,20 +206,37 @@ fn the_page_of_settings_names_every_key_and_its_default() {
     let mut named = Vec::new();
     for row in documented() {
         let key = row[0].trim_matches('`');
-        let limit = row.len() == 4;
+        let limit = row.len() == 5;
         let (key, default) = if limit { (format!("limits.{key}"), row[2].as_str()) } else { (key.to_owned(), row[3].as_str()) };
+        let changed = Settings::parse(&yaml(&key, OTHERS.iter().find(|(other, _)| *other == key).expect("a sample").1)).unwrap();
+        let renewed = Settings::default().renewed(&changed);
+        let restart = if renewed.settings == Settings::default() { "yes" } else { "no" };
+        assert_eq!(row[row.len() - 2], restart, "docs/settings.md, restart? of {key}");
+        assert_eq!((renewed.waiting.len(), renewed.changed.len()), if restart == "yes" { (1, 0) } else { (0, 1) }, "{key} is in one list");
         // What is a list, or nothing, is told in words.
         let value = match default.strip_prefix('`').and_then(|text| text.strip_suffix('`')) {
             Some(value) => format!("'{value}'"),
             None if default.parse::<u64>().is_ok() => default.to_owned(),
             None => "null".to_owned(),
         };
-        let yaml = key.rsplit('.').fold(value, |value, part| format!("{{{part}: {value}}}"));
-        assert_eq!(Settings::parse(&yaml), Ok(Settings::default()), "docs/settings.md says that {key} is {default}");
+        assert_eq!(Settings::parse(&yaml(&key, &value)), Ok(Settings::default()), "docs/settings.md says that {key} is {default}");
         named.push(key);
     }
     let top = read::KEYS.split(", ").filter(|key| !named.iter().any(|name| name.starts_with(&format!("{key}."))));
     let known = top.map(str::to_owned).chain(read::LIMITS.split(", ").map(|key| format!("limits.{key}")));
     let missing: Vec<String> = known.filter(|key| !named.contains(key)).collect();
     assert_eq!(missing, [""; 0], "docs/settings.md does not name them");
+}
+
+#[test]
+fn what_waits_for_a_restart_keeps_its_value_and_is_named() {
+    let running = Settings::default();
+    let wanted = Settings::parse("http: none\nworkers: 2\nexposure: {mode: strict}\nlimits: {headers: 7}\n").unwrap();
+    let renewed = running.renewed(&wanted);
+    assert_eq!(renewed.waiting, ["http", "workers"]);
+    assert_eq!(renewed.changed, ["exposure.mode", "limits"]);
+    assert_eq!((renewed.settings.http, renewed.settings.workers), (running.http, running.workers));
+    assert_eq!((renewed.settings.exposure_mode, renewed.settings.limits.headers), (ExposureMode::Strict, 7));
+    let again = renewed.settings.renewed(&wanted);
+    assert_eq!((again.changed.len(), again.waiting), (0, vec!["http", "workers"]), "the same file again changes nothing");
 }

@@ -129,7 +129,7 @@ mod tests {
                 verdict: Verdict::Honoured,
                 how: String::new(),
             }],
-            skipped: [("apps/v1/Deployment".to_owned(), 2)].into_iter().collect(),
+            skipped: [("apps/v1/DaemonSet".to_owned(), 2)].into_iter().collect(),
             objects: 7,
         }
     }
@@ -147,7 +147,7 @@ shop/web:80   external  -               http shop.localhost / (Ingress shop/web)
 OWNER             ANNOTATION         VERDICT   HOW
 Ingress shop/web  tidegate.dev/hsts  honoured  -
 
-2 objects of kinds that are not read yet: apps/v1/Deployment (2)
+2 objects of kinds that are not read yet: apps/v1/DaemonSet (2)
 7 objects: 0 errors, 1 warning, 0 notes; 1 of 2 service ports reachable from outside
 ";
         assert_eq!(text(&view()), expected);

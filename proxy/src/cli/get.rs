@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
 use registry::event::ListenerState;
-use registry::view::{EndpointView, RouteView, ServiceView, SourceView};
+use registry::view::{EndpointView, RouteView, ServiceView, SourceView, WorkloadView};
 use serde::de::DeserializeOwned;
 
 use super::table::table;
@@ -42,6 +42,7 @@ fn shown(admin: SocketAddr, args: &GetArgs) -> Result<String, String> {
         (GetForm::Table, GetTopic::Endpoints) => Ok(endpoints(&read::<Vec<EndpointView>>(admin, "endpoints")?)),
         (GetForm::Table, GetTopic::Routes) => Ok(routes(&read::<Vec<RouteView>>(admin, "routes")?)),
         (GetForm::Table, GetTopic::Listeners) => Ok(listeners(&read::<Vec<ListenerState>>(admin, "listeners")?)),
+        (GetForm::Table, GetTopic::Workloads) => Ok(workloads(&read::<Vec<WorkloadView>>(admin, "workloads")?)),
         (GetForm::Table, GetTopic::Sources) => Ok(sources(&read::<Vec<SourceView>>(admin, "sources")?)),
     }
 }
@@ -53,12 +54,13 @@ impl GetTopic {
             GetTopic::Endpoints => "endpoints",
             GetTopic::Routes => "routes",
             GetTopic::Listeners => "listeners",
+            GetTopic::Workloads => "workloads",
             GetTopic::Sources => "sources",
         }
     }
 }
 
-fn read<T: DeserializeOwned>(admin: SocketAddr, topic: &str) -> Result<T, String> {
+pub(super) fn read<T: DeserializeOwned>(admin: SocketAddr, topic: &str) -> Result<T, String> {
     let body = ask::get(admin, &format!("/api/v1/{topic}"))?;
     serde_json::from_slice(&body)
         .map_err(|error| format!("{admin} answers in another form ({error}); fix: use the same version on both sides"))
@@ -130,6 +132,14 @@ fn listeners(views: &[ListenerState]) -> String {
         [view.name.to_string(), view.exposure.clone(), view.protocol.clone(), view.address.to_string(), state]
     });
     table(["NAME", "EXPOSURE", "PROTOCOL", "ADDRESS", "STATE"], rows)
+}
+
+fn workloads(views: &[WorkloadView]) -> String {
+    let rows = views.iter().map(|view| {
+        let [desired, ready, unhealthy, leaving] = [view.desired, view.ready, view.unhealthy, view.leaving].map(|count| count.to_string());
+        [view.namespace.clone(), view.kind.clone(), view.name.clone(), desired, ready, unhealthy, leaving]
+    });
+    table(["NAMESPACE", "KIND", "NAME", "DESIRED", "READY", "UNHEALTHY", "LEAVING"], rows)
 }
 
 fn sources(views: &[SourceView]) -> String {

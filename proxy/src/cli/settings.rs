@@ -1,11 +1,13 @@
 //! Settings of one command: flags and environment laid over the file over the defaults.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use config::problem::{Problem, Reason};
 use config::settings::Settings;
 use config::settings::value::Unfit;
 use registry::actor::local_addresses;
+use registry::source::settings::SettingsFile;
 
 use super::bindable;
 use super::{Address, CheckArgs, ExplainArgs, ListenArgs, PictureArgs, RunArgs};
@@ -23,6 +25,14 @@ impl RunArgs {
         }
         problems.extend(bindable::check(settings.service_cidr, &local_addresses(), bindable::binds).err());
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
+    }
+}
+
+impl RunArgs {
+    /// The settings file, and how it is read again: flags and environment stay as they were given.
+    pub(super) fn file(&self) -> Option<SettingsFile> {
+        let (path, args) = (self.picture.config.clone()?, self.clone());
+        Some(SettingsFile { path, read: Arc::new(move || args.settings()) })
     }
 }
 

@@ -139,3 +139,28 @@ fn a_start_is_refused_when_no_virtual_ip_could_be_bound() {
     assert!(problems.iter().any(|problem| problem.place.field.as_deref() == Some("serviceCidr") && problem.fix.is_some()), "{problems:?}");
     assert_eq!(settings(&["--manifests", "m", "--workers", "0"]).unwrap().workers, 0, "one for each core");
 }
+
+/// Rows of docs/settings.md: key, flag, environment.
+#[test]
+fn the_page_of_settings_names_every_flag_and_its_variable() {
+    let command = Cli::command();
+    let run = command.find_subcommand("run").unwrap();
+    let mut flags: Vec<(String, String)> = run
+        .get_arguments()
+        .filter_map(|argument| Some((format!("--{}", argument.get_long()?), argument.get_env()?.to_str()?.to_owned())))
+        .filter(|(flag, _)| flag != "--config")
+        .collect();
+    let rows = include_str!("../../../docs/settings.md").lines().filter(|line| line.starts_with("| `"));
+    let cell = |row: &str, at: usize| row.split(" | ").nth(at).unwrap_or_default().trim_matches(['`', '|', ' ']).to_owned();
+    let mut named: Vec<(String, String)> = rows
+        .map(|row| (cell(row, 1).split(' ').next().unwrap_or_default().to_owned(), cell(row, 2)))
+        .filter(|(flag, _)| flag.starts_with("--"))
+        .collect();
+    flags.sort();
+    named.sort();
+    assert_eq!(named, flags);
+    for (flag, variable) in flags {
+        let expected = format!("TIDEGATE_{}", flag.trim_start_matches('-').replace('-', "_").to_uppercase());
+        assert_eq!(variable, expected, "{flag}");
+    }
+}

@@ -1,33 +1,24 @@
 //! What the demo shows: short lines with the time, a live picture below them on a terminal, and the verdict.
 
-use std::io::{IsTerminal, Write};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::load::Tally;
 use super::outsider::{Attempts, Log};
 use super::story::Replaced;
+use crate::live::Live;
 use crate::tricks::TRICKS;
 
 /// Where lines go.
 pub(super) struct Screen {
     began: Instant,
-    /// Only on a terminal.
-    live: Option<ProgressBar>,
+    live: Live,
 }
 
 impl Screen {
     /// Says how long it will take.
     pub(super) fn new(seconds: u64, forever: bool) -> Screen {
-        let live = std::io::stdout().is_terminal().then(|| {
-            let bar = ProgressBar::new_spinner();
-            bar.set_style(ProgressStyle::default_spinner());
-            bar.enable_steady_tick(Duration::from_millis(100));
-            bar
-        });
-        let screen = Screen { began: Instant::now(), live };
+        let screen = Screen { began: Instant::now(), live: Live::new() };
         let time = if forever { "until Ctrl-C".to_owned() } else { format!("for {seconds} s") };
         screen.line(&format!("tidegate demo: nine replicas, one proxy and one stranger in one process, {time}\n"));
         screen
@@ -36,7 +27,7 @@ impl Screen {
     /// Shows nothing.
     #[cfg(test)]
     pub(super) fn hidden() -> Screen {
-        Screen { began: Instant::now(), live: Some(ProgressBar::hidden()) }
+        Screen { began: Instant::now(), live: Live::hidden() }
     }
 
     /// One line of what happens.
@@ -46,30 +37,25 @@ impl Screen {
 
     /// The live picture.
     pub(super) fn live(&self, tally: &Tally, alive: usize) {
-        let Some(bar) = &self.live else { return };
+        if !self.live.draws() {
+            return;
+        }
         let requests = tally.ingress.requests.load(Relaxed) + tally.vip.requests.load(Relaxed);
         let rate = requests as f64 / self.began.elapsed().as_secs_f64().max(0.1);
         let failures = tally.failures();
-        bar.set_message(format!("{} requests, {rate:.0} per second, {failures} failures, {alive} replicas alive", grouped(requests)));
+        self.live.draw(&[format!("{} requests, {rate:.0} per second, {failures} failures, {alive} replicas alive", grouped(requests))]);
     }
 
     /// The end.
     pub(super) fn verdict(&self, verdict: &Verdict) {
-        if let Some(bar) = &self.live {
-            bar.finish_and_clear();
-        }
+        self.live.end();
         for line in verdict.lines() {
             self.line(&line);
         }
     }
 
     fn line(&self, text: &str) {
-        match &self.live {
-            Some(bar) if !bar.is_finished() => bar.println(text),
-            _ => {
-                let _ = writeln!(std::io::stdout(), "{text}"); // a reader that has gone is no failure of the demo
-            }
-        }
+        self.live.say(text);
     }
 }
 

@@ -105,14 +105,7 @@ fn a_node_port_is_told_by_its_port_and_whom_it_lets_in() {
 fn affinity_is_told() {
     let mut world = worlds::shop();
     let mut services = world.external.services.to_vec();
-    services[0] = std::sync::Arc::new(Service {
-        affinity_s: Some(600),
-        host: None,
-        app: services[0].app,
-        name: services[0].name.clone(),
-        slot: 0,
-        endpoints: services[0].endpoints.clone(),
-    });
+    services[0] = std::sync::Arc::new(Service { affinity_s: Some(600), ..Service::clone(&services[0]) });
     world.external.services = services.into();
     let said = explain(&world, &[], &Question::new("http://shop.example/cart", External, "GET", &[]).unwrap());
     assert!(said.notes.iter().any(|note| note.contains("keeps its endpoint until 600 s")), "{:?}", said.notes);

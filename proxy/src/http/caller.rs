@@ -51,7 +51,7 @@ impl Caller {
         let mut text = Vec::with_capacity(MAX_IP);
         digits::ip(&mut text, peer.ip().to_canonical());
         let over = stream.tls().map_or(Over::Plain, |tls| Over::Tls { opened: tls.opened.clone(), shown: tls.client.clone() });
-        Caller { trusted: contains(&worker.shared.trusted, peer.ip()), client: peer.ip(), peer: text.into(), worker, listener, over }
+        Caller { trusted: contains(&worker.terms.trusted, peer.ip()), client: peer.ip(), peer: text.into(), worker, listener, over }
     }
 
     /// What this client can reach.

@@ -25,7 +25,7 @@ fn lists<'b>(head: &'b RequestHead, bytes: &'b [u8]) -> impl Iterator<Item = &'b
 impl Caller {
     /// Who asks, behind trusted proxies that wrote `lists`, the last first.
     pub(crate) fn behind<'b>(&self, lists: impl Iterator<Item = &'b [u8]>) -> IpAddr {
-        if self.trusted { told(lists, self.client, &self.worker.shared.trusted) } else { self.client }
+        if self.trusted { told(lists, self.client, &self.worker.terms.trusted) } else { self.client }
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Invariant: heads and buffers are made once and used again, so that a request allocates nothing here; an idle connection has none.
 
+use std::cell::Cell;
+
 use super::head::{HeadLimits, RequestHead, ResponseHead};
 use crate::buffer::{Buffer, FIRST, Spares};
 
@@ -32,6 +34,7 @@ impl<H> Message<H> {
 /// A request and its answer.
 #[derive(Debug)]
 pub(crate) struct Desk {
+    limits: HeadLimits,
     pub(crate) request: Message<RequestHead>,
     pub(crate) answer: Message<ResponseHead>,
 }
@@ -39,27 +42,35 @@ pub(crate) struct Desk {
 /// A worker's spare desks.
 #[derive(Debug)]
 pub(crate) struct Desks {
-    limits: HeadLimits,
+    limits: Cell<HeadLimits>,
     spare: Spares<Box<Desk>>,
 }
 
 impl Desks {
     /// Desks whose heads keep these limits.
     pub(crate) fn new(limits: HeadLimits) -> Desks {
-        Desks { limits, spare: Spares::default() }
+        Desks { limits: Cell::new(limits), spare: Spares::default() }
     }
 
     /// An empty one.
     pub(crate) fn take(&self) -> Box<Desk> {
-        let make = || Desk { request: Message::new(RequestHead::new(self.limits)), answer: Message::new(ResponseHead::new(self.limits)) };
+        let limits = self.limits.get();
+        let make = || Desk { limits, request: Message::new(RequestHead::new(limits)), answer: Message::new(ResponseHead::new(limits)) };
         self.spare.take().unwrap_or_else(|| Box::new(make()))
+    }
+
+    /// From the next desk on, heads keep these limits.
+    pub(crate) fn renew(&self, limits: HeadLimits) {
+        if self.limits.replace(limits) != limits {
+            while self.spare.take().is_some() {}
+        }
     }
 
     /// Takes one back.
     pub(crate) fn give(&self, mut desk: Box<Desk>) {
         desk.request.head.restart();
         desk.answer.head.restart();
-        if desk.request.clear() & desk.answer.clear() {
+        if desk.request.clear() & desk.answer.clear() && desk.limits == self.limits.get() {
             self.spare.give(desk);
         }
     }

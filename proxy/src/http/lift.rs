@@ -47,7 +47,7 @@ struct Form {
 
 /// Serves the request whose head is the first `head_length` bytes of the input.
 pub(super) async fn run(connection: &mut Connection, desk: &mut Desk, head_length: usize) -> Turn {
-    let Desk { request: Message { input, head, .. }, answer: Message { out, .. } } = desk;
+    let Desk { request: Message { input, head, .. }, answer: Message { out, .. }, .. } = desk;
     let form =
         Form { method: head.method(), client_11: head.version_11(), keep: head.keep_alive() && !connection.caller.worker.draining.get() };
     let invites = head.expect_continue();

@@ -119,7 +119,7 @@ pub(super) async fn relay(
     let edits = filters.map(|filters| asked::down(connection, &desk.request, filters));
     let read_ms = filters.and_then(|filters| filters.timeouts.read_ms);
     let patience = read_ms.map(|ms| (connection.caller.worker.deadlines.register(), ms));
-    let Desk { request, answer } = desk;
+    let Desk { request, answer, .. } = desk;
     let asked = &request.head;
     let uploads = exchange.uploads();
     // A request that is still coming up can end well, so it does not keep the connection from going on by itself.

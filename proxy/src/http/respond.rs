@@ -27,7 +27,7 @@ pub(super) async fn refuse_head(connection: &mut Connection, out: &mut Vec<u8>, 
     connection.caller.worker.counts.worker().refused(connection.caller.listener.exposure, reason);
     own(connection, &Answer::new(reason), true, false, out);
     let sent = send(connection, out).await;
-    if let Some(log) = &connection.caller.worker.access {
+    if let Some(log) = &*connection.caller.worker.access.borrow() {
         let why = why.map(|why| why.to_string()); // the log is on, and a bad head is no hot path
         log.write(&AccessLine {
             exposure: connection.caller.listener.exposure,
@@ -61,7 +61,7 @@ pub(super) async fn refuse(
         connection.caller.worker.counts.worker().not_exposed[plane(connection.caller.listener.exposure)].add(1);
     }
     // Text is made only while the log is on.
-    let note = note.filter(|_| connection.caller.worker.access.is_some()).map(|why| format!("not-exposed: {why}"));
+    let note = note.filter(|_| connection.caller.worker.access.borrow().is_some()).map(|why| format!("not-exposed: {why}"));
     answer(connection, desk, exchange, &Answer::new(reason), note.as_deref(), keep).await
 }
 
@@ -105,7 +105,8 @@ pub(super) fn log_gone(connection: &Connection, desk: &Desk, exchange: &Exchange
 }
 
 fn log(connection: &Connection, desk: &Desk, exchange: &Exchange, status: u16, bytes: u64, reason: Option<Reason>, note: Option<&str>) {
-    let Some(log) = &connection.caller.worker.access else { return };
+    let log = connection.caller.worker.access.borrow();
+    let Some(log) = &*log else { return };
     let input = desk.request.input.filled();
     let head = &desk.request.head;
     log.write(&AccessLine {

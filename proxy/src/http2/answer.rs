@@ -226,7 +226,7 @@ impl Ending {
             self.caller.worker.counts.worker().not_exposed[plane(self.caller.listener.exposure)].add(1);
         }
         // Text is made only while the log is on.
-        let note = note.filter(|_| self.caller.worker.access.is_some()).map(|why| format!("not-exposed: {why}"));
+        let note = note.filter(|_| self.caller.worker.access.borrow().is_some()).map(|why| format!("not-exposed: {why}"));
         self.answer(&filter::Answer::new(reason), note.as_deref())
     }
 
@@ -325,7 +325,8 @@ impl Ending {
     fn log(&mut self, reason: Option<Reason>, note: Option<&str>) {
         self.over = true;
         self.attempt = None; // its replica is free
-        let Some(log) = &self.caller.worker.access else { return };
+        let log = self.caller.worker.access.borrow();
+        let Some(log) = &*log else { return };
         log.write(&AccessLine {
             exposure: self.caller.listener.exposure,
             client: &self.caller.peer,

@@ -92,6 +92,7 @@ fn plane() -> Plane {
         name: PortName { service: ServiceKey { namespace: "web".into(), name: "shop".into() }, port: 8080, protocol: Protocol::Tcp },
         slot: 0,
         affinity_s: None,
+        proxy_protocol: None,
         host: None,
         app: Default::default(),
         endpoints: Box::new([Endpoint { id: EndpointId(id), replica: Arc::new(replica) }]),

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use config::host::HostPattern;
 use config::object::{PathType, Protocol, ServiceKey};
+use config::settings::Settings;
 use registry::route::{Action, Route, RouteTableBuilder};
 use registry::snapshot::{Endpoint, EndpointId, PortName, Replica, Service, ServiceIndex, ServiceListener, Way};
 
@@ -40,9 +41,7 @@ impl Scene {
         let (reports_to, reports) = mpsc::unbounded_channel();
         let (snapshots, watched) = watch::channel(Arc::new(snapshot));
         let shared = Arc::new(Shared {
-            limits: Limits::default(),
-            trusted: Vec::new(),
-            internal: vec!["127.0.0.0/8".parse().unwrap()],
+            terms: Terms::of(&Settings::default()),
             tls: crate::tls::common().unwrap(),
             open: [AtomicUsize::new(0)].into(),
             acknowledged: [AtomicU64::new(0)].into(),
@@ -75,14 +74,8 @@ fn snapshot(version: u64, replica: Option<SocketAddr>, vip: Option<SocketAddr>) 
         replica: Arc::new(Replica { id: ReplicaId(id), address, pod: None, speaks: Default::default(), load: Default::default() }),
     };
     let name = PortName { service: ServiceKey { namespace: "x".into(), name: "y".into() }, port: 80, protocol: Protocol::Tcp };
-    let service = Arc::new(Service {
-        name: name.clone(),
-        slot: 0,
-        affinity_s: None,
-        host: None,
-        app: Default::default(),
-        endpoints: replica.map(endpoint).into_iter().collect(),
-    });
+    let endpoints = replica.map(endpoint).into_iter().collect();
+    let service = Arc::new(Service { endpoints, ..Service::unreachable(name.clone(), 0) });
     let mut routes = RouteTableBuilder::default();
     let host = HostPattern::parse_ingress("a.test").unwrap();
     let action = Action::Forward(ServiceIndex(0));

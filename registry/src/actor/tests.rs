@@ -65,7 +65,7 @@ async fn ready(started: &Started) -> bool {
 async fn restart(settings: &Settings) -> Started {
     let began = Instant::now();
     loop {
-        match start(settings, OwnAddresses::default()) {
+        match start(settings, None, OwnAddresses::default()) {
             Ok(started) => return started,
             Err(problem) if began.elapsed() > LONG => panic!("{problem}"),
             Err(_) => tokio::task::yield_now().await,
@@ -78,7 +78,7 @@ async fn an_edit_of_the_folder_becomes_a_snapshot() {
     let dir = folder();
     put(dir.path(), "web.yaml", &service("web"));
     put(dir.path(), "pod.yaml", &pod("web-1", "web", "127.0.1.1"));
-    let mut on = start(&settings(dir.path()), OwnAddresses::default()).unwrap();
+    let mut on = start(&settings(dir.path()), None, OwnAddresses::default()).unwrap();
     let first = until(&mut on, |snapshot| snapshot.version > 0).await;
     assert_eq!(first.version, 1);
     assert_eq!(endpoints(&first, "web"), ["127.0.1.1:8080"], "the first picture is whole");
@@ -97,7 +97,7 @@ async fn an_edit_of_the_folder_becomes_a_snapshot() {
 #[tokio::test]
 async fn nothing_is_published_before_every_source_has_spoken() {
     let dir = tempfile::tempdir().unwrap();
-    let mut on = start(&settings(dir.path()), OwnAddresses::default()).unwrap();
+    let mut on = start(&settings(dir.path()), None, OwnAddresses::default()).unwrap();
     assert!(!ready(&on).await);
     assert_eq!(on.snapshots.borrow_and_update().version, 0);
     fs::create_dir(dir.path().join("made")).unwrap();
@@ -110,7 +110,7 @@ async fn nothing_is_published_before_every_source_has_spoken() {
 
 #[tokio::test]
 async fn without_any_source_it_is_ready_at_once() {
-    let on = start(&Settings { workers: 1, ..Settings::default() }, OwnAddresses::default()).unwrap();
+    let on = start(&Settings { workers: 1, ..Settings::default() }, None, OwnAddresses::default()).unwrap();
     assert!(ready(&on).await);
 }
 
@@ -119,7 +119,7 @@ async fn an_endpoint_drains_until_every_worker_has_acknowledged() {
     let dir = folder();
     put(dir.path(), "web.yaml", &service("web"));
     put(dir.path(), "pod.yaml", &pod("web-1", "web", "127.0.1.1"));
-    let mut on = start(&settings(dir.path()), OwnAddresses::default()).unwrap();
+    let mut on = start(&settings(dir.path()), None, OwnAddresses::default()).unwrap();
     until(&mut on, |snapshot| !endpoints(snapshot, "web").is_empty()).await;
     fs::remove_file(dir.path().join("m/pod.yaml")).unwrap();
     let version = until(&mut on, |snapshot| snapshot.version > 1 && endpoints(snapshot, "web").is_empty()).await.version;
@@ -147,7 +147,7 @@ async fn addresses_and_last_good_objects_survive_a_restart() {
         let rows: Vec<ServiceView> = view(on, Topic::Services).await;
         rows.into_iter().map(|row| (row.name, row.vip.unwrap())).collect()
     };
-    let mut on = start(&settings, OwnAddresses::default()).unwrap();
+    let mut on = start(&settings, None, OwnAddresses::default()).unwrap();
     until(&mut on, |snapshot| snapshot.version > 0).await;
     let before = vips(&on).await;
     assert_eq!(before.len(), 3);
@@ -172,7 +172,7 @@ fn told_to_end_it_writes_what_is_left() {
     fs::create_dir_all(&in_the_way).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let kept = runtime.block_on(async {
-        let mut on = start(&settings, OwnAddresses::default()).unwrap();
+        let mut on = start(&settings, None, OwnAddresses::default()).unwrap();
         until(&mut on, |snapshot| snapshot.version > 0).await;
         let failed = async { while view::<serde_json::Value>(&on, Topic::Problems).await.is_empty() {} };
         timeout(LONG, failed).await.expect("what is in the way is a problem");
@@ -190,8 +190,8 @@ fn told_to_end_it_writes_what_is_left() {
 async fn one_state_directory_serves_one_process() {
     let dir = folder();
     let settings = settings(dir.path());
-    let _on = start(&settings, OwnAddresses::default()).unwrap();
-    let problem = start(&settings, OwnAddresses::default()).unwrap_err();
+    let _on = start(&settings, None, OwnAddresses::default()).unwrap();
+    let problem = start(&settings, None, OwnAddresses::default()).unwrap_err();
     assert_eq!(problem.reason, Reason::Conflict);
 }
 
@@ -200,7 +200,7 @@ async fn a_state_directory_that_cannot_be_used_is_a_problem_and_serving_goes_on(
     let dir = folder();
     fs::write(dir.path().join("state"), "").unwrap();
     put(dir.path(), "web.yaml", &service("web"));
-    let mut on = start(&settings(dir.path()), OwnAddresses::default()).unwrap();
+    let mut on = start(&settings(dir.path()), None, OwnAddresses::default()).unwrap();
     until(&mut on, |snapshot| snapshot.internal.services.len() == 1).await;
     let problems: Vec<serde_json::Value> = view(&on, Topic::Problems).await;
     assert!(problems.iter().any(|problem| problem["file"].as_str().is_some_and(|file| file.ends_with("state"))), "{problems:?}");

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
-use config::object::{EndpointSlice, Labels, Name, Object, Pod, ServiceKey};
+use config::object::{EndpointSlice, Labels, Name, Object, Pod, Selector, ServiceKey};
 
 use crate::exposure::Said;
 use crate::lifecycle::Identity;
@@ -254,6 +254,15 @@ impl Index {
     /// Services that slices name.
     pub(super) fn sliced(&self) -> impl Iterator<Item = (&ServiceKey, impl Iterator<Item = &Arc<Object>>)> {
         self.slices.iter().map(|(service, slices)| (service, slices.values()))
+    }
+
+    /// The pods that the selector of a workload finds.
+    pub(super) fn select_all<'a>(&'a self, namespace: &str, selector: &'a Selector) -> impl Iterator<Item = &'a Arc<Object>> {
+        // Expressions alone leave every pod of the namespace to be looked at.
+        let all = self.namespaces.get(namespace).filter(|_| selector.labels.is_empty());
+        let some = self.select(namespace, &selector.labels).map(|known| &known.object);
+        let found = all.into_iter().flat_map(|namespace| namespace.pods.values().map(|known| &known.object)).chain(some);
+        found.filter(|pod| selector.selects(&pod.meta().labels))
     }
 
     /// The pods that a selector finds.

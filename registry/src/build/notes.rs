@@ -7,6 +7,7 @@ use config::problem::{Problem, Reason};
 
 use super::Entry;
 use crate::exposure::Seal;
+use crate::view::WorkloadView;
 
 /// Everything worth saying about a service, without its name and file.
 pub(super) fn of_service(entry: &Entry, refused: Vec<(SocketAddr, String)>) -> Vec<Problem> {
@@ -70,6 +71,22 @@ pub(super) fn strange_ports(service: &Service, slice: &EndpointSlice) -> Vec<Pro
         problem.fix("give the slice's port the name of a port of the Service; nothing is sent to it until then")
     });
     strange.collect()
+}
+
+/// About a workload that has fewer replicas than somebody wants.
+pub(crate) fn of_workload(workload: &WorkloadView) -> Option<Problem> {
+    let WorkloadView { desired, ready, unhealthy, .. } = workload;
+    if ready >= desired {
+        return None;
+    }
+    let problem = if ready + unhealthy + workload.leaving == 0 {
+        let problem = Problem::warning(Reason::NotFound, "its selector finds no pod").at("spec.selector");
+        problem.fix("write the pods into the same namespace with the labels of the selector, or correct it")
+    } else {
+        let found = format!("{ready} of its pods {} ready, {unhealthy} not", if *ready == 1 { "is" } else { "are" });
+        Problem::warning(Reason::NotFound, found).at("spec.replicas").fix("see why its other pods are missing or not ready")
+    };
+    Some(problem.expected(format!("{desired} ready")))
 }
 
 /// About a slice.

@@ -82,8 +82,7 @@ impl Outside {
         } else {
             self.dropped.insert(name.clone(), dropped);
         }
-        let terms = |service: &Service| (service.slot, service.affinity_s, service.app, service.host.clone());
-        let same = |old: &&Arc<Service>| terms(old) == terms(inside) && ids(&old.endpoints).eq(ids(&endpoints));
+        let same = |old: &&Arc<Service>| old.same_terms(inside) && ids(&old.endpoints).eq(ids(&endpoints));
         match old.filter(same) {
             Some(old) => old.clone(),
             None => Arc::new(inside.with(endpoints.into())),

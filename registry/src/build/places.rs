@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use config::object::AppProtocol;
+use config::object::{AppProtocol, ProxyVersion};
 
 use crate::snapshot::{Endpoint, PortName, Service, ServiceIndex};
 
@@ -55,11 +55,19 @@ impl Places {
         }
     }
 
-    /// How long a client of the service keeps its endpoint, what the port speaks, and what its replicas are told for `Host`.
-    pub(super) fn set_terms(&mut self, place: ServiceIndex, affinity_s: Option<u32>, app: AppProtocol, host: Option<&Arc<str>>) {
+    /// How long a client of the service keeps its endpoint, whether endpoints are told who it is, what the port speaks, and what its
+    /// replicas are told for `Host`.
+    pub(super) fn set_terms(
+        &mut self,
+        place: ServiceIndex,
+        affinity_s: Option<u32>,
+        proxy_protocol: Option<ProxyVersion>,
+        app: AppProtocol,
+        host: Option<&Arc<str>>,
+    ) {
         let (old, _) = &mut self.places[place.0 as usize];
-        if (old.affinity_s, old.app, old.host.as_ref()) != (affinity_s, app, host) {
-            *old = Arc::new(Service { affinity_s, app, host: host.cloned(), ..Service::clone(old) });
+        if (old.affinity_s, old.proxy_protocol, old.app, old.host.as_ref()) != (affinity_s, proxy_protocol, app, host) {
+            *old = Arc::new(Service { affinity_s, proxy_protocol, app, host: host.cloned(), ..Service::clone(old) });
             self.changed = true;
         }
     }

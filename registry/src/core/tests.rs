@@ -22,8 +22,10 @@ mod life;
 mod names;
 mod plainly;
 mod sealed;
+mod settings;
 mod sources;
 mod spoken;
+mod workloads;
 
 const T: Duration = Duration::ZERO;
 
@@ -66,6 +68,7 @@ fn pod(name: &str, app: &str, ip: &str) -> Pod {
         ports: Vec::new(),
         node: None,
         host_network: false,
+        owner: None,
     }
 }
 

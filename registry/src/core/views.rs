@@ -13,14 +13,14 @@ use config::object::{Kind, ObjectKey, ServiceKey};
 use config::problem::{Problem, Reason};
 
 use super::{Counts, Registry, expiry};
-use crate::build::notes::type_name;
+use crate::build::notes::{self, type_name};
 use crate::build::routes::Row;
 use crate::build::seats::Seat;
 use crate::build::{Entry, Port};
 use crate::event::ListenerState;
 use crate::lifecycle::State;
 use crate::snapshot::{PortName, Replica, ServiceListener, ServiceListeners, Socket};
-use crate::view::{AnnotationView, CheckView, EndpointView, ExposureView, RouteView, ServiceView, SourceView};
+use crate::view::{AnnotationView, CheckView, EndpointView, ExposureView, RouteView, ServiceView, SourceView, WorkloadView};
 
 impl Registry {
     /// Everything that an operator should know, errors first.
@@ -69,6 +69,7 @@ impl Registry {
             }
         }
         all.append(&mut settings);
+        all.extend(self.current.problems().chain(&self.access_log).cloned());
         all.extend(self.listeners.values().filter_map(bind_failure));
         all.sort();
         all
@@ -156,11 +157,14 @@ impl Registry {
         self.listeners.values().cloned().collect()
     }
 
+    /// Every workload, by kind, namespace and name.
+    pub fn workloads(&self) -> Vec<WorkloadView> {
+        self.world.workloads().map(|(_, view)| view).collect()
+    }
+
     /// Every source, by name.
     pub fn sources(&self, now: Duration) -> Vec<SourceView> {
-        let mut all = self.store.source_views(now);
-        all.extend(self.world.names.views(now));
-        all
+        self.store.source_views(now).into_iter().chain(self.world.names.views(now)).chain(self.current.view(now)).collect()
     }
 
     /// Every service port, and every way to reach it; sorted.
@@ -194,7 +198,7 @@ impl Registry {
     /// What `tidegate check` shows.
     pub fn check(&self) -> CheckView {
         CheckView {
-            problems: self.problems(),
+            problems: self.checked(),
             exposure: self.exposure(),
             annotations: self.annotations(),
             skipped: self.store.skipped(),
@@ -215,6 +219,14 @@ impl Registry {
         rows
     }
 
+    /// The problems, and workloads that lack replicas. Of a running process those are numbers: each rollout would be a warning.
+    fn checked(&self) -> Vec<Problem> {
+        let mut all = self.problems();
+        all.extend(self.world.workloads().filter_map(|(key, view)| Some(self.placed(key, notes::of_workload(&view)?))));
+        all.sort();
+        all
+    }
+
     /// Numbers for `/metrics`.
     pub fn counts(&self) -> Counts {
         let mut endpoints: BTreeMap<&'static str, usize> = State::ALL.map(|state| (state.as_str(), 0)).into();
@@ -232,6 +244,7 @@ impl Registry {
             problems,
             refused_routes: refused.map(|(exposure, tables)| (exposure.as_str(), tables.refused.routes().len())).into(),
             objects: self.store.len(),
+            workloads: self.workloads(),
             version: self.version(),
             rebuilt: self.world.rebuilt,
             expiries: self.expiries(),

@@ -31,7 +31,7 @@ fn service(slot: u32, numbers: impl IntoIterator<Item = u16>) -> Service {
     };
     let name = PortName { service: ServiceKey { namespace: "a".into(), name: "web".into() }, port: 80, protocol: Protocol::Tcp };
     let endpoints = numbers.into_iter().map(endpoint).collect();
-    Service { name, slot, affinity_s: Some(KEEP_S), app: Default::default(), host: None, endpoints }
+    Service { affinity_s: Some(KEEP_S), endpoints, ..Service::unreachable(name, slot) }
 }
 
 fn at(clients: &Clients, service: &Service, client: impl Into<IpAddr>, now_us: u64) -> SocketAddr {

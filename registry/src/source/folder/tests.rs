@@ -44,7 +44,7 @@ impl Followed {
         loop {
             match self.event().await {
                 Event::Batch(batch) => return self.told(&batch),
-                Event::Alive(_) => {}
+                Event::Alive(_) | Event::Settings(_) => {}
                 Event::Stale(_, problem) => panic!("stale: {problem}"),
                 Event::Resolved(name, _) => panic!("a folder knows nothing of {name}"),
             }

@@ -1,0 +1,95 @@
+//! What of changed settings counts while the process runs, and what waits for a restart.
+//!
+//! Invariant: every setting is in one of the two lists; what waits keeps the value that the process runs with, and is named.
+
+use super::Settings;
+
+/// Settings to go on with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renewed {
+    /// What counts from now on.
+    pub settings: Settings,
+    /// Keys of `tidegate.yaml` that have another value now.
+    pub changed: Vec<&'static str>,
+    /// Keys whose new value counts only after a restart.
+    pub waiting: Vec<&'static str>,
+}
+
+impl Settings {
+    /// These settings, which the process runs with, renewed by what the operator wants now.
+    pub fn renewed(&self, wanted: &Settings) -> Renewed {
+        // Spelled out, so that a new setting cannot be forgotten here.
+        let Settings {
+            manifests,
+            http,
+            https,
+            internal_http,
+            admin,
+            metrics,
+            service_cidr,
+            internal_cidrs,
+            trusted_proxies,
+            external_addresses,
+            node_name,
+            external_names,
+            external_names_inside,
+            dns_servers,
+            state_dir,
+            workers,
+            log,
+            access_log,
+            exposure_mode,
+            ingress_classes,
+            tls_default_secret,
+            proxy_protocol,
+            limits,
+        } = self;
+        let live = [
+            ("internalCidrs", *internal_cidrs == wanted.internal_cidrs),
+            ("trustedProxies", *trusted_proxies == wanted.trusted_proxies),
+            ("accessLog", *access_log == wanted.access_log),
+            ("exposure.mode", *exposure_mode == wanted.exposure_mode),
+            ("ingress.classes", *ingress_classes == wanted.ingress_classes),
+            ("tls.defaultSecret", *tls_default_secret == wanted.tls_default_secret),
+            ("proxyProtocol", *proxy_protocol == wanted.proxy_protocol),
+            ("limits", *limits == wanted.limits),
+        ];
+        let fixed = [
+            ("manifests", *manifests == wanted.manifests),
+            ("http", *http == wanted.http),
+            ("https", *https == wanted.https),
+            ("internalHttp", *internal_http == wanted.internal_http),
+            ("admin", *admin == wanted.admin),
+            ("metrics", *metrics == wanted.metrics),
+            ("serviceCidr", *service_cidr == wanted.service_cidr),
+            ("external.addresses", *external_addresses == wanted.external_addresses),
+            ("nodeName", *node_name == wanted.node_name),
+            ("externalName.allow", *external_names == wanted.external_names),
+            ("externalName.allowInside", *external_names_inside == wanted.external_names_inside),
+            ("dns.servers", *dns_servers == wanted.dns_servers),
+            ("stateDir", *state_dir == wanted.state_dir),
+            ("workers", *workers == wanted.workers),
+            ("log", *log == wanted.log),
+        ];
+        let others = |keys: &[(&'static str, bool)]| keys.iter().filter(|(_, same)| !same).map(|(key, _)| *key).collect();
+        let settings = Settings {
+            manifests: manifests.clone(),
+            http: *http,
+            https: *https,
+            internal_http: *internal_http,
+            admin: *admin,
+            metrics: *metrics,
+            service_cidr: *service_cidr,
+            external_addresses: external_addresses.clone(),
+            node_name: node_name.clone(),
+            external_names: external_names.clone(),
+            external_names_inside: external_names_inside.clone(),
+            dns_servers: dns_servers.clone(),
+            state_dir: state_dir.clone(),
+            workers: *workers,
+            log: *log,
+            ..wanted.clone()
+        };
+        Renewed { settings, changed: others(&live), waiting: others(&fixed) }
+    }
+}

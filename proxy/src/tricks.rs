@@ -167,8 +167,20 @@ pub fn leaks(answer: &[u8], secret: &[u8]) -> bool {
 /// Whether the answer is a refusal of our own: every response in it is a 4xx, or the connection closed without one; and nothing
 /// of the inside is in it.
 pub fn refused(answer: &[u8], secret: &[u8]) -> bool {
-    let ours = answer.is_empty() || answer.starts_with(b"HTTP/1.");
+    let ours = answer.is_empty() || answer.starts_with(b"HTTP/1.") || only_greets(answer);
     ours && !leaks(answer, secret) && statuses(answer).all(|status| (400..500).contains(&status))
+}
+
+/// Whether it is HTTP/2 and answers nothing: whole frames (RFC 9113 section 4.1), none of them HEADERS or DATA.
+fn only_greets(mut answer: &[u8]) -> bool {
+    const DATA: u8 = 0;
+    const HEADERS: u8 = 1;
+    while let [high, middle, low, kind, _, _, _, _, _, rest @ ..] = answer {
+        let length = usize::from(*high) << 16 | usize::from(*middle) << 8 | usize::from(*low);
+        let Some(next) = rest.get(length..).filter(|_| !matches!(*kind, DATA | HEADERS)) else { return false };
+        answer = next;
+    }
+    answer.is_empty()
 }
 
 /// The status of every HTTP/1 response in `answer`, a second one behind the first included.

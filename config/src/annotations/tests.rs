@@ -56,7 +56,7 @@ fn what_keeps_somebody_out_fails_closed() {
     for (name, value) in [
         ("whitelist-source-range", "x"),
         ("auth-url", "http://auth.example/"),
-        ("auth-tls-secret", "a/b"),
+        ("auth-tls-match-cn", "CN=a"),
         ("auth-secret-type", "auth-map"),
         ("server-snippet", "location /admin { deny all; }"),
         ("configuration-snippet", "if ($http_x = '') { return 403; }"),

@@ -46,7 +46,8 @@ fn is_tls(fields: &Map<String, Value>) -> bool {
 
 /// Whether the object holds a part that is read.
 pub(super) fn is_read(fields: &Map<String, Value>) -> bool {
-    is_tls(fields) || ["data", "stringData"].iter().any(|place| fields.get(*place).is_some_and(|parts| parts.get(CA).is_some()))
+    let holds = |place: &&str| fields.get(*place).is_some_and(|parts| [CA, AUTH].iter().any(|part| parts.get(part).is_some()));
+    is_tls(fields) || ["data", "stringData"].iter().any(holds)
 }
 
 pub(super) fn read(value: &Value, out: &mut Findings) -> Option<Secret> {

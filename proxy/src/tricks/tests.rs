@@ -70,6 +70,9 @@ fn only_a_refusal_counts_as_refused() {
     assert!(ok(b""));
     assert!(ok(b"HTTP/1.1 404 Not Found\r\n\r\n"));
     assert!(ok(b"HTTP/1.1 400 Bad Request\r\n\r\nHTTP/1.1 404 Not Found\r\n\r\n"));
+    assert!(ok(b"\0\0\0\x04\0\0\0\0\0\0\0\0\x04\x01\0\0\0\0"), "HTTP/2 that greets and answers nothing");
+    assert!(!ok(b"\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\x05\0\0\0\x01\x88"), "HEADERS");
+    assert!(!ok(b"\0\0\0\x04\0\0\0\0\0\0\0"), "half a frame");
     assert!(!ok(b"HTTP/1.1 200 OK\r\n\r\n"), "a success");
     assert!(!ok(b"HTTP/1.1 502 Bad Gateway\r\n\r\n"), "somebody was asked");
     assert!(!ok(b"HTTP/1.1 404 Not Found\r\n\r\ns3cret"), "the secret in a refusal");

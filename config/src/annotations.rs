@@ -1,6 +1,6 @@
 //! The annotations of an Ingress in, its filters out.
 //!
-//! Each key is read by the file of its filter ([`crate::filter`]), those of ingress-nginx by [`nginx`]. Pure: no object but the Ingress is
+//! Each key is read by the file of its filter ([`crate::filter`]), those of ingress-nginx by `nginx.rs`. Pure: no object but the Ingress is
 //! looked at. Invariant: fail closed. What keeps somebody out and cannot be understood closes the Ingress; what does not is left out
 //! alone; all of it is told, not only the first.
 

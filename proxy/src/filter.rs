@@ -3,7 +3,7 @@
 //! A request meets them in this order: its address, redirects, preflights, its password, the length of its content. Then it is written
 //! anew for the replica ([`Up`]), and its answer for the client ([`Down`]).
 //!
-//! Invariant: pure, but for the checking of passwords ([`admit`]), which is slow on purpose and is done on threads of its own. A route
+//! Invariant: pure, but for the checking of passwords (`admit`), which is slow on purpose and is done on threads of its own. A route
 //! without filters costs one look at a pointer.
 
 mod auth;

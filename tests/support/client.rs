@@ -86,13 +86,18 @@ impl Client {
     /// # Panics
     /// When it cannot.
     pub fn connect_from(from: IpAddr, address: SocketAddr) -> Client {
-        let connected = || {
-            let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-            socket.bind(&SocketAddr::new(from, 0).into())?;
-            socket.connect_timeout(&address.into(), Duration::from_secs(5))?;
-            Client::over(socket.into())
-        };
-        connected().unwrap_or_else(|error: io::Error| panic!("cannot connect from {from} to {address}: {error}"))
+        Client::try_connect_from(from, address).unwrap_or_else(|error| panic!("cannot connect from {from} to {address}: {error}"))
+    }
+
+    /// As [`Client::connect_from`], where the other end may refuse.
+    ///
+    /// # Errors
+    /// It could not connect, or was reset at once.
+    pub fn try_connect_from(from: IpAddr, address: SocketAddr) -> io::Result<Client> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(from, 0).into())?;
+        socket.connect_timeout(&address.into(), Duration::from_secs(5))?;
+        Client::over(socket.into())
     }
 
     fn over(stream: TcpStream) -> io::Result<Client> {

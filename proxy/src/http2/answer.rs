@@ -16,7 +16,7 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Response, StatusCode, Uri};
 use registry::snapshot::ReplicaId;
 
-use super::ask::Kept;
+use super::ask::{Kept, linger};
 use super::lanes::Place;
 use super::{fields, grpc, one};
 use crate::access_log::AccessLine;
@@ -189,6 +189,14 @@ impl Body for Answer {
         match &self.content {
             Content::Here(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Content::One(..) | Content::Two { .. } => SizeHint::default(),
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some(asked) = self.asked.take().filter(|_| self.over()) {
+            linger(asked);
         }
     }
 }

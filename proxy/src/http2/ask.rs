@@ -3,9 +3,11 @@
 //! Invariant: it is read piece by piece, each after the one before was taken, so that a slow replica slows the client down.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use hyper::body::{Body, Bytes, Frame, Incoming};
 use tokio::sync::mpsc;
@@ -66,6 +68,30 @@ pub(crate) enum Ask {
 
 /// A body that is kept until its answer is whole: to drop it earlier would reset the stream, and the answer with it.
 pub(crate) type Kept = Rc<RefCell<Incoming>>;
+
+/// After an answer that came before the end of its request, what still comes is read and dropped for so long, and so much of it: many
+/// clients lose an answer behind which their stream is reset, although RFC 9113 section 8.1 wants them to read it.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// Lets the client say more of what nobody reads.
+pub(super) fn linger(kept: Kept) {
+    if kept.borrow().is_end_stream() {
+        return;
+    }
+    tokio::task::spawn_local(async move {
+        let dropped = async {
+            let mut left = LINGER_BYTES;
+            while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut *kept.borrow_mut()).poll_frame(context)).await {
+                left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+                if left == 0 {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LINGER, dropped).await; // either way it is enough
+    });
+}
 
 impl Ask {
     /// The body of a client that speaks HTTP/2.

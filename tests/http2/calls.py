@@ -53,7 +53,8 @@ class Echo(grpc.GenericRpcHandler):
 
     def wait(self, context):
         self.remaining = context.time_remaining()
-        context.add_callback(self.cancelled.set)
+        if not context.add_callback(self.cancelled.set):
+            self.cancelled.set()  # it was cancelled before anybody asked
         self.cancelled.wait(20)
 
     def slow(self, request, context):

@@ -18,9 +18,11 @@ use registry::snapshot::ReplicaId;
 use tokio::sync::Notify;
 
 use super::ask::Limited;
+use super::gathered::Gathered;
 use super::link::Link;
-use super::serve::{CONNECTION_WINDOW, Here, SEND_BUFFER, WINDOW};
+use super::serve::{CONNECTION_WINDOW, SEND_BUFFER, WINDOW};
 use crate::clock::now_us;
+use crate::worker::Worker;
 
 /// A worker's connections that speak HTTP/2.
 #[derive(Default)]
@@ -152,14 +154,16 @@ impl Opening {
     ///
     /// # Errors
     /// When the link breaks at once.
-    pub(super) async fn done(self, link: Link, head_bytes: usize) -> io::Result<Place> {
-        let mut builder = Builder::new(Here);
+    pub(super) async fn done(self, worker: &Worker, link: Link) -> io::Result<Place> {
+        let head_bytes = worker.limits.head_bytes;
+        let io = Gathered::new(&worker.buffers, link);
+        let mut builder = Builder::new(io.clone());
         builder
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(SEND_BUFFER)
             .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX));
-        let (sender, connection) = builder.handshake(TokioIo::new(link)).await.map_err(io::Error::other)?;
+        let (sender, connection) = io.drive(builder.handshake(TokioIo::new(io.clone()))).await.map_err(io::Error::other)?;
         let room = connection.current_max_send_streams();
         let traffic = Rc::new(Traffic { open: Cell::new(0), room: Cell::new(room), idle_since_ms: Cell::new(now_us() / 1000) });
         let seen = Rc::downgrade(&traffic);

@@ -26,13 +26,14 @@ use super::connect::{Holds, Switch};
 use super::lanes::{self, Place};
 use super::link::Link;
 use super::way::{self, Need, Way};
-use super::{fields, grpc, one};
+use super::{fields, form, grpc, one};
 use crate::clock::now_us;
 use crate::filter::{self, Asked, Down, Up};
 use crate::http::asked;
 use crate::http::attempt::{NoChoice, Tried};
 use crate::http::caller::Caller;
 use crate::http::head::{self, Framing, HeadLimits, ResponseHead};
+use crate::http::hops;
 use crate::http::relay::Failure;
 use crate::http::write::Forward;
 use crate::picture::Held;
@@ -113,6 +114,11 @@ async fn answer(caller: Rc<Caller>, mut head: Parts, ask: Ask, holds: Holds) -> 
         Ok(judged) => judged,
         Err(reason) => return ending.refuse(reason, None),
     };
+    match form::count_hops(&mut head) {
+        Ok(false) => {}
+        Ok(true) => return ending.answer(&hops::answer(form::method(&head)), None),
+        Err(_) => return ending.refuse(Reason::BadRequest, None),
+    }
     let limit = if ending.grpc() { grpc::timeout(&head.headers) } else { None };
     let caller = &ending.caller;
     let (https, trusted) = (caller.https(), caller.trusted);
@@ -415,7 +421,7 @@ impl Exchange {
     }
 
     fn method(&self) -> head::Method {
-        head::Method::of(self.head.method.as_str().as_bytes())
+        form::method(&self.head)
     }
 
     fn got_two(&self, response: Response<Incoming>, place: Place) -> Got {

@@ -19,8 +19,12 @@ use tokio::sync::Notify;
 
 use super::ask::Limited;
 use super::link::Link;
-use super::serve::{CONNECTION_WINDOW, Here, SEND_BUFFER, WINDOW};
+use super::serve::{Here, SEND_BUFFER, WINDOW};
 use crate::clock::now_us;
+
+/// Bytes of all answers on one connection that may be under way, as many as there can be (RFC 9113 section 6.9.1): each has its own window,
+/// and answers that their clients do not take must not use up what those of others need.
+const ALL_WINDOWS: u32 = i32::MAX as u32;
 
 /// A worker's connections that speak HTTP/2.
 #[derive(Default)]
@@ -156,7 +160,7 @@ impl Opening {
         let mut builder = Builder::new(Here);
         builder
             .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_connection_window_size(ALL_WINDOWS)
             .max_send_buf_size(SEND_BUFFER)
             .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX));
         let (sender, connection) = builder.handshake(TokioIo::new(link)).await.map_err(io::Error::other)?;

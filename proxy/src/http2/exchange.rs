@@ -168,6 +168,9 @@ fn judge(ending: &mut Ending, head: &Parts, ask: &Ask, switches: bool) -> Result
     if head.headers.len() > ending.caller.worker.limits.headers {
         return Err(Reason::HeadTooLarge);
     }
+    if form::padded(&head.headers) {
+        return bad;
+    }
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
     if (head.method == Method::CONNECT && !switches) || !target.starts_with('/') || !target.bytes().all(|byte| byte.is_ascii_graphic()) {
         return bad;
@@ -200,6 +203,12 @@ fn judge(ending: &mut Ending, head: &Parts, ask: &Ask, switches: bool) -> Result
 impl Exchange {
     /// Tries until there is an answer or a reason why not. `limit` is how long all of it may take, and gets shorter where the route says so.
     async fn go(&mut self, limit: &mut Option<Duration>) -> Result<Got, Refusal> {
+        if let (Framing::Length(0), Some(ask)) = (self.framing, &mut self.ask) {
+            let patience = Duration::from_millis(self.ending.caller.worker.limits.idle_timeout_ms);
+            // Rare, and large: in a box, so that the state of every request is smaller.
+            let ended = Box::pin(form::ends_here(ask, patience)).await;
+            ended.map_err(|failure| self.refusal(failure))?;
+        }
         let mut tried = Tried::default();
         let mut deadline = None;
         loop {

@@ -37,17 +37,19 @@ fn a_connection_carries_as_many_requests_as_its_replica_takes() {
     assert_eq!(replica.connections(), 2, "both are used again");
 }
 
-/// Nobody knows its settings yet: what it does not take is sent again.
+/// Nobody knows its settings yet, and what has content cannot be sent again once it was refused.
 #[test]
 fn a_burst_to_a_replica_that_takes_few_is_served_whole() {
     let (gate, replica, _net) = scene(Does::Echo, 2, |setup| setup);
     let mut client = Frames::connect(gate.http());
-    let streams: Vec<u32> = (0..5).map(|_| client.get("shop.example", "/")).collect();
+    let streams: Vec<u32> = (0..50).map(|_| client.post("shop.example", "/")).collect();
+    streams.iter().for_each(|&stream| client.data(stream, b"hello", true));
     for stream in streams {
         let answer = client.answer(stream);
         assert_eq!((answer.status, answer.end), (200, Some(End::Whole)));
     }
-    assert_eq!(replica.received().len(), 5, "none of them twice");
+    assert_eq!(replica.received().len(), 50, "none of them twice");
+    assert_eq!(gate.sum("tidegate_retries_total", &["shop"]), 0.0);
 }
 
 #[test]

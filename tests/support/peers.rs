@@ -16,8 +16,11 @@ async def echo(connection):
 
 async def main():
     replica, url, gate, trust = sys.argv[1].rsplit(":", 1), sys.argv[2], sys.argv[3].rsplit(":", 1), sys.argv[4]
-    tls = ssl.create_default_context(cafile=trust) if trust else None
-    async with serve(echo, replica[0], int(replica[1]), max_size=None):
+    tls, own = ssl.create_default_context(cafile=trust) if trust else None, None
+    if sys.argv[5]:
+        own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        own.load_cert_chain(sys.argv[5])
+    async with serve(echo, replica[0], int(replica[1]), ssl=own, max_size=None):
         async with connect(url, host=gate[0], port=int(gate[1]), ssl=tls, max_size=None, proxy=None) as client:
             for size in (0, 1, 125, 126, 65535, 65536, 1 << 20):
                 sent = os.urandom(size)
@@ -38,8 +41,20 @@ asyncio.run(main())
 /// # Panics
 /// When there is no such Python, or something went wrong between the two.
 pub fn websockets(replica: SocketAddr, url: &str, gate: SocketAddr, trust: Option<&Path>) -> String {
-    let trust = trust.map_or(String::new(), |path| path.display().to_string());
-    python(WEBSOCKETS, &[replica.to_string(), url.to_owned(), gate.to_string(), trust])
+    talk(replica, url, gate, trust, None)
+}
+
+/// The same with a server that speaks TLS, by the chain and key in the file `shown`.
+///
+/// # Panics
+/// As [`websockets`].
+pub fn websockets_in_tls(replica: SocketAddr, url: &str, gate: SocketAddr, shown: &Path) -> String {
+    talk(replica, url, gate, None, Some(shown))
+}
+
+fn talk(replica: SocketAddr, url: &str, gate: SocketAddr, trust: Option<&Path>, shown: Option<&Path>) -> String {
+    let [trust, shown] = [trust, shown].map(|path| path.map_or(String::new(), |path| path.display().to_string()));
+    python(WEBSOCKETS, &[replica.to_string(), url.to_owned(), gate.to_string(), trust, shown])
 }
 
 /// Runs a script of Python with these arguments for a minute at most, and returns what it printed.

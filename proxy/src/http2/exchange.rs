@@ -26,13 +26,14 @@ use super::fields::{Fields, Line};
 use super::lanes::{self, Place};
 use super::link::Link;
 use super::way::{self, Need, Way};
-use super::{fields, grpc, one};
+use super::{fields, form, grpc, one};
 use crate::clock::now_us;
 use crate::filter::{self, Asked, Down, Up};
 use crate::http::asked;
 use crate::http::attempt::{NoChoice, Tried};
 use crate::http::caller::Caller;
 use crate::http::head::{self, Framing, HeadLimits, ResponseHead};
+use crate::http::hops;
 use crate::http::relay::Failure;
 use crate::http::write::Forward;
 use crate::picture::Held;
@@ -104,12 +105,17 @@ fn read_timeout(tried: &Tried) -> Option<Duration> {
 
 /// Answers one request, which may want to `switch` to another protocol.
 pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>, switch: Option<Switch>) -> Response<Answer> {
-    let (head, ask) = request.into_parts();
+    let (mut head, ask) = request.into_parts();
     let mut ending = Ending::new(caller, &head);
     let framing = match judge(&mut ending, &head, &ask, switch.is_some()) {
         Ok(judged) => judged,
         Err(reason) => return ending.refuse(reason, None),
     };
+    match form::count_hops(&mut head) {
+        Ok(false) => {}
+        Ok(true) => return ending.answer(&hops::answer(form::method(&head)), None),
+        Err(_) => return ending.refuse(Reason::BadRequest, None),
+    }
     let mut limit = if ending.grpc() { grpc::timeout(&head.headers) } else { None };
     let mut exchange = Exchange {
         ending,
@@ -141,6 +147,9 @@ fn judge(ending: &mut Ending, head: &Parts, ask: &Ask, switches: bool) -> Result
     let bad = Err(Reason::BadRequest);
     if head.headers.len() > ending.caller.worker.limits.headers {
         return Err(Reason::HeadTooLarge);
+    }
+    if form::padded(&head.headers) {
+        return bad;
     }
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
     if (head.method == Method::CONNECT && !switches) || !target.starts_with('/') || !target.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -174,6 +183,12 @@ fn judge(ending: &mut Ending, head: &Parts, ask: &Ask, switches: bool) -> Result
 impl Exchange {
     /// Tries until there is an answer or a reason why not. `limit` is how long all of it may take, and gets shorter where the route says so.
     async fn go(&mut self, limit: &mut Option<Duration>) -> Result<Got, Refusal> {
+        if let (Framing::Length(0), Some(ask)) = (self.framing, &mut self.ask) {
+            let patience = Duration::from_millis(self.ending.caller.worker.limits.idle_timeout_ms);
+            // Rare, and large: in a box, so that the state of every request is smaller.
+            let ended = Box::pin(form::ends_here(ask, patience)).await;
+            ended.map_err(|failure| self.refusal(failure))?;
+        }
         let mut tried = Tried::default();
         let mut deadline = None;
         loop {
@@ -420,7 +435,7 @@ impl Exchange {
     }
 
     fn method(&self) -> head::Method {
-        head::Method::of(self.head.method.as_str().as_bytes())
+        form::method(&self.head)
     }
 
     fn got_two(&self, response: Response<Incoming>, place: Place) -> Got {

@@ -4,6 +4,7 @@
 //! only after a whole answer to a whole request. Nothing is read before what came earlier was taken.
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -145,17 +146,17 @@ impl Talk {
                 self.input.grow((size * 4).min(self.worker.limits.head_bytes + 1).max(size + 1));
             }
             match poll_fn(|context| self.poll_more(context)).await? {
-                0 if heard => return Err(Failure::BadAnswer),
-                0 => return Err(Failure::NoAnswer),
-                _ => {}
+                Ok(0) | Err(_) if heard => return Err(Failure::BadAnswer),
+                Ok(0) | Err(_) => return Err(Failure::NoAnswer),
+                Ok(_) => {}
             }
         }
     }
 
-    /// Reads more of the answer while the body goes up. 0 is the end, however it came.
-    fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Failure>> {
+    /// Reads more of the answer while the body goes up. 0 is the end.
+    fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<Result<io::Result<usize>, Failure>> {
         self.poll_upload(context)?;
-        pin!(self.input.read(&mut self.link)).poll(context).map(|read| Ok(read.unwrap_or(0)))
+        pin!(self.input.read(&mut self.link)).poll(context).map(Ok)
     }
 
     /// Moves as much of the body as there is. Errs when its client failed.
@@ -270,8 +271,10 @@ impl Rest {
             let piece = match self.body.plain() {
                 Some(left) => ready!(self.poll_plain(context, left.min(PIECE) as usize)),
                 None => match ready!(talk.poll_more(context)) {
-                    Ok(0) => self.body.eof().map(|()| Bytes::new()).map_err(|_| Failure::CutUpstream).inspect(|_| self.keeps = false),
-                    Ok(_) => self.take_what_is_here(),
+                    Ok(Ok(0)) => self.body.eof().map(|()| Bytes::new()).map_err(|_| Failure::CutUpstream).inspect(|_| self.keeps = false),
+                    Ok(Ok(_)) => self.take_what_is_here(),
+                    // A reset, or an end of TLS without a word: what came may not be all (RFC 9112 section 9.8).
+                    Ok(Err(_)) => Err(Failure::CutUpstream),
                     Err(failure) => Err(failure),
                 },
             };

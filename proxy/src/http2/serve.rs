@@ -29,7 +29,7 @@ pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const MAX_STREAMS: u32 = 128;
 /// Bytes of one request's body that may be under way, and of all of a connection's.
 pub(super) const WINDOW: u32 = 256 * 1024;
-pub(super) const CONNECTION_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Bytes of one answer that wait for the connection.
 pub(super) const SEND_BUFFER: usize = 128 * 1024;
 /// A client may break off so many requests for nothing; more than that only as a part of those that it let end (CVE-2023-44487).

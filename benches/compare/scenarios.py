@@ -6,6 +6,8 @@ from typing import Literal
 BULK = 1 << 20
 POST = 16 << 10
 HOST = "h0.test"
+# The one name that wrk can both resolve and send as SNI.
+LOCAL = "localhost"
 PEERS = ("nginx", "haproxy", "envoy", "caddy")
 ALL = ("tidegate", *PEERS)
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from certificate import Certificate
+
 
 @dataclass(frozen=True)
 class Route:
@@ -19,7 +21,8 @@ class Route:
 
 @dataclass(frozen=True)
 class Setup:
-    """One turn's wishes. With `layer` "tcp" the first route is all there is, save where virtual IPs are the subject."""
+    """One turn's wishes. With `layer` "tcp" the first route is all there is, save where virtual IPs are the subject; with "https"
+    there is a certificate."""
 
     folder: Path
     port: int
@@ -31,6 +34,7 @@ class Setup:
     bulk: bool
     variant: str
     files: int
+    certificate: Certificate | None = None
 
     def write(self, name: str, text: str) -> str:
         path = self.folder / name

@@ -5,8 +5,10 @@ Each route is a Service with an EndpointSlice and an Ingress rule. The Services 
 to bind; in TCP scenarios the virtual IP is the way in.
 """
 
+import base64
 import os
 
+from certificate import Certificate
 from contenders.contract import Contender, Route, Setup
 
 PROGRAM = os.environ.get("TIDEGATE", "tidegate")
@@ -28,7 +30,12 @@ INGRESS = """apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata: {name: compare, namespace: compare}
 spec:
-  rules:
+"""
+SECRET = """apiVersion: v1
+kind: Secret
+metadata: {{name: compare, namespace: compare}}
+type: kubernetes.io/tls
+data: {{tls.crt: {chain}, tls.key: {key}}}
 """
 RULE = """  - host: {host}
     http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: s{i}, port: {{number: 80}}}}}}}}]}}
@@ -45,15 +52,28 @@ def command(setup: Setup) -> list[str]:
         return SERVICE.format(i=i, ip=route.ip, port=route.port, **way)
 
     (manifests / "services.yaml").write_text("".join(service(i, route) for i, route in enumerate(setup.routes)))
-    http, cidr = "none", "127.0.0.0/16"
+    if setup.certificate:
+        (manifests / "secret.yaml").write_text(_secret(setup.certificate))
     if not tcp:
-        rules = "".join(RULE.format(i=i, host=route.host) for i, route in enumerate(setup.routes))
-        (manifests / "ingress.yaml").write_text(INGRESS + rules)
-        http, cidr = f"127.0.0.1:{setup.port}", "127.96.0.0/16"
+        (manifests / "ingress.yaml").write_text(_ingress(setup))
+    front = f"127.0.0.1:{setup.port}"
+    ways = {"http": "none", "https": "none"} | ({} if tcp else {"https" if setup.certificate else "http": front})
     argv = [PROGRAM, "run", "--manifests", str(manifests), "--state-dir", str(setup.folder / "state")]
-    argv += ["--workers", str(setup.workers), "--admin", "127.0.0.1:0", "--http", http, "--https", "none", "--service-cidr", cidr]
+    argv += ["--workers", str(setup.workers), "--admin", "127.0.0.1:0", "--http", ways["http"], "--https", ways["https"]]
+    argv += ["--service-cidr", "127.0.0.0/16" if tcp else "127.96.0.0/16"]
     argv += ["--access-log", str(setup.folder / "access") if "log" in setup.variant else "none"]
     return argv + (["--metrics", f"127.0.0.1:{setup.metrics_port}"] if "metrics" in setup.variant else [])
+
+
+def _ingress(setup: Setup) -> str:
+    hosts = ", ".join(route.host for route in setup.routes)
+    tls = f"  tls: [{{secretName: compare, hosts: [{hosts}]}}]\n" if setup.certificate else ""
+    return INGRESS + tls + "  rules:\n" + "".join(RULE.format(i=i, host=route.host) for i, route in enumerate(setup.routes))
+
+
+def _secret(certificate: Certificate) -> str:
+    chain, key = (base64.b64encode(path.read_bytes()).decode() for path in (certificate.chain, certificate.key))
+    return SECRET.format(chain=chain, key=key)
 
 
 CONTENDER = Contender("tidegate", PROGRAM, "--version", frozenset({"http", "tcp"}), "build it and name it in TIDEGATE", command)

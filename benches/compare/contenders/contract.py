@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from certificate import Certificate
+from scenarios import Layer
+
+EVERYTHING: frozenset[Layer] = frozenset({"http", "https", "grpc", "websocket", "tcp", "udp"})
 
 
 @dataclass(frozen=True)
@@ -21,13 +24,13 @@ class Route:
 
 @dataclass(frozen=True)
 class Setup:
-    """One turn's wishes. With `layer` "tcp" the first route is all there is, save where virtual IPs are the subject; with "https"
+    """One turn's wishes. With `layer` "tcp" or "udp" the first route is all there is, save where virtual IPs are the subject; with "https"
     there is a certificate."""
 
     folder: Path
     port: int
     metrics_port: int
-    layer: str
+    layer: Layer
     routes: tuple[Route, ...]
     workers: int
     connections: int
@@ -35,6 +38,7 @@ class Setup:
     variant: str
     files: int
     certificate: Certificate | None = None
+    streams: int = 1
 
     def write(self, name: str, text: str) -> str:
         path = self.folder / name
@@ -44,12 +48,12 @@ class Setup:
 
 @dataclass(frozen=True)
 class Contender:
-    """`command` writes the configuration and returns the command line of a process in the foreground."""
+    """`layers` is what it can be measured by. `command` writes the configuration and returns the command line of a process in the foreground."""
 
     name: str
     program: str
     version_flag: str
-    layers: frozenset[str]
+    layers: frozenset[Layer]
     fix: str
     command: Callable[[Setup], list[str]]
     env: Callable[[Setup], dict[str, str]] = field(default=lambda _: {})

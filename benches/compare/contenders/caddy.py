@@ -5,7 +5,8 @@ Tuning, and why:
 - No admin endpoint, no automatic HTTPS, errors alone in the log: none of it is part of the work that is compared.
 - TLS: 1.3 alone, no tickets: nobody resumes.
 - gRPC: HTTP/2 by prior knowledge on both sides.
-- As many idle upstream connections as there are requests at a time (the default is 32), no compression asked for upstream, time-outs of 600 s.
+- As many idle upstream connections as there are requests at a time (the default is 32), no compression asked for upstream, time-outs
+  of 600 s.
 """
 
 import json

@@ -48,7 +48,8 @@ class Setup:
 
 @dataclass(frozen=True)
 class Contender:
-    """`layers` is what it can be measured by. `command` writes the configuration and returns the command line of a process in the foreground."""
+    """`layers` is what it can be measured by. `command` writes the configuration and returns the command line of a process in the
+    foreground."""
 
     name: str
     program: str

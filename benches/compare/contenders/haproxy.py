@@ -6,7 +6,8 @@ Tuning, and why:
   closing idle ones, which would show as new connections in the scenarios with many hosts.
 - `splice-response` for 1 MiB answers: bytes go from socket to socket inside the kernel. Elsewhere `splice-auto`, since forced
   splicing makes small answers dearer.
-- TLS: 1.3 alone, no tickets and no cache of sessions: nobody resumes. 256 streams for a connection of HTTP/2, more than the load has.
+- TLS: 1.3 alone, no tickets and no cache of sessions: nobody resumes. It still sends two tickets of the kind that is of no use without a
+  cache, and has no word against it. 256 streams for a connection of HTTP/2, more than the load has.
 - gRPC: HTTP/2 by prior knowledge on both sides.
 - With two threads, one listening socket for each (`shards by-thread`).
 - No access log (it has none unless told), time-outs of 600 s.

@@ -1,8 +1,8 @@
 """nginx, with its stream module for TCP and UDP.
 
 Tuning, and why:
-- `keepalive` for each upstream holds as many idle connections as there are requests at a time, `keepalive_requests` without end: its default
-  closes after 1,000 requests, and without `keepalive` each request would open a connection.
+- `keepalive` for each upstream holds as many idle connections as there are requests at a time, `keepalive_requests` without end: its
+  default closes after 1,000 requests, and without `keepalive` each request would open a connection.
 - `Connection ""` and HTTP/1.1 upstream: without both, upstream connections do not stay.
 - `multi_accept on`: many new connections for one wake-up.
 - `reuseport` with two workers, so that both get connections; with one worker there is nothing to share.
@@ -10,11 +10,12 @@ Tuning, and why:
 - `proxy_request_buffering off` streams bodies as the others do; short trials with it on were now dearer, now cheaper.
 - Heads are read into 8 KiB at once: with 1 KiB, the default, `browser` cost at least 15 % more in short trials on a busy machine,
   and neither `http1-keepalive` nor `idle-mem` suffers.
-- TLS: 1.3 alone, no tickets and no cache of sessions: nobody resumes. 256 streams for a connection of HTTP/2, more than the load has.
+- TLS: 1.3 alone, no tickets and no cache of sessions: nobody resumes. `ssl_session_tickets off` alone leaves it sending two of another
+  kind, of no use without a cache. 256 streams for a connection of HTTP/2, more than the load has.
 - gRPC by `grpc_pass`, with connections that stay as above; it carries one call at a time on each of them.
 - WebSocket: `Upgrade` and `Connection` are handed on, which it does not do by itself.
-- UDP: a flow stays for 600 s, as with the others, instead of being made anew for each datagram. The usual `proxy_responses 1` would end
-  it with the first answer.
+- UDP: a flow stays for 600 s, as with the others. The usual `proxy_responses 1` ends it with the first answer, so that each round trip
+  makes a socket: twice as dear in a short trial.
 - Access log off, time-outs of 600 s: nothing is closed for idleness during a turn.
 """
 
@@ -49,7 +50,8 @@ HTTP = """http {{
   proxy_max_temp_file_size 0;
   {bulk}
 """
-TLS = "ssl_certificate {chain}; ssl_certificate_key {key}; ssl_protocols TLSv1.3; ssl_session_tickets off; ssl_session_cache off;"
+TLS = """ssl_certificate {chain}; ssl_certificate_key {key};
+  ssl_protocols TLSv1.3; ssl_session_tickets off; ssl_session_cache off; ssl_conf_command NumTickets 0;"""
 STAY = 'proxy_set_header Connection "";'
 UPGRADE = 'proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";'
 BULK = "proxy_buffering off; proxy_buffer_size 256k; proxy_buffers 4 256k; proxy_busy_buffers_size 512k;"

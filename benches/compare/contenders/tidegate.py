@@ -1,7 +1,7 @@
 """Tidegate: manifests in a folder, defaults throughout.
 
 Not tuned: what is said here is where to listen, how many workers, and no access log, since the others have none either. In TLS it sends
-session tickets, and TLS 1.2 is there for who asks for it: neither can be switched off. `appProtocol` tells it of replicas of gRPC.
+two session tickets, and TLS 1.2 is there for who asks for it: neither can be switched off. `appProtocol` tells it of replicas of gRPC.
 Each route is a Service with an EndpointSlice and an Ingress rule. The Services are headless, for the others have no virtual IPs
 to bind; over TCP and UDP the virtual IP is the way in.
 """

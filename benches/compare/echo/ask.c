@@ -2,9 +2,9 @@
 //
 //   ask websocket|udp IP PORT HOST COUNT SECONDS
 //
-// It prints one line of JSON in the form of replay.lua. Every message is another one, and every echo is compared byte by byte. A datagram
-// without an answer for LATE is lost and counted, and its flow goes on with another; on a connection that is an error that ends it. It is in
-// C since a script would be busier than the proxy that it measures.
+// It prints one line of JSON in the form of replay.lua. Every message is another one, and every echo is compared byte by byte. One that did
+// not come for LATE is lost and counted: a flow goes on with another datagram, a connection waits on. It is in C since a script would be
+// busier than the proxy that it measures.
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <stdint.h>
@@ -20,7 +20,7 @@
 #define TEXT 128       // bytes of a WebSocket message
 #define DATAGRAM 100   // bytes of a datagram
 #define HEAD 4         // a frame's bytes before mask and text: both lengths here take two bytes of their own
-#define LATE 1000000000 // ns
+#define LATE 500000000 // ns
 #define TICKS 100000   // microseconds that latencies are told apart up to
 
 struct flow {
@@ -118,7 +118,8 @@ static void run(struct flow *flows, int count, int all, uint64_t end) {
       if (!whole) continue;
       if (whole < 0) {
         wrong++;
-        if (!udp) epoll_ctl(all, EPOLL_CTL_DEL, flow->fd, 0), flow->since = 0;
+        if (udp) ask(flow);
+        else epoll_ctl(all, EPOLL_CTL_DEL, flow->fd, 0), flow->since = 0;
         continue;
       }
       uint64_t took = (now() - flow->since) / 1000;
@@ -151,7 +152,8 @@ int main(int words, char **word) {
   }
   uint64_t begun = now();
   run(flows, count, all, begun + (uint64_t)atoi(word[6]) * 1000000000);
-  printf("{\"requests\":%llu,\"bytes\":%llu,\"seconds\":%.6f,\"p50\":%.3f,\"p99\":%.3f,\"errors\":{\"lost\":%llu,\"wrong\":%llu,\"broken\":%llu}}\n",
+  printf("{\"requests\":%llu,\"bytes\":%llu,\"seconds\":%.6f,\"p50\":%.3f,\"p99\":%.3f,"
+         "\"errors\":{\"lost\":%llu,\"wrong\":%llu,\"broken\":%llu}}\n",
          (unsigned long long)done, (unsigned long long)done * (udp ? DATAGRAM : TEXT), (double)(now() - begun) / 1e9, percentile(0.5),
          percentile(0.99), (unsigned long long)lost, (unsigned long long)wrong, (unsigned long long)broken);
 }

@@ -115,7 +115,7 @@ class Grpc(Origin):
         types.write_text("application/grpc grpc\n")
         self.port = free_port()
         argv = ["nghttpd", "--no-tls", "-a", address(0), "-d", str(folder / "served"), f"--mime-types-file={types}"]
-        argv += ["--no-content-length", "--trailer", "grpc-status: 0", str(self.port)]
+        argv += ["-n", str(max(1, len(cpus) // 2)), "--no-content-length", "--trailer", "grpc-status: 0", str(self.port)]
         super().__init__(argv, cpus, folder / "log")
 
 

@@ -66,7 +66,10 @@ def _on_stage(
     os.sched_setaffinity(0, cpus.load)  # this process is load, too
     shown = certificate.make(plan.folder) if scenario.layer == "https" else None
     with behind(scenario, plan.folder / f"origin-{scenario.name}", cpus.load, plan.files) as origin:
-        await_ready(origin, [origin.door(scenario)], origin.visit)
+        try:
+            await_ready(origin, [origin.door(scenario)], origin.visit)
+        except Died as problem:
+            return {}, [f"LEFT OUT: its origin is not right: {' '.join(str(problem).split())}"]
         return _rounds(Stage(scenario, origin, cpus, plan.folder, plan.files, plan.seconds, shown), rows, rounds, turn)
 
 

@@ -25,8 +25,8 @@ ALL = ("tidegate", *PEERS)
 class Scenario:
     """One table of the report. Each turn of it starts the contender afresh, alone, on its own CPUs.
 
-    `layer` is what clients speak: "https" is HTTP in TLS, 1.1 and 2; "grpc" is HTTP/2 without TLS, on both sides. `request` is in the form of
-    HTTP/1.1, whatever becomes of it; echoes have none. `streams` are requests at a time on each connection of HTTP/2.
+    `layer` is what clients speak: "https" is HTTP in TLS, 1.1 and 2; "grpc" is HTTP/2 without TLS, on both sides. `request` is in the form
+    of HTTP/1.1, whatever becomes of it; echoes have none. `streams` are requests at a time on each connection of HTTP/2.
     """
 
     name: str
@@ -45,8 +45,8 @@ class Scenario:
 
     @property
     def files(self) -> int:
-        """Open files that one process may need: both sides of each connection, one idle connection or listener for each route."""
-        return 2 * self.connections + self.routes + 500
+        """Open files that one process may need: connections and their requests upstream, an idle connection or listener for each route."""
+        return self.connections * (1 + self.streams) + self.routes + 500
 
 
 def get(path: str = "/", *headers: str) -> bytes:

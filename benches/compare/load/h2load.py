@@ -36,7 +36,9 @@ def run(asked: Run) -> Outcome:
     log.unlink(missing_ok=True)
     named, body = _parts(door)
     message.write_bytes(body)
-    argv = ["h2load", "-D", str(asked.seconds), "-c", str(asked.scenario.connections), "-m", str(asked.scenario.streams)]
+    connections = asked.scenario.connections
+    threads = min(max(1, len(asked.cpus) // 2), connections)
+    argv = ["h2load", "-D", str(asked.seconds), "-t", str(threads), "-c", str(connections), "-m", str(asked.scenario.streams)]
     argv += [f"--log-file={log}", f"--connect-to={door.ip}:{door.port}", *named, *(["-d", str(message)] if body else [])]
     with Process([*argv, f"{_scheme(door)}://{HOST}{door.path}"], asked.cpus, asked.folder / "h2load.log") as load:
         said = load.wait(asked.seconds + 30)

@@ -39,12 +39,13 @@ bench: ## Run the micro benchmarks (benches/README.md says what they measure)
 
 bench-compare: $(BENCHED) ## Compare with nginx, HAProxy, Envoy and Caddy; ARGS="--only l4-rr --rounds 9" (benches/README.md)
 	@benches/compare/setup.sh $(CACHE)/compare
-	@TIDEGATE=$(CARGO_TARGET_DIR)/$(if $(filter release,$(BENCHED)),profiled,release)/tidegate ENVOY=$(CACHE)/compare/venv/bin/envoy python3 -B benches/compare/compare.py $(ARGS)
+	@TIDEGATE=$(CARGO_TARGET_DIR)/$(if $(filter release,$(BENCHED)),profiled,release)/tidegate ENVOY=$(CACHE)/compare/venv/bin/envoy ECHO=$(CACHE)/compare/echo \
+	  python3 -B benches/compare/compare.py $(ARGS)
 
 compare: bench-compare
 
 bench-instructions: build ## Count instructions for each request with valgrind; ARGS="--top 40 get" says whose (benches/README.md)
-	@$(MAKE) --no-print-directory packages PACKAGES=valgrind
+	@$(MAKE) --no-print-directory packages PACKAGES="valgrind openssl"
 	@TIDEGATE=$(CARGO_TARGET_DIR)/release/tidegate python3 -B benches/instructions/instructions.py --baseline benches/instructions.json $(ARGS)
 
 build: ## Build the release binary, optimised

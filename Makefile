@@ -26,10 +26,11 @@ help: ## Say what can be made
 demo: quick ## Watch the main job at work for SECONDS (20), then a verdict
 	@$(QUICK) demo --seconds $(SECONDS)
 
-test: packages python h2spec browser quick ## Run all tests, end to end ones over the real binary included
+test: packages python h2spec browser quick ## Run all tests, end to end ones over the real binary included, then fuzz each parser for a minute
 	TIDEGATE_BIN=$(QUICK) TIDEGATE_PYTHON=$(PYTHON) TIDEGATE_H2SPEC=$(H2SPEC) $(CARGO) test --locked --workspace --profile quick
+	@$(MAKE) --no-print-directory fuzz
 
-fuzz: ## Fuzz each parser for FUZZ_SECONDS (60) with libFuzzer; TARGETS="hosts bodies" names some of them
+fuzz: ## Fuzz each parser for FUZZ_SECONDS (60) with libFuzzer, one on each processor; TARGETS="hosts bodies" names some of them
 	@tests/fuzz/run.sh $(CACHE)/fuzz $(or $(FUZZ_SECONDS),60) $(TARGETS)
 
 check: fmt-check clippy docs dependencies deny machete ## Formatting, lints, docs and dependencies, as CI wants them
@@ -115,7 +116,7 @@ $(H2SPEC): tests/http2/h2spec/go.mod
 	@cd $(<D) && go build -o $(H2SPEC) github.com/summerwind/h2spec/cmd/h2spec && touch $(H2SPEC)
 
 # What the end-to-end tests call; bench-instructions asks for its own. Without root the list is said, and whoever has root installs it.
-PACKAGES := curl haproxy openssl python3-venv nghttp2-client golang-go socat bind9-dnsutils
+PACKAGES := g++ curl haproxy openssl python3-venv nghttp2-client golang-go socat bind9-dnsutils
 packages:
 	@missing=""; for word in $(PACKAGES); do \
 	  case $$word in \
@@ -123,6 +124,7 @@ packages:
 	    nghttp2-client) command -v nghttp && command -v h2load;; \
 	    golang-go) command -v go;; \
 	    bind9-dnsutils) command -v dig;; \
+	    g++) command -v "$${CXX:-c++}";; \
 	    libnss3-tools) command -v certutil;; \
 	    *) command -v $$word;; \
 	  esac >/dev/null 2>&1 || missing="$$missing $$word"; \

@@ -37,7 +37,7 @@ const FLAGS: &[&str] = &[
     "--host-resolver-rules=MAP * 127.0.0.1",
     "--enable-logging=stderr",
 ];
-/// What its profile begins with: no connection is opened before something is asked for, so that tests can count them.
+/// What its profile begins with: no connection is opened before something is asked for.
 const PREFERENCES: &str = r#"{"net": {"network_prediction_options": 2}}"#;
 /// In seconds: it ends then, even if its test was killed.
 const LONGEST: &str = "120";
@@ -51,7 +51,7 @@ pub(crate) fn is_here(cases: usize) -> bool {
     if missing.is_empty() {
         return true;
     }
-    let (so_far, missing) = (SKIPPED.fetch_add(1, Ordering::Relaxed) + 1, missing.join(" and "));
+    let (so_far, missing) = (SKIPPED.fetch_add(1, Ordering::Relaxed) + 1, missing.join(" and no "));
     let case = std::thread::current().name().unwrap_or("a case").to_owned();
     // The real stderr: what a test prints by macro is not shown while it passes.
     let said = writeln!(stderr(), "\n*** SKIPPED: {case}: there is no {missing}. {so_far} of {cases} browser cases were not run. ***\n");

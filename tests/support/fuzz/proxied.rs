@@ -36,7 +36,7 @@ fn run(bytes: &[u8]) {
             back(version, client, SocketAddr::new(IpAddr::from(ip).to_canonical(), port), bytes);
         }
     }
-    if text { line(&bytes[..header.length], client) } else { binary(bytes, client) }
+    if text { line(&bytes[..header.length], client) } else { binary(bytes, client, header.length) }
 }
 
 /// What a reader knows never changes by what comes later: it waits, and then it says what it says of all.
@@ -82,12 +82,13 @@ fn line(line: &[u8], client: SocketAddr) {
 }
 
 /// The addresses stand as our writer puts them, but where an IPv4 address is dressed as IPv6.
-fn binary(bytes: &[u8], client: SocketAddr) {
+fn binary(bytes: &[u8], client: SocketAddr, length: usize) {
     let (size, port_at) = if bytes[13] == 0x11 { (4, 24) } else { (16, 48) };
     let ip = |at: usize| match <[u8; 4]>::try_from(&bytes[at..at + size]) {
         Ok(four) => IpAddr::from(four),
         Err(_) => IpAddr::from(<[u8; 16]>::try_from(&bytes[at..at + size]).expect("sixteen bytes")),
     };
+    assert!(length >= port_at + 4, "its addresses go on after its end");
     let port = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
     let (from, to) = (SocketAddr::new(ip(FIXED), port(port_at)), SocketAddr::new(ip(FIXED + size), port(port_at + 2)));
     assert_eq!(SocketAddr::new(from.ip().to_canonical(), from.port()), client);

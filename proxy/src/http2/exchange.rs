@@ -3,6 +3,7 @@
 //! Invariant: as for HTTP/1: the picture is held from the pick until the request's head is sent, and `http/attempt.rs` says when it may be
 //! sent again. Each request is balanced by itself; nothing ties the requests of a connection to one replica.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,11 +128,12 @@ pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>, switch: Optio
         made: None,
         switch,
     };
-    let got = match limit {
-        None => exchange.go(&mut limit).await,
-        Some(least) => {
-            let timed = tokio::time::timeout(least, exchange.go(&mut limit)).await;
-            timed.unwrap_or(Err(Refusal::Because(Reason::TimeoutRequest, None)))
+    let got = {
+        let least = limit;
+        let going = pin!(exchange.go(&mut limit));
+        match least {
+            None => going.await,
+            Some(least) => tokio::time::timeout(least, going).await.unwrap_or(Err(OUT_OF_TIME)),
         }
     };
     match got {
@@ -192,9 +194,12 @@ impl Exchange {
         let mut tried = Tried::default();
         let mut deadline = None;
         loop {
-            let sent = match &deadline {
-                None => self.send(&tried).await,
-                Some(until) => tokio::time::timeout_at(*until, self.send(&tried)).await.unwrap_or(Err(Failed::Refused(OUT_OF_TIME))),
+            let sent = {
+                let sending = pin!(self.send(&tried));
+                match &deadline {
+                    None => sending.await,
+                    Some(until) => tokio::time::timeout_at(*until, sending).await.unwrap_or(Err(Failed::Refused(OUT_OF_TIME))),
+                }
             };
             match sent {
                 Ok(mut got) => {
@@ -206,7 +211,7 @@ impl Exchange {
                     return Ok(got);
                 }
                 Err(Failed::Filtered(route)) => {
-                    self.pass(&route).await.map_err(Refusal::Filter)?;
+                    Box::pin(self.pass(&route)).await.map_err(Refusal::Filter)?;
                     if let Some(ms) = route.filters.as_ref().and_then(|filters| filters.timeouts.request_ms) {
                         let all = Duration::from_millis(ms);
                         *limit = Some(limit.map_or(all, |limit| limit.min(all)));
@@ -313,7 +318,12 @@ impl Exchange {
         } else {
             let mut attempt = caller.begin(service, endpoint, trail);
             let need = Need { timeout: tried.connect_timeout(&caller.worker), afresh: tried.died(), upgrade: self.switch.is_some() };
-            match way::open(&caller.worker, &endpoint.replica, need).await {
+            let found = match way::at_once(&caller.worker, &endpoint.replica, need) {
+                Some(way) => Ok((way, true)),
+                // Rare, and large.
+                None => Box::pin(way::open(&caller.worker, &endpoint.replica, need)).await,
+            };
+            match found {
                 Ok((way, reused)) => {
                     attempt.reused = reused;
                     (attempt, way)
@@ -331,14 +341,14 @@ impl Exchange {
         let host = host.or_else(|| self.made.as_ref()?.host.clone());
         let (silence, progress) = (read_timeout(tried), self.progress.clone());
         let comes = self.framing != Framing::None;
-        let sent = async {
+        let mut sent = pin!(async {
             match way {
                 Way::One(link) => self.by_one(link, host, held).await,
                 // Such a replica may know extended CONNECT, but few do, and none that was met.
                 Way::Two(..) if self.switch.is_some() => Err(Failed::Refused(Refusal::Because(Reason::UpstreamConnect, None))),
                 Way::Two(place, scheme) => self.by_two(place, (scheme, host), held).await,
             }
-        };
+        });
         let Some(silence) = silence else { return sent.await };
         let too_long = async {
             if comes {
@@ -348,7 +358,7 @@ impl Exchange {
         };
         tokio::select! {
             biased;
-            sent = sent => sent,
+            sent = &mut sent => sent,
             () = too_long => Err(Failed::Refused(OUT_OF_TIME)),
         }
     }

@@ -87,6 +87,11 @@ impl Drop for Opening {
 }
 
 impl Lanes {
+    /// A place on a connection to `replica`, when there is one.
+    pub(super) fn place(&self, replica: ReplicaId) -> Option<Place> {
+        self.of.borrow().get(&replica)?.place()
+    }
+
     /// A place on a connection to `replica`, or leave to open one. Waits while somebody else does.
     pub(super) async fn turn(&self, replica: ReplicaId) -> Turn {
         let road = self.of.borrow_mut().entry(replica).or_default().clone();

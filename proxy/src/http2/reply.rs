@@ -35,15 +35,18 @@ pub(super) async fn run(open: OpenStream, request: Request<RecvStream>, mut resp
     let switch = carried.as_ref().and_then(|_| Switch::connect(&head, &handover, caller.worker.rng.borrow_mut().u128(..)));
     let kept = ask.kept();
     let invites = kept.clone().filter(|_| expects(&head.headers));
-    let answering = exchange::run(caller.clone(), Request::from_parts(head, ask), switch);
-    let Ok(response) = answered(answering, invites, &mut respond).await else { return };
+    let response = {
+        let answering = pin!(exchange::run(caller.clone(), Request::from_parts(head, ask), switch));
+        answered(answering, invites, &mut respond).await
+    };
+    let Ok(response) = response else { return };
     let (head, mut answer) = response.into_parts();
     answer.keep(kept);
     open.ended.set(answer.over());
     if let (Some((agreed, attempt)), Some(from)) = (handover.take(), &mut carried) {
         let Attempt { counts, flight: _flight, .. } = attempt;
         if let Ok(mut to) = respond.send_response(Response::from_parts(head, ()), false) {
-            connect::carry(&caller.worker, from, &mut to, agreed, &counts.upgraded).await;
+            Box::pin(connect::carry(&caller.worker, from, &mut to, agreed, &counts.upgraded)).await;
         }
         return;
     }
@@ -61,11 +64,10 @@ fn expects(fields: &HeaderMap) -> bool {
 
 /// Waits for the answer, unless its client breaks the stream off. It is invited to send its content once somebody wants that.
 async fn answered(
-    answering: impl Future<Output = Response<Answer>>,
+    mut answering: Pin<&mut impl Future<Output = Response<Answer>>>,
     mut invites: Option<Kept>,
     respond: &mut SendResponse<Bytes>,
 ) -> Result<Response<Answer>, BrokenOff> {
-    let mut answering = pin!(answering);
     poll_fn(|context| {
         if let Poll::Ready(response) = answering.as_mut().poll(context) {
             return Poll::Ready(Ok(response));

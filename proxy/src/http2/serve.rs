@@ -142,7 +142,8 @@ fn accept(
 ) -> Poll<Result<(), h2::Error>> {
     while let Some(accepted) = ready!(connection.poll_accept(context)) {
         let (request, respond) = accepted?;
-        tokio::task::spawn_local(reply::run(OpenStream::new(client), request, respond));
+        // In a box: the runtime moves what it is given several times, and this is large.
+        tokio::task::spawn_local(Box::pin(reply::run(OpenStream::new(client), request, respond)));
     }
     Poll::Ready(Ok(()))
 }

@@ -34,7 +34,22 @@ pub(super) struct Need {
     pub(super) upgrade: bool,
 }
 
-/// Finds or opens one; true when it has served before.
+/// One that stands already, and has served before.
+pub(super) fn at_once(worker: &Worker, replica: &Replica, need: Need) -> Option<Way> {
+    let idle = if need.afresh { None } else { worker.links.borrow_mut().checkout(replica.id) };
+    if let Some(link) = idle {
+        return Some(Way::One(link));
+    }
+    let upgrades_in_tls = need.upgrade && matches!(replica.speaks, Speech::Tls(_));
+    let place = if upgrades_in_tls { None } else { worker.lanes.place(replica.id) };
+    place.map(|place| Way::Two(place, scheme(replica)))
+}
+
+fn scheme(replica: &Replica) -> Scheme {
+    if matches!(replica.speaks, Speech::Tls(_)) { Scheme::HTTPS } else { Scheme::HTTP }
+}
+
+/// Opens one, or waits for one that somebody opens; true when it has served before.
 ///
 /// # Errors
 /// No connection stood within the time for it.
@@ -43,15 +58,11 @@ pub(super) async fn open(worker: &Rc<Worker>, replica: &Replica, need: Need) -> 
         Speech::Tls(terms) => Some(terms),
         Speech::Http1 | Speech::H2c => None,
     };
-    let idle = if need.afresh { None } else { worker.links.borrow_mut().checkout(replica.id) };
-    if let Some(link) = idle {
-        return Ok((Way::One(link), true));
-    }
     let timeout = need.timeout;
     if let (Some(terms), true) = (terms, need.upgrade) {
         return Ok((Way::One(Link::secure(replica, &terms.name, &terms.http1, timeout).await?), false));
     }
-    let scheme = if terms.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+    let scheme = scheme(replica);
     let opening = match worker.lanes.turn(replica.id).await {
         Turn::Go(place) => {
             let reused = place.reused;

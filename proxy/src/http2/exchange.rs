@@ -8,12 +8,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::host::{self, MAX_HOST};
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue};
+use hyper::header::{HOST, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
-use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use hyper::{HeaderMap, Request, Response, StatusCode, Uri};
 use registry::route::Route;
 use registry::snapshot::EndpointId;
 use registry::speech::Speech;
@@ -108,7 +107,7 @@ fn read_timeout(tried: &Tried) -> Option<Duration> {
 pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>, switch: Option<Switch>) -> Response<Answer> {
     let (mut head, ask) = request.into_parts();
     let mut ending = Ending::new(caller, &head);
-    let framing = match judge(&mut ending, &head, &ask, switch.is_some()) {
+    let framing = match form::judge(&mut ending, &head, &ask, switch.is_some()) {
         Ok(judged) => judged,
         Err(reason) => return ending.refuse(reason, None),
     };
@@ -142,44 +141,6 @@ pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>, switch: Optio
         Err(Refusal::Filter(answer)) => exchange.ending.answer(&answer, None),
         Err(Refusal::ClientGone) => exchange.ending.left(),
     }
-}
-
-/// Whether it is a request that we accept, and how its body is framed.
-fn judge(ending: &mut Ending, head: &Parts, ask: &Ask, switches: bool) -> Result<Framing, Reason> {
-    let bad = Err(Reason::BadRequest);
-    if head.headers.len() > ending.caller.worker.limits.headers {
-        return Err(Reason::HeadTooLarge);
-    }
-    if form::padded(&head.headers) {
-        return bad;
-    }
-    let target = head.uri.path_and_query().map_or("", |target| target.as_str());
-    if (head.method == Method::CONNECT && !switches) || !target.starts_with('/') || !target.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return bad;
-    }
-    let mut hosts = head.headers.get_all(HOST).iter().map(|value| value.as_bytes());
-    let host = match (head.uri.authority().map(Authority::as_str), hosts.next(), hosts.next()) {
-        (_, _, Some(_)) => return bad,
-        // Both must be the same (RFC 9113 section 8.3.1).
-        (Some(authority), Some(host), None) if !authority.as_bytes().eq_ignore_ascii_case(host) => return bad,
-        (Some(authority), _, None) => authority.as_bytes(),
-        (None, Some(host), None) => host,
-        (None, None, None) => return bad,
-    };
-    let mut room = [0; MAX_HOST];
-    ending.host = host::normalise(host, &mut room).map_err(|_| Reason::BadRequest)?.into();
-    let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
-    let framing = match (lengths.next(), lengths.next()) {
-        (_, Some(_)) => return bad,
-        (Some(length), None) => {
-            let digits = length.as_bytes().iter().all(u8::is_ascii_digit);
-            let length = length.to_str().ok().filter(|_| digits).and_then(|text| text.parse().ok());
-            Framing::Length(length.ok_or(Reason::BadRequest)?)
-        }
-        (None, None) if switches || ask.is_end_stream() => Framing::None,
-        (None, None) => Framing::Chunked,
-    };
-    Ok(framing)
 }
 
 impl Exchange {

@@ -97,7 +97,7 @@ fn begin(respond: &mut SendResponse<Bytes>, head: Parts, whole: bool) -> Option<
 /// Sends the content.
 async fn send(open: &OpenStream, answer: &mut Answer, mut to: SendStream<Bytes>) -> Result<(), BrokenOff> {
     loop {
-        let frame = poll_fn(|context| poll_next(answer, &mut to, context)).await?;
+        let frame = poll_fn(|context| poll_next(answer, &mut to, context)).await;
         open.ended.set(answer.over());
         let sent = match frame.map(|frame| frame.map(Frame::into_data)) {
             Some(Ok(Ok(bytes))) => {
@@ -114,10 +114,11 @@ async fn send(open: &OpenStream, answer: &mut Answer, mut to: SendStream<Bytes>)
                 Ok(trailers) => to.send_trailers(trailers).map(|()| true),
                 Err(_) => Ok(false),
             },
-            Some(Err(Cut)) => {
+            Some(Err(Stopped::Cut)) => {
                 to.send_reset(Reason::INTERNAL_ERROR);
                 return Ok(());
             }
+            Some(Err(Stopped::BrokenOff)) => return Err(BrokenOff),
             None => to.send_data(Bytes::new(), true).map(|()| true),
         };
         if sent.map_err(|_| BrokenOff)? {
@@ -126,15 +127,19 @@ async fn send(open: &OpenStream, answer: &mut Answer, mut to: SendStream<Bytes>)
     }
 }
 
+/// Why there is no next piece.
+enum Stopped {
+    /// The replica broke off.
+    Cut,
+    /// The client did.
+    BrokenOff,
+}
+
 /// The answer's next piece.
-fn poll_next(
-    answer: &mut Answer,
-    to: &mut SendStream<Bytes>,
-    context: &mut Context<'_>,
-) -> Poll<Result<Option<Result<Frame<Bytes>, Cut>>, BrokenOff>> {
+fn poll_next(answer: &mut Answer, to: &mut SendStream<Bytes>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Stopped>>> {
     match Pin::new(answer).poll_frame(context) {
-        Poll::Ready(frame) => Poll::Ready(Ok(frame)),
-        Poll::Pending => to.poll_reset(context).map(|_| Err(BrokenOff)),
+        Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(|Cut| Stopped::Cut))),
+        Poll::Pending => to.poll_reset(context).map(|_| Some(Err(Stopped::BrokenOff))),
     }
 }
 

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::credentials::Credentials;
+use crate::filter::Line;
 use crate::tls::{Authorities, Certificate};
 
 mod app_protocol;
+mod ca_ref;
 mod carrier;
 mod ingress;
 mod kind;
@@ -21,6 +23,7 @@ mod slice;
 mod workload;
 
 pub use app_protocol::AppProtocol;
+pub use ca_ref::CaRef;
 pub use carrier::{Carrier, LocalOnly};
 pub use ingress::{CLASS_ANNOTATION, ClientTerms, Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, IngressTls, PathType};
 pub use kind::{Kind, ObjectKey, ServiceKey};
@@ -69,6 +72,7 @@ pub enum Object {
     Ingress(Ingress),
     IngressClass(IngressClass),
     Workload(Workload),
+    ConfigMap(ConfigMap),
     /// Never written anywhere: the serializer refuses it.
     #[serde(skip)]
     Secret(Secret),
@@ -85,6 +89,7 @@ impl Object {
             Object::Ingress(x) => &x.meta,
             Object::IngressClass(x) => &x.meta,
             Object::Secret(x) => &x.meta,
+            Object::ConfigMap(x) => &x.meta,
             Object::Workload(x) => &x.meta,
         }
     }
@@ -99,6 +104,7 @@ impl Object {
             Object::Ingress(x) => &mut x.meta,
             Object::IngressClass(x) => &mut x.meta,
             Object::Secret(x) => &mut x.meta,
+            Object::ConfigMap(x) => &mut x.meta,
             Object::Workload(x) => &mut x.meta,
         }
     }
@@ -114,6 +120,7 @@ impl Object {
             Object::Ingress(_) => Kind::Ingress,
             Object::IngressClass(_) => Kind::IngressClass,
             Object::Secret(_) => Kind::Secret,
+            Object::ConfigMap(_) => Kind::ConfigMap,
             Object::Workload(x) => x.kind,
         }
     }
@@ -167,4 +174,16 @@ pub struct Secret {
     pub ca: Option<Authorities>,
     /// `auth`: lines of an htpasswd file.
     pub auth: Option<Credentials>,
+}
+
+/// core/v1 ConfigMap: those of its parts that something can refer to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigMap {
+    /// Its metadata; of its labels only ours.
+    pub meta: Meta,
+    /// `ca.crt` of its `data` or `binaryData`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<Authorities>,
+    /// Its `data` as fields of answers; when one of its keys cannot be a field, why not, and nothing of it is kept.
+    pub fields: Result<Box<[Line]>, Box<[Box<str>]>>,
 }

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Meta, Name, PortRef};
+use super::{CaRef, Meta, Name, ObjectKey, PortRef};
 use crate::host::HostPattern;
 
 /// The annotation that named an Ingress's class before `spec.ingressClassName` did.
@@ -32,12 +32,20 @@ pub struct Ingress {
 /// By whom the certificates of clients must be vouched for, from an Ingress's annotations.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ClientTerms {
-    /// Namespace of the Secret that holds the authorities (`ca.crt`).
+    /// Namespace of what holds the authorities (`ca.crt`).
     pub namespace: Name,
-    /// Its name.
-    pub secret: Name,
+    /// Its kind and name.
+    #[serde(rename = "secret")] // as it is called in state files
+    pub ca: CaRef,
     /// A client that shows none is served, too; one that shows a bad one never is.
     pub optional: bool,
+}
+
+impl ClientTerms {
+    /// What holds the authorities.
+    pub fn key(&self) -> ObjectKey {
+        self.ca.key(&self.namespace)
+    }
 }
 
 /// One entry of an Ingress's `spec.tls`.

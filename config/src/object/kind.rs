@@ -27,6 +27,8 @@ pub enum Kind {
     IngressClass,
     /// core/v1 Secret: certificates, authorities and passwords, nothing else of it
     Secret,
+    /// core/v1 ConfigMap: authorities and fields of answers, nothing else of it
+    ConfigMap,
     /// apps/v1 Deployment
     Deployment,
     /// apps/v1 ReplicaSet
@@ -47,6 +49,7 @@ impl Kind {
             Kind::Ingress => "Ingress",
             Kind::IngressClass => "IngressClass",
             Kind::Secret => "Secret",
+            Kind::ConfigMap => "ConfigMap",
             Kind::Deployment => "Deployment",
             Kind::ReplicaSet => "ReplicaSet",
             Kind::StatefulSet => "StatefulSet",

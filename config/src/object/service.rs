@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AppProtocol, Carrier, Labels, LocalOnly, Meta, Name, Protocol};
+use super::{AppProtocol, CaRef, Carrier, Labels, LocalOnly, Meta, Name, Protocol};
 
 /// core/v1 Service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,8 +49,8 @@ pub struct Service {
 /// The terms of TLS to a Service's replicas, from its annotations. What is not said is `None`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct UpstreamTerms {
-    /// `tidegate.dev/upstream-ca`: a Secret of its namespace, whose `ca.crt` replicas are verified by. Else by the system's authorities.
-    pub ca: Option<Name>,
+    /// `tidegate.dev/upstream-ca`: what of its namespace holds the `ca.crt` that replicas are verified by. Else the system's authorities.
+    pub ca: Option<CaRef>,
     /// `tidegate.dev/upstream-name`: the host name or IP address that their certificate must have. Else `NAME.NAMESPACE.svc`.
     pub name: Option<Name>,
     /// `tidegate.dev/upstream-certificate`: a Secret of its namespace, whose `tls.crt` and `tls.key` they are shown.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: an Ingress stands on one side only, and its rules are compiled into that side's tables alone. What a seal refuses is
 //! in `refused`, where nothing is ever forwarded. The oldest object wins a conflict, whatever file it is in. Routes do not depend on
-//! endpoints, but on the Secrets that their filters name.
+//! endpoints, but on the Secrets and ConfigMaps that their filters name.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -17,9 +17,10 @@ use config::object::{
 use config::problem::{Problem, Reason};
 
 use super::World;
-use super::certificates::{Secrets, Want};
+use super::certificates::Want;
 use super::clients::Claims;
 use super::filters::{Granted, other_name, to_host};
+use super::referents::Referents;
 use crate::exposure::{self, Classes, Said, Side};
 use crate::filter::Filters;
 use crate::route::{Action, Route, RouteTable, RouteTableBuilder};
@@ -58,8 +59,8 @@ pub(crate) struct Compiled {
     pub(crate) wants: Vec<Want>,
     /// What their clients must show.
     pub(crate) claims: Claims,
-    /// The Secrets that filters name, there or not.
-    pub(crate) secrets: BTreeSet<ObjectKey>,
+    /// The Secrets and ConfigMaps that filters name, there or not.
+    pub(crate) referents: BTreeSet<ObjectKey>,
     /// What became of each annotation for a filter.
     pub(crate) judged: Vec<(ObjectKey, Judged)>,
     pub(crate) rows: Vec<Row>,
@@ -74,9 +75,14 @@ pub(crate) struct Tables {
 }
 
 /// Compiles all Ingresses, which come oldest first.
-pub(crate) fn compile<'a>(ingresses: impl Iterator<Item = &'a Ingress>, classes: &Classes, world: &World, secrets: &Secrets) -> Compiled {
+pub(crate) fn compile<'a>(
+    ingresses: impl Iterator<Item = &'a Ingress>,
+    classes: &Classes,
+    world: &World,
+    referents: &Referents,
+) -> Compiled {
     let (sides, out) = (Default::default(), Compiled::default());
-    let mut compiler = Compiler { world, secrets, sides, places: HashMap::new(), names: Vec::new(), out };
+    let mut compiler = Compiler { world, referents, sides, places: HashMap::new(), names: Vec::new(), out };
     for ingress in ingresses {
         compiler.ingress(ingress, classes);
     }
@@ -106,7 +112,7 @@ impl Builders {
 
 struct Compiler<'w> {
     world: &'w World,
-    secrets: &'w Secrets,
+    referents: &'w Referents,
     /// External, internal.
     sides: [Builders; 2],
     places: HashMap<PortName, ServiceIndex>,
@@ -189,8 +195,8 @@ impl Compiler<'_> {
 
     /// What its annotations ask for; `None` when they say that nothing of it serves.
     fn granted(&mut self, key: &ObjectKey, ingress: &Ingress) -> Option<Granted> {
-        let mut granted = Granted::read(key, ingress, self.secrets);
-        self.out.secrets.extend(granted.secret.take());
+        let mut granted = Granted::read(key, ingress, self.referents);
+        self.out.referents.append(&mut granted.named);
         self.out.judged.extend(granted.judged.drain(..).map(|judged| (key.clone(), judged)));
         self.out.problems.extend(granted.problems.drain(..).map(|problem| (key.clone(), problem)));
         let Some(why) = granted.skipped else { return Some(granted) };

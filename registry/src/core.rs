@@ -312,7 +312,9 @@ impl Registry {
             });
             self.routes = routes::compile(ingresses, &self.classes, &self.world, &self.world.terms.referents);
             self.names = self.world.wanted_names(self.routes.named.iter());
-            self.world.names.keep(&self.names);
+            if self.world.keep_names(&self.names) {
+                self.world.settle(&mut self.vips, &mut self.node_ports, version);
+            }
         }
         if compile || carried {
             self.renew_outside();

@@ -10,10 +10,7 @@ use std::sync::Arc;
 use config::annotations::Judged;
 use config::exposure::Exposure;
 use config::host::HostPattern;
-use config::object::{
-    CLASS_ANNOTATION, ClientTerms, Ingress, IngressBackend, Kind, Name, Object, ObjectKey, PathType, PortRef, Protocol, ServiceKey,
-    ServiceType,
-};
+use config::object::{CLASS_ANNOTATION, ClientTerms, Ingress, IngressBackend, Kind, Name, Object, ObjectKey, PathType, ServiceKey};
 use config::problem::{Problem, Reason};
 
 use super::World;
@@ -25,6 +22,10 @@ use crate::exposure::{self, Classes, Said, Side};
 use crate::filter::Filters;
 use crate::route::{Action, Route, RouteTable, RouteTableBuilder};
 use crate::snapshot::{PortName, ServiceIndex};
+
+mod backend;
+
+use backend::{Found, Wrong};
 
 /// Orders Ingresses: the oldest first, then by namespace and name.
 pub(crate) type Age = (i64, ObjectKey);
@@ -149,18 +150,6 @@ enum RuleKind {
     ClassDefault,
 }
 
-/// What a backend leads to.
-enum Found {
-    Port(PortName),
-    /// Nothing is there.
-    Nothing(Wrong),
-    /// It is there and may not be served.
-    Refused(Wrong),
-}
-
-/// Which part of `backend.service` is wrong, and how.
-type Wrong = (&'static str, Problem);
-
 impl Compiler<'_> {
     fn ingress(&mut self, ingress: &Ingress, classes: &Classes) {
         let key = ObjectKey { kind: Kind::Ingress, namespace: ingress.meta.namespace.clone(), name: ingress.meta.name.clone() };
@@ -276,7 +265,7 @@ impl Compiler<'_> {
 
     fn rule(&mut self, owner: &Owner<'_>, rule: Rule<'_>) {
         let key = ServiceKey { namespace: owner.key.namespace.clone(), name: rule.backend.service.clone() };
-        let found = self.resolve(&key, rule.backend, owner.exposure);
+        let found = self.world.resolve(&key, rule.backend, owner.exposure);
         self.out.named.insert(key);
         let (service, mut action) = match (found, &owner.granted.closed) {
             (Found::Port(name), Some(why)) => (Some(name), Action::Unavailable(why.clone())),
@@ -399,49 +388,6 @@ impl Compiler<'_> {
             // Of a refused owner the index is never used: its action becomes `Refused`.
             (_, _, place) => place.unwrap_or(ServiceIndex(0)),
         }
-    }
-
-    fn resolve(&self, key: &ServiceKey, backend: &IngressBackend, exposure: Exposure) -> Found {
-        let Some(entry) = self.world.services.get(key) else {
-            let problem = Problem::error(Reason::NotFound, format!("there is no Service {key}"));
-            return Found::Nothing(("name", problem.fix(format!("write the Service in namespace {}, or correct the name", key.namespace))));
-        };
-        let service = entry.service();
-        if let (Some(seal), Exposure::External) = (&entry.seal, exposure) {
-            let problem = Problem::error(Reason::NotExposed, format!("Service {key} is {}", seal.why()));
-            return Found::Refused(("name", problem.fix(seal.fix())));
-        }
-        if let ServiceType::ExternalName(name) = &service.service_type
-            && !self.world.may_lead_to(name)
-        {
-            let found = format!("Service {key} leads to {name}, and externalName.allow does not list it");
-            let problem = Problem::error(Reason::NotExposed, found).expected("a name that may be led to");
-            return Found::Refused((
-                "name",
-                problem.fix(format!("add `{name}` to externalName.allow, or point to a Service with endpoints")),
-            ));
-        }
-        let mut matching = service.ports.iter().filter(|port| match &backend.port {
-            PortRef::Number(number) => port.port == *number,
-            PortRef::Name(name) => port.name == *name,
-        });
-        let Some(mut port) = matching.next() else {
-            let has = service
-                .ports
-                .iter()
-                .map(|port| if port.name.is_empty() { port.port.to_string() } else { format!("{} ({})", port.port, port.name) });
-            let has = has.collect::<Vec<_>>().join(", ");
-            let problem = Problem::error(Reason::NotFound, format!("Service {key} has no port `{}`", backend.port));
-            return Found::Nothing(("port", problem.expected(format!("one of: {has}")).fix("correct the port, or add it to the Service")));
-        };
-        if let Some(tcp) = matching.find(|port| port.protocol == Protocol::Tcp).filter(|_| port.protocol != Protocol::Tcp) {
-            port = tcp;
-        }
-        if port.protocol != Protocol::Tcp {
-            let found = format!("port `{}` of Service {key} is {}", backend.port, port.protocol.as_str());
-            return Found::Refused(("port", Problem::error(Reason::Invalid, found).expected("a TCP port")));
-        }
-        Found::Port(PortName { service: key.clone(), port: port.port, protocol: port.protocol })
     }
 
     fn problem(&mut self, key: &ObjectKey, problem: Problem) {

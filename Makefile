@@ -18,7 +18,7 @@ SECONDS ?= 20
 # What bench-compare measures: `release`, or `build` where the tools for a profile are not to be had.
 BENCHED ?= release
 
-.PHONY: help demo python h2spec test fuzz check bench bench-compare bench-instructions compare build release quick packages tools fmt-check clippy docs dependencies deny machete
+.PHONY: help demo python h2spec browser test fuzz check bench bench-compare bench-instructions compare build release quick packages tools fmt-check clippy docs dependencies deny machete
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,10 +26,11 @@ help: ## Say what can be made
 demo: quick ## Watch the main job at work for SECONDS (20), then a verdict
 	@$(QUICK) demo --seconds $(SECONDS)
 
-test: packages python h2spec quick ## Run all tests, end to end ones over the real binary included
+test: packages python h2spec browser quick ## Run all tests, end to end ones over the real binary included, then fuzz each parser for a minute
 	TIDEGATE_BIN=$(QUICK) TIDEGATE_PYTHON=$(PYTHON) TIDEGATE_H2SPEC=$(H2SPEC) $(CARGO) test --locked --workspace --profile quick
+	@$(MAKE) --no-print-directory fuzz
 
-fuzz: ## Fuzz each parser for FUZZ_SECONDS (60) with libFuzzer; TARGETS="hosts bodies" names some of them
+fuzz: ## Fuzz each parser for FUZZ_SECONDS (60) with libFuzzer, one on each processor; TARGETS="hosts bodies" names some of them
 	@tests/fuzz/run.sh $(CACHE)/fuzz $(or $(FUZZ_SECONDS),60) $(TARGETS)
 
 check: fmt-check clippy docs dependencies deny machete ## Formatting, lints, docs and dependencies, as CI wants them
@@ -39,12 +40,13 @@ bench: ## Run the micro benchmarks (benches/README.md says what they measure)
 
 bench-compare: $(BENCHED) ## Compare with nginx, HAProxy, Envoy and Caddy; ARGS="--only l4-rr --rounds 9" (benches/README.md)
 	@benches/compare/setup.sh $(CACHE)/compare
-	@TIDEGATE=$(CARGO_TARGET_DIR)/$(if $(filter release,$(BENCHED)),profiled,release)/tidegate ENVOY=$(CACHE)/compare/venv/bin/envoy python3 -B benches/compare/compare.py $(ARGS)
+	@TIDEGATE=$(CARGO_TARGET_DIR)/$(if $(filter release,$(BENCHED)),profiled,release)/tidegate ENVOY=$(CACHE)/compare/venv/bin/envoy ECHO=$(CACHE)/compare/echo \
+	  python3 -B benches/compare/compare.py $(ARGS)
 
 compare: bench-compare
 
 bench-instructions: build ## Count instructions for each request with valgrind; ARGS="--top 40 get" says whose (benches/README.md)
-	@$(MAKE) --no-print-directory packages PACKAGES=valgrind
+	@$(MAKE) --no-print-directory packages PACKAGES="valgrind openssl"
 	@TIDEGATE=$(CARGO_TARGET_DIR)/release/tidegate python3 -B benches/instructions/instructions.py --baseline benches/instructions.json $(ARGS)
 
 build: ## Build the release binary, optimised
@@ -103,6 +105,10 @@ $(PYTHON):
 	@python3 -m venv $(PEERS) && $(PEERS)/bin/pip install --quiet --disable-pip-version-check websockets==$(WEBSOCKETS_VERSION) grpcio==$(GRPCIO_VERSION) \
 	  || { rm -rf $(PEERS); echo "python3 with venv and PyPI are needed for the tests' peers of WebSocket and gRPC" >&2; exit 1; }
 
+# A browser and what tells it whom to trust, where they can be had: without them their cases are skipped, each with a line that says so.
+browser: packages
+	@$(MAKE) --no-print-directory packages PACKAGES="chromium libnss3-tools" || printf '\n*** No browser: its cases will be SKIPPED. ***\n\n' >&2
+
 # What RFC 9113 wants of a server, by its Go module; go.mod says from what it is built.
 h2spec: packages
 	@$(MAKE) --no-print-directory $(H2SPEC)
@@ -111,7 +117,7 @@ $(H2SPEC): tests/http2/h2spec/go.mod
 	@cd $(<D) && go build -o $(H2SPEC) github.com/summerwind/h2spec/cmd/h2spec && touch $(H2SPEC)
 
 # What the end-to-end tests call; bench-instructions asks for its own. Without root the list is said, and whoever has root installs it.
-PACKAGES := curl haproxy openssl python3-venv nghttp2-client golang-go socat bind9-dnsutils
+PACKAGES := g++ curl haproxy openssl python3-venv nghttp2-client golang-go socat bind9-dnsutils
 packages:
 	@missing=""; for word in $(PACKAGES); do \
 	  case $$word in \
@@ -119,6 +125,8 @@ packages:
 	    nghttp2-client) command -v nghttp && command -v h2load;; \
 	    golang-go) command -v go;; \
 	    bind9-dnsutils) command -v dig;; \
+	    g++) command -v "$${CXX:-c++}";; \
+	    libnss3-tools) command -v certutil;; \
 	    *) command -v $$word;; \
 	  esac >/dev/null 2>&1 || missing="$$missing $$word"; \
 	done; \

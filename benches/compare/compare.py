@@ -35,7 +35,7 @@ def main() -> int:
     absent = [CONTENDERS[name] for name in asked.contenders if name not in present]
     left_out = [f"{one.name}: no program `{one.program}`; {one.fix}" for one in absent]
     facts = machine.facts(files) | _method(asked)
-    versions = {name: CONTENDERS[name].version() for name in present} | {"load": first_line("wrk", "-v")}
+    versions = {name: CONTENDERS[name].version() for name in present} | _loads()
     print(report.conditions(facts, versions, left_out), flush=True)
     results: dict[str, Result] = {}
     clean = True
@@ -60,20 +60,28 @@ def run(plan: rounds.Plan, scenario: Scenario, syscalls: bool) -> tuple[Result, 
         return {"calls": counted, "problems": problems}, report.calls_table(scenario, calls, problems)
     rows, failures = rounds.measure(plan, scenario, cpus)
     problems = report.errors(rows) + failures
+    unable = rounds.unable(plan.contenders, scenario)
     turns = {row: [asdict(sample) for sample in samples] for row, samples in rows.items()}
-    return {"turns": turns, "problems": problems}, report.table(scenario, cpus, rows, problems)
+    return {"turns": turns, "unable": unable, "problems": problems}, report.table(scenario, cpus, rows, unable, problems)
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, epilog=_epilog(), formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--only", metavar="SCENARIO,...", type=_some_of(KNOWN), help=f"of {', '.join(KNOWN)}")
+    add("--only", metavar="SCENARIO,...", type=_some_of(KNOWN), help="some of the scenarios below")
     add("--contenders", metavar="A,B", type=_some_of(CONTENDERS), default=list(CONTENDERS), help=f"of {', '.join(CONTENDERS)}")
     add("--rounds", metavar="N", type=_positive, default=5, help="turns of each contender (5)")
     add("--seconds", metavar="N", type=_positive, default=5, help="length of a measurement (5)")
     add("--json", metavar="FILE", type=Path, help="write every turn here, too")
     add("--syscalls", action="store_true", help=f"count system calls instead, of {' and '.join(COUNTED)} unless --only says otherwise")
     return parser.parse_args()
+
+
+def _epilog() -> str:
+    wide = max(map(len, KNOWN)) + 4
+    lines = ["scenarios:", *(f"  {scenario.name:<{wide}}{scenario.about}" for scenario in SCENARIOS), "", "environment:"]
+    named = {"TIDEGATE": "the binary", "ENVOY": "its binary", "ECHO": "the folder of the programs of echo/, compiled"}
+    return "\n".join([*lines, *(f"  {name:<{wide}}{what}" for name, what in named.items())])
 
 
 def _some_of(known: Collection[str]) -> Callable[[str], list[str]]:
@@ -99,6 +107,12 @@ def _method(asked: argparse.Namespace) -> dict[str, str]:
         "command": shlex.join(["compare.py", *sys.argv[1:]]),
         "method": counted if asked.syscalls else timed,
     }
+
+
+def _loads() -> dict[str, str]:
+    """What makes the load, and the origins that are not nginx."""
+    flags = {"wrk": "-v", "h2load": "--version", "nghttpd": "--version", "openssl": "version"}
+    return {program: first_line(program, flag) for program, flag in flags.items() if shutil.which(program)}
 
 
 def _leave(number: int, _: object) -> None:

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import drive
+from certificate import Certificate
 from contenders import CONTENDERS, Route, Setup
 from drive import Door, Outcome
+from load import LOADS
+from load.contract import Run
 from machine import Cpus, free_port, stolen_seconds
-from origin import LENGTHS, Origin, address
+from origin import Origin, address, length
 from process import Memory, Process, cpu_seconds, memory
 from scenarios import Scenario
 
@@ -26,6 +29,7 @@ class Stage:
     folder: Path
     files: int
     seconds: int
+    certificate: Certificate | None
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ def proxy(stage: Stage, name: str, variant: str) -> Iterator[Proxy]:
             doors = _doors(stage.scenario, setup)
             if stage.scenario.unit == "Service":
                 drive.await_listening(process, setup.port, len(doors))
-            ready = drive.await_ready(process, [doors[0], doors[len(doors) // 2], doors[-1]])
+            ready = drive.await_ready(process, [doors[0], doors[len(doors) // 2], doors[-1]], LOADS[stage.scenario.load].visit)
             yield Proxy(process, setup, doors, process.family(), ready)
 
 
@@ -94,6 +98,8 @@ def _setup(stage: Stage, folder: Path, variant: str) -> Setup:
         bulk=scenario.unit == "GB",
         variant=variant,
         files=stage.files,
+        certificate=stage.certificate,
+        streams=scenario.streams,
     )
 
 
@@ -103,13 +109,14 @@ def _vip(i: int) -> str:
 
 def _doors(scenario: Scenario, setup: Setup) -> list[Door]:
     """The way to each route."""
-    length = LENGTHS[scenario.request.split()[1]]
+    expected = length(scenario)
     return [
         Door(
             ip=route.vip if scenario.layer == "tcp" else "127.0.0.1",
             port=setup.port,
             request=scenario.request.replace(b"Host: h0.", f"Host: h{i}.".encode()),
-            length=length,
+            length=expected,
+            layer=scenario.layer,
         )
         for i, route in enumerate(setup.routes)
     ]
@@ -132,8 +139,8 @@ def take_turn(stage: Stage, name: str, variant: str) -> Sample:
 
 
 def load(stage: Stage, running: Proxy, seconds: int) -> Outcome:
-    scenario = stage.scenario
-    return drive.wrk(running.doors[0], scenario.connections, scenario.routes, seconds, stage.cpus.load, running.setup.folder)
+    asked = Run(running.doors[0], stage.scenario, seconds, stage.cpus.load, running.setup.folder)
+    return LOADS[stage.scenario.load].run(asked)
 
 
 def _load(stage: Stage, running: Proxy) -> Sample:

@@ -25,6 +25,10 @@ UNITS = {
     "connection opened": Unit("CPU µs/connection", 1, "connections/s", 0),
     "GB": Unit("CPU s/GB", 3, "GB/s", 2),
     "idle connection": Unit("RSS KiB/connection", 2, "connections held", 0),
+    "handshake": Unit("CPU µs/handshake", 1, "handshakes/s", 0),
+    "call": Unit("CPU µs/call", 1, "calls/s", 0),
+    "message": Unit("CPU µs/message", 1, "messages/s", 0),
+    "round trip": Unit("CPU µs/round trip", 1, "round trips/s", 0),
     "Service": Unit("RSS KiB/Service", 2, "Services that answered", 0),
 }
 
@@ -35,10 +39,10 @@ def conditions(facts: dict[str, str], versions: dict[str, str], left_out: list[s
     return "\n".join(lines + [f"- **LEFT OUT**: {one}" for one in left_out]) + "\n"
 
 
-def table(scenario: Scenario, cpus: Cpus, rows: dict[str, list[Sample]], problems: list[str]) -> str:
+def table(scenario: Scenario, cpus: Cpus, rows: dict[str, list[Sample]], unable: list[str], problems: list[str]) -> str:
     unit = UNITS[scenario.unit]
     titles = ["", unit.cost, "ratio", unit.rate, "CPU share", "p50 ms", "p99 ms", "RSS (PSS) MiB", "ready s", "stolen s", "errors"]
-    lines = _heading(scenario, cpus) + _line(titles) + _line(["---"] * len(titles))
+    lines = _heading(scenario, cpus, unable) + _line(titles) + _line(["---"] * len(titles))
     reference = _reference(scenario, rows)
     # Variants are read in their own order, contenders from cheap to dear.
     order = list(rows) if len(scenario.variants) > 1 else sorted(rows, key=lambda row: _mid(rows[row], "cost"))
@@ -55,10 +59,11 @@ def calls_table(scenario: Scenario, rows: dict[str, Calls], problems: list[str])
     return "\n".join(lines + [""] + [f"- **{one}**" for one in problems]).rstrip() + "\n"
 
 
-def _heading(scenario: Scenario, cpus: Cpus) -> list[str]:
+def _heading(scenario: Scenario, cpus: Cpus, unable: list[str]) -> list[str]:
     shared = " The load shares CPUs with the proxy: read the CPU cost, not the rate." if cpus.shared else ""
     where = f"Proxy on CPU {_list(cpus.proxy)}, load and origin on CPU {_list(cpus.load)}."
-    return [f"## {scenario.name}", "", f"{scenario.about} {where}{shared}", ""]
+    without = f" **Not here**, since it cannot do this: {', '.join(unable)}." if unable else ""
+    return [f"## {scenario.name}", "", f"{scenario.about} {where}{shared}{without}", ""]
 
 
 def _reference(scenario: Scenario, rows: dict[str, list[Sample]]) -> float | None:

@@ -1,6 +1,7 @@
 """Runs the turns of one scenario: round by round, each round in another order, and a turn that fails takes nobody with it."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,16 +10,20 @@ from pathlib import Path
 from subprocess import SubprocessError
 from typing import TypeVar
 
+import certificate
 import machine
 from contenders import CONTENDERS
-from drive import Door, Wrong, await_ready
+from drive import Wrong, await_ready
+from load import LOADS
 from measure import Sample, Stage, take_turn
-from origin import LENGTHS, Origin, address
+from origin import behind
 from process import Died
-from scenarios import Scenario, get
+from scenarios import Scenario
 from syscalls import Calls, count_calls
 
 Found = TypeVar("Found")
+# What a layer needs beside its load: programs, and where they are from.
+NEEDS = {"grpc": [("nghttpd", "install nghttp2-server")], "https": [("openssl", "install openssl")]}
 
 
 @dataclass(frozen=True)
@@ -53,13 +58,31 @@ def _on_stage(
 ) -> tuple[dict[str, list[Found]], list[str]]:
     if scenario.files > plan.files:
         return {}, [f"LEFT OUT: found a limit of {plan.files} open files, expected {scenario.files}; raise the hard limit (`ulimit -Hn`)"]
+    if lacking := _lacking(scenario):
+        return {}, [f"LEFT OUT: {one}" for one in lacking]
     rows = _rows(plan, scenario)
     if not rows:
         return {}, ["LEFT OUT: none of its contenders is here"]
     os.sched_setaffinity(0, cpus.load)  # this process is load, too
-    with Origin(plan.folder / f"origin-{scenario.name}", cpus.load, plan.files) as origin:
-        await_ready(origin, [Door(address(0), origin.port, get(), LENGTHS[b"/"])])
-        return _rounds(Stage(scenario, origin, cpus, plan.folder, plan.files, plan.seconds), rows, rounds, turn)
+    shown = certificate.make(plan.folder) if scenario.layer == "https" else None
+    with behind(scenario, plan.folder / f"origin-{scenario.name}", cpus.load, plan.files) as origin:
+        try:
+            await_ready(origin, [origin.door(scenario)], origin.visit)
+        except Died as problem:
+            return {}, [f"LEFT OUT: its origin is not right: {' '.join(str(problem).split())}"]
+        return _rounds(Stage(scenario, origin, cpus, plan.folder, plan.files, plan.seconds, shown), rows, rounds, turn)
+
+
+def unable(contenders: list[str], scenario: Scenario) -> list[str]:
+    """Who could take part if it could do what the scenario is about."""
+    return [name for name in contenders if name in scenario.contenders and scenario.layer not in CONTENDERS[name].layers]
+
+
+def _lacking(scenario: Scenario) -> list[str]:
+    """Programs that the scenario cannot do without, and where they are from."""
+    load = LOADS[scenario.load]
+    needed = [(program, load.fix) for program in load.needs] + NEEDS.get(scenario.layer, [])
+    return [f"no program `{program}`; {fix}" for program, fix in needed if shutil.which(program) is None]
 
 
 def _rows(plan: Plan, scenario: Scenario) -> list[tuple[str, str]]:

@@ -5,21 +5,38 @@ from typing import Literal
 
 BULK = 1 << 20
 POST = 16 << 10
+# A gRPC message: not compressed, 100 bytes.
+MESSAGE = b"\0" + (100).to_bytes(4) + b"m" * 100
+# The suffix is how its origin knows the type.
+CALL = "/compare.Echo/Say.grpc"
+# Bytes of a message of WebSocket and of a datagram: echo/ask.c says the same.
+TEXT = 128
+DATAGRAM = 100
 HOST = "h0.test"
+# The one name that wrk can both resolve and send as SNI.
+LOCAL = "localhost"
+Layer = Literal["http", "https", "grpc", "websocket", "tcp", "udp"]
+Work = Literal["request", "connection opened", "GB", "idle connection", "Service", "handshake", "call", "message", "round trip"]
 PEERS = ("nginx", "haproxy", "envoy", "caddy")
 ALL = ("tidegate", *PEERS)
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One table of the report. Each turn of it starts the contender afresh, alone, on its own CPUs."""
+    """One table of the report. Each turn of it starts the contender afresh, alone, on its own CPUs.
+
+    `layer` is what clients speak: "https" is HTTP in TLS, 1.1 and 2; "grpc" is HTTP/2 without TLS, on both sides. `request` is in the form
+    of HTTP/1.1, whatever becomes of it; echoes have none. `streams` are requests at a time on each connection of HTTP/2.
+    """
 
     name: str
     about: str
-    request: bytes
-    layer: Literal["http", "tcp"] = "http"
-    unit: Literal["request", "connection opened", "GB", "idle connection", "Service"] = "request"
+    request: bytes = b""
+    layer: Layer = "http"
+    load: Literal["wrk", "h2load", "echo"] = "wrk"
+    unit: Work = "request"
     connections: int = 50
+    streams: int = 1
     routes: int = 1
     workers: int = 1
     warm: int = 1
@@ -28,8 +45,8 @@ class Scenario:
 
     @property
     def files(self) -> int:
-        """Open files that one process may need: both sides of each connection, one idle connection or listener for each route."""
-        return 2 * self.connections + self.routes + 500
+        """Open files that one process may need: connections and their requests upstream, an idle connection or listener for each route."""
+        return self.connections * (1 + self.streams) + self.routes + 500
 
 
 def get(path: str = "/", *headers: str) -> bytes:
@@ -43,6 +60,12 @@ def post(chunked: bool) -> bytes:
         return f"{head}Content-Length: {POST}\r\n\r\n".encode() + b"x" * POST
     chunk = b"1000\r\n" + b"x" * 4096 + b"\r\n"
     return f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + chunk * (POST // 4096) + b"0\r\n\r\n"
+
+
+def call() -> bytes:
+    """A unary call of gRPC."""
+    head = f"POST {CALL} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/grpc\r\nTE: trailers\r\n\r\n"
+    return head.encode() + MESSAGE
 
 
 def browser() -> bytes:
@@ -94,6 +117,54 @@ SCENARIOS = (
     Scenario("browser", "A request with 25 headers, 2 KB of them cookies; an answer with 20 headers.", browser()),
     Scenario("post-16k-length", "Bodies of 16 KiB with `Content-Length`.", post(chunked=False)),
     Scenario("post-16k-chunked", "Bodies of 16 KiB in four chunks.", post(chunked=True)),
+    Scenario(
+        "h2-tls",
+        "HTTP/2 in TLS 1.3: 10 connections with 20 streams each, an answer of 1 KiB; upstream HTTP/1.1 that stays.",
+        get(),
+        layer="https",
+        load="h2load",
+        connections=10,
+        streams=20,
+    ),
+    Scenario(
+        "tls-handshakes",
+        "A new connection in TLS 1.3 for each request, none resumed, ECDSA on P-256. Latencies begin after the handshake.",
+        get("/", "Connection: close"),
+        layer="https",
+        unit="handshake",
+    ),
+    Scenario(
+        "idle-mem-tls",
+        "2,000 connections in TLS 1.3 that stay open after one request each: growth of RSS for each.",
+        get(),
+        layer="https",
+        unit="idle connection",
+        connections=2_000,
+    ),
+    Scenario(
+        "grpc-unary",
+        "Unary calls of gRPC over HTTP/2 without TLS on both sides: messages of 100 bytes, 10 connections with 20 streams each.",
+        call(),
+        layer="grpc",
+        load="h2load",
+        unit="call",
+        connections=10,
+        streams=20,
+    ),
+    Scenario(
+        "websocket-echo",
+        "50 WebSocket connections, each with one masked text message of 128 bytes on its way out and back.",
+        layer="websocket",
+        load="echo",
+        unit="message",
+    ),
+    Scenario(
+        "udp-rr",
+        "UDP: 50 flows, each with one datagram of 100 bytes on its way out and back.",
+        layer="udp",
+        load="echo",
+        unit="round trip",
+    ),
     Scenario("two-workers", "Two workers on two CPUs, 100 kept-alive connections.", get(), connections=100, workers=2),
     Scenario(
         "observed",

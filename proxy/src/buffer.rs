@@ -60,6 +60,11 @@ impl Buffer {
         from.read_buf(&mut self.data).await
     }
 
+    /// Appends bytes that were not read but made. It grows where there is no room.
+    pub fn put(&mut self, bytes: &[u8]) {
+        self.data.extend_from_slice(bytes);
+    }
+
     /// The first `count` filled bytes are done with.
     pub fn consume(&mut self, count: usize) {
         self.start = (self.start + count).min(self.data.len());

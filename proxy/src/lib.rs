@@ -22,7 +22,7 @@ pub mod live;
 pub mod metrics;
 pub mod picture;
 pub mod pool;
-mod proxied;
+pub mod proxied;
 pub mod reason;
 pub mod renew;
 pub mod run;

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
 
-pub(crate) mod header;
+pub mod header;
 
 use header::{Header, LONGEST, Wrong, parse};
 

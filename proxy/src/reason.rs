@@ -33,6 +33,8 @@ pub enum Reason {
     Redirected,
     /// A browser's question before the question.
     Preflight,
+    /// The request may go through no proxy more.
+    MaxForwards,
     /// The replica, or the whole exchange, took longer than the route waits.
     TimeoutRequest,
     /// More is asked of us than we take on at once.
@@ -41,7 +43,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of [`Reason::index`].
-    pub const ALL: [Reason; 16] = [
+    pub const ALL: [Reason; 17] = [
         Reason::BadRequest,
         Reason::NoRoute,
         Reason::ClientCertificate,
@@ -56,6 +58,7 @@ impl Reason {
         Reason::BodyTooLarge,
         Reason::Redirected,
         Reason::Preflight,
+        Reason::MaxForwards,
         Reason::TimeoutRequest,
         Reason::Overload,
     ];
@@ -77,12 +80,13 @@ impl Reason {
             Reason::BodyTooLarge => "body-too-large",
             Reason::Redirected => "redirected",
             Reason::Preflight => "preflight",
+            Reason::MaxForwards => "max-forwards",
             Reason::TimeoutRequest => "timeout-request",
             Reason::Overload => "overload",
         }
     }
 
-    /// The status that goes with it; a redirect may have another one.
+    /// The status that goes with it; a redirect, and `max-forwards`, may have another one.
     pub const fn status(self) -> u16 {
         match self {
             Reason::BadRequest => 400,
@@ -97,7 +101,7 @@ impl Reason {
             Reason::Unauthorized => 401,
             Reason::BodyTooLarge => 413,
             Reason::Redirected => 308,
-            Reason::Preflight => 204,
+            Reason::Preflight | Reason::MaxForwards => 204,
             Reason::TimeoutRequest => 504,
         }
     }

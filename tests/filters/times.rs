@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use tidegate_tests::await_until;
+use tidegate_tests::frames::{Answer, End, Frames};
+
 use super::*;
 
 #[test]
@@ -17,6 +20,32 @@ fn a_silent_replica_is_a_504_and_a_half_answer_a_cut() {
     assert_ne!(cut.code, 0, "a half answer must not look whole: {}", cut.stdout);
     scene.app.now(Behaviour::After(Duration::from_millis(50)));
     assert_eq!(verdict(&gate, "/", &[]), "200");
+    assert_eq!(gate.sum("tidegate_refusals_total", &["reason=\"timeout-request\""]), 2.0);
+}
+
+#[test]
+fn over_http_2_silence_counts_from_the_end_of_the_request_and_between_pieces() {
+    let scene = Scene::new(Behaviour::Held);
+    let gate = scene.gate(&[("read-timeout", "300ms")]);
+    let mut client = Frames::connect(gate.http());
+    let stream = client.post(HOST, "/");
+    let began = Instant::now();
+    client.data(stream, b"first", false);
+    await_until("the replica to have it", || scene.app.requests() == 1);
+    // Longer than the route lets a replica be silent; but it is the client who is.
+    while began.elapsed() < Duration::from_millis(700) {
+        client.settle();
+    }
+    assert_eq!(client.on(stream), Answer::default());
+    client.data(stream, b"last", true);
+    assert_eq!(client.answer(stream).status, 504);
+    let pieces = [b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab".to_vec(), b"cd".to_vec()];
+    scene.app.now(Behaviour::Pieces(pieces.to_vec()));
+    let stream = client.get(HOST, "/");
+    let cut = client.answer(stream);
+    assert!(cut.status == 200 && matches!(cut.end, Some(End::Reset(_))), "a half answer must not look whole: {cut:?}");
+    scene.app.now(Behaviour::After(Duration::from_millis(50)));
+    assert_eq!(client.fetch(HOST, "/").status, 200);
     assert_eq!(gate.sum("tidegate_refusals_total", &["reason=\"timeout-request\""]), 2.0);
 }
 

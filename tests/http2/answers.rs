@@ -108,6 +108,15 @@ fn an_answer_that_is_cut_looks_cut_and_harms_no_other() {
     }
 }
 
+/// The end of its connection would be its own; a reset is not.
+#[test]
+fn an_answer_without_a_length_that_is_reset_looks_cut() {
+    let scene = Scene::new(Behaviour::RawThenReset(b"HTTP/1.1 200 OK\r\n\r\nhalf".to_vec()));
+    let answered = scene.frames().fetch("shop.example", "/");
+    assert!(matches!(answered.end, Some(End::Reset(_))) || answered.status == 502, "{answered:?}");
+    await_until("it to be counted", || scene.refusals("upstream-reset") == 1.0);
+}
+
 #[test]
 fn an_answer_is_passed_on_as_it_comes() {
     let pieces: Vec<Vec<u8>> =

@@ -106,18 +106,6 @@ fn a_length_that_lies_never_becomes_a_whole_request() {
 }
 
 #[test]
-fn trailers_of_a_request_end_it() {
-    let scene = Scene::new(Behaviour::Named);
-    let mut client = scene.frames();
-    let stream = client.post("shop.example", "/");
-    client.data(stream, b"hello", false);
-    let trailers = block(&[("x-sum", "5")]);
-    client.say(kind::HEADERS, END_HEADERS | END_STREAM, stream, &trailers);
-    assert_eq!(client.answer(stream).status, 200);
-    assert!(scene.replica.last().body.starts_with(b"5\r\nhello\r\n0\r\n"), "{:?}", scene.replica.last());
-}
-
-#[test]
 fn an_early_answer_reaches_a_client_that_is_still_sending() {
     let scene = Scene::new(Behaviour::Early(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno".to_vec()));
     let mut client = scene.frames();
@@ -130,11 +118,69 @@ fn an_early_answer_reaches_a_client_that_is_still_sending() {
     assert_eq!(client.fetch("shop.example", "/").status, 200, "the connection goes on");
 }
 
-/// We cannot invite it, since hyper sends no interim answers over HTTP/2; but its replica must not wait for what nobody will say.
 #[test]
-fn a_client_that_waits_for_an_invitation_is_heard_without() {
+fn a_client_that_waits_for_an_invitation_gets_one_once_its_body_is_wanted() {
     let scene = Scene::new(Behaviour::Named);
-    let flags = ["--header", "Expect: 100-continue", "--expect100-timeout", "0.2", "--data-binary", "@-"];
+    // curl would give up before it sends a byte without being asked.
+    let flags = ["--header", "Expect: 100-continue", "--expect100-timeout", "60", "--data-binary", "@-"];
     assert_eq!(scene.curl(&[&flags, &SAY[..]].concat(), b"hello").exited(0), "one 200 2 1");
     assert_eq!((scene.replica.last().body, scene.replica.last().field("expect")), (b"hello".to_vec(), None));
+}
+
+#[test]
+fn who_is_refused_is_not_invited() {
+    let scene = Scene::new(Behaviour::Named);
+    let mut client = scene.frames();
+    let fields = [&request("POST", "nobody.example", "/")[..], &[("expect", "100-continue")]].concat();
+    let stream = client.ask(&fields, false);
+    let answer = client.answer(stream);
+    assert_eq!((answer.status, answer.heads), (404, 1), "one head, and no interim one before it");
+}
+
+#[test]
+fn a_body_that_is_broken_off_never_becomes_a_whole_request() {
+    let scene = Scene::new(Behaviour::Named);
+    for turn in 1..=20 {
+        let mut client = scene.frames();
+        let stream = client.post("shop.example", "/");
+        client.data(stream, b"half of it", false);
+        await_until("the head to reach the replica", || scene.replica.requests() == turn);
+        client.reset(stream);
+        await_until("the replica to be left alone", || scene.gate.sum("tidegate_requests_in_flight", &["shop"]) == 0.0);
+    }
+    await_until("its connections to end", || scene.replica.open() == 0);
+    assert!(scene.replica.received().is_empty(), "a request became whole: {:?}", scene.replica.received());
+}
+
+#[test]
+fn trailers_of_a_request_reach_a_replica_that_reads_chunks() {
+    let scene = Scene::new(Behaviour::Named);
+    let mut client = scene.frames();
+    let stream = client.post("shop.example", "/");
+    client.data(stream, b"hello", false);
+    let trailers = block(&[("x-sum", "5"), ("x-forwarded-for", "10.0.0.1")]);
+    client.say(kind::HEADERS, END_HEADERS | END_STREAM, stream, &trailers);
+    assert_eq!(client.answer(stream).status, 200);
+    let body = scene.replica.last().body;
+    assert_eq!(String::from_utf8_lossy(&body), "5\r\nhello\r\n0\r\nx-sum: 5\r\n\r\n", "what tells where a request comes from is left out");
+}
+
+#[test]
+fn trailers_of_an_answer_in_chunks_reach_its_client() {
+    let answer = |rest: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{rest}").into_bytes();
+    let scene = Scene::new(Behaviour::Raw(answer("5\r\nhello\r\n0\r\nX-Sum: 5\r\n\r\n")));
+    let mut client = scene.frames();
+    let with = client.fetch("shop.example", "/");
+    assert_eq!((with.body.as_slice(), with.heads, with.end), (&b"hello"[..], 2, Some(End::Whole)));
+    scene.replica.now(Behaviour::Raw(answer("5\r\nhello\r\n0\r\n\r\n")));
+    let without = client.fetch("shop.example", "/");
+    assert_eq!((without.body.as_slice(), without.heads, without.end), (&b"hello"[..], 1, Some(End::Whole)));
+    let pieces = [answer("5\r\nhello\r\n0\r\nX-S"), b"um: 5\r\nX-Last: 6\r\n\r\n".to_vec()];
+    scene.replica.now(Behaviour::Pieces(pieces.to_vec()));
+    let stream = client.get("shop.example", "/");
+    client.until("the content", |client| client.on(stream).body == b"hello");
+    assert_eq!(client.on(stream).end, None, "the trailers are still to come");
+    scene.replica.release();
+    let late = client.answer(stream);
+    assert_eq!((late.heads, late.end), (2, Some(End::Whole)));
 }

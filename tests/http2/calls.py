@@ -1,7 +1,8 @@
 """gRPC's own library on both sides of a gate: servers at the replicas' addresses, and a client that makes one case's calls.
 
-Called with the name of the case, the gate's address, the authority to ask for, the file of the authority to believe (empty: no TLS) and the
-replicas' addresses. What the case found is printed as JSON; whatever is wrong is an exception.
+Called with the name of the case, the gate's address, the authority to ask for, the file of the authority to believe (empty: no TLS), the file
+of the chain and key that replicas show (empty: no TLS) and the replicas' addresses. What the case found is printed as JSON; whatever is
+wrong is an exception.
 """
 
 import json
@@ -53,7 +54,8 @@ class Echo(grpc.GenericRpcHandler):
 
     def wait(self, context):
         self.remaining = context.time_remaining()
-        context.add_callback(self.cancelled.set)
+        if not context.add_callback(self.cancelled.set):
+            self.cancelled.set()  # it was cancelled before anybody asked
         self.cancelled.wait(20)
 
     def slow(self, request, context):
@@ -74,6 +76,7 @@ class Echo(grpc.GenericRpcHandler):
         context.abort(grpc.StatusCode.DATA_LOSS, "lost")
 
     def endless(self, request, context):
+        context.add_callback(self.cancelled.set)  # a client that leaves after the first word ends this before the second
         yield b"first"
         self.wait(context)
 
@@ -231,12 +234,16 @@ def killed(calls, replicas):
 
 
 def main():
-    case, gate, authority, trust, *addresses = sys.argv[1:]
+    case, gate, authority, trust, shown, *addresses = sys.argv[1:]
+    pair = open(shown, "rb").read() if shown else None
     replicas = []
     for address in addresses:
         replica = Echo(address)
         replica.running = grpc.server(futures.ThreadPoolExecutor(max_workers=16), handlers=[replica])
-        assert replica.running.add_insecure_port(address), address
+        if pair:
+            assert replica.running.add_secure_port(address, grpc.ssl_server_credentials([(pair, pair)])), address
+        else:
+            assert replica.running.add_insecure_port(address), address
         replica.running.start()
         replicas.append(replica)
     calls = Calls(gate, authority, trust)

@@ -159,3 +159,36 @@ fn expect_well(client: &mut Frames, after: (&str, &str)) {
     let answer = client.fetch("shop.example", "/well");
     assert!(answer.status == 200 || client.left().is_some(), "{after:?}: {answer:?}");
 }
+
+/// As for HTTP/1: the cases `max-forwards` of its corpus.
+#[test]
+fn hops_are_counted_down_and_end_here() {
+    let scene = Scene::new(Behaviour::Named);
+    let ask = |method: &'static str, more: &[(&str, &str)]| {
+        let mut client = scene.frames();
+        let stream = client.ask(&[&request(method, "shop.example", "/")[..], more].concat(), true);
+        client.answer(stream)
+    };
+    for (method, sent, told) in [
+        ("OPTIONS", "5", "4"),
+        ("TRACE", "1", "0"),
+        ("OPTIONS", "99999999999999999999", "4294967294"),
+        ("GET", "0", "0"),
+        ("POST", "x", "x"),
+    ] {
+        assert_eq!(ask(method, &[("max-forwards", sent)]).status, 200, "{method} {sent}");
+        assert_eq!(scene.replica.last().field("max-forwards").as_deref(), Some(told), "{method} {sent}");
+    }
+    let before = scene.replica.requests();
+    for (method, status) in [("OPTIONS", 204), ("TRACE", 501)] {
+        let answer = ask(method, &[("max-forwards", "0"), ("cookie", "secret")]);
+        assert_eq!(answer.status, status, "{method}");
+        assert!(!String::from_utf8_lossy(&answer.body).contains("secret"), "{method}: {answer:?}");
+    }
+    assert_eq!(scene.refusals("max-forwards"), 2.0);
+    for bad in [&[("max-forwards", "-1")][..], &[("max-forwards", "1"), ("max-forwards", "1")], &[("max-forwards", "")]] {
+        assert_eq!(ask("OPTIONS", bad).status, 400, "{bad:?}");
+    }
+    assert_eq!(scene.replica.requests(), before);
+    assert_eq!(ask("OPTIONS", &[]).status, 200, "without a count it is like any other");
+}

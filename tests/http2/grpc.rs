@@ -42,7 +42,7 @@ impl Calls {
 
     fn run_with(&self, case: &str, host: &str, at: SocketAddr, trust: &str) -> Value {
         let replicas = self.replicas.iter().map(SocketAddr::to_string);
-        let arguments: Vec<String> = [case, &at.to_string(), host, trust].map(str::to_owned).into_iter().chain(replicas).collect();
+        let arguments: Vec<String> = [case, &at.to_string(), host, trust, ""].map(str::to_owned).into_iter().chain(replicas).collect();
         let said = python(include_str!("calls.py"), &arguments);
         serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
     }

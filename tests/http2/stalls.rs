@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use tidegate_tests::await_until;
-use tidegate_tests::frames::{INITIAL_WINDOW, PREFACE, frame, kind};
+use tidegate_tests::frames::{End, INITIAL_WINDOW, PREFACE, frame, kind};
 use tidegate_tests::wait::GLANCE;
 
 use super::*;
@@ -71,6 +71,29 @@ fn a_client_that_reads_nothing_at_all_does_not_grow_memory() {
     assert!(grown < 48_000_000, "{grown} bytes for 100 stalled answers");
     scene.replica.now(Behaviour::Named);
     assert_eq!(scene.frames().fetch("shop.example", "/").status, 200, "others are served");
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_given_up_and_one_that_takes_little_is_not() {
+    let scene = Scene::with(Behaviour::Body(200_000), |setup| setup.config("limits: {idleTimeoutMs: 1500}\n"));
+    let mut slow = Frames::with(scene.gate.http(), &[(INITIAL_WINDOW, 1000)]);
+    slow.greedy = false;
+    let taken = slow.get("shop.example", "/");
+    let mut stuck = Frames::with(scene.gate.http(), &[(INITIAL_WINDOW, 1000)]);
+    stuck.greedy = false;
+    let stream = stuck.get("shop.example", "/");
+    stuck.until("what fits", |client| client.on(stream).body.len() == 1000);
+    // It takes a byte whenever it is asked to wait: for longer than the limit, since the other one is given up meanwhile.
+    while stuck.on(stream).end.is_none() {
+        slow.say(kind::WINDOW_UPDATE, 0, taken, &1u32.to_be_bytes());
+        slow.settle();
+        stuck.settle();
+    }
+    assert!(matches!(stuck.on(stream).end, Some(End::Reset(_))), "{:?}", stuck.on(stream).end);
+    assert_eq!(slow.on(taken).end, None);
+    assert!(slow.on(taken).body.len() > 1000);
+    drop(slow);
+    await_until("the replica to be left alone", || scene.gate.sum("tidegate_requests_in_flight", &["shop"]) == 0.0);
 }
 
 #[test]

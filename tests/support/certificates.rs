@@ -58,6 +58,13 @@ impl Authority {
         self.with(hosts, &PKCS_ECDSA_P256_SHA256, "a site of a test", |params| params.not_after = date_time_ymd(year, month, day))
     }
 
+    /// A certificate that was valid once.
+    pub fn expired(&self, hosts: &[&str]) -> Issued {
+        self.with(hosts, &PKCS_ECDSA_P256_SHA256, "a site of a test", |params| {
+            (params.not_before, params.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1));
+        })
+    }
+
     /// A certificate for a client of this name.
     pub fn person(&self, name: &str) -> Issued {
         self.with(&[], &PKCS_ECDSA_P256_SHA256, name, |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth])

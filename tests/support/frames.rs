@@ -31,6 +31,8 @@ pub mod kind {
 pub const END_STREAM: u8 = 1;
 /// A field block's last frame.
 pub const END_HEADERS: u8 = 4;
+/// `SETTINGS_MAX_CONCURRENT_STREAMS`.
+pub const MAX_STREAMS: u16 = 3;
 /// `SETTINGS_INITIAL_WINDOW_SIZE`.
 pub const INITIAL_WINDOW: u16 = 4;
 /// A client's first words (RFC 9113 section 3.4), without the SETTINGS that must follow.
@@ -49,6 +51,10 @@ pub struct Frames {
     left: Option<GoAway>,
     /// Pings that came back.
     pub pongs: usize,
+    /// What the server has set, by the setting's number.
+    pub settings: BTreeMap<u16, u32>,
+    /// What it added to our windows, by stream; the connection's is 0.
+    pub windows: BTreeMap<u32, u64>,
 }
 
 /// What came on one stream so far.
@@ -114,7 +120,17 @@ impl Frames {
 
     fn over(client: Client, settings: &[(u16, u32)]) -> Frames {
         let Client { stream, .. } = client;
-        let mut frames = Frames { stream, greedy: true, read: Vec::new(), next: 1, answers: BTreeMap::new(), left: None, pongs: 0 };
+        let mut frames = Frames {
+            stream,
+            greedy: true,
+            read: Vec::new(),
+            next: 1,
+            answers: BTreeMap::new(),
+            left: None,
+            pongs: 0,
+            settings: BTreeMap::new(),
+            windows: BTreeMap::new(),
+        };
         let payload: Vec<u8> =
             [(1, 0)].iter().chain(settings).flat_map(|(name, value)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect();
         frames.send([PREFACE, &frame(kind::SETTINGS, 0, 0, &payload)].concat());
@@ -284,7 +300,11 @@ impl Frames {
                 }
             }
             kind::RST_STREAM => self.at(frame.stream).ended(End::Reset(number(payload))),
-            kind::SETTINGS if !last => self.say(kind::SETTINGS, END_STREAM, 0, &[]),
+            kind::SETTINGS if !last => {
+                self.settings.extend(payload.chunks_exact(6).map(|set| (u16::from_be_bytes([set[0], set[1]]), number(&set[2..]))));
+                self.say(kind::SETTINGS, END_STREAM, 0, &[]);
+            }
+            kind::WINDOW_UPDATE => *self.windows.entry(frame.stream).or_default() += u64::from(number(payload)),
             kind::PING if last => self.pongs += 1,
             kind::PING => self.say(kind::PING, END_STREAM, 0, payload),
             kind::GOAWAY => {
@@ -339,12 +359,12 @@ pub fn request<'a>(method: &'a str, host: &'a str, path: &'a str) -> [(&'a str, 
     [(":method", method), (":scheme", "http"), (":authority", host), (":path", path)]
 }
 
-/// Fields as literals that no table keeps.
-pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+/// Fields as literals that no table keeps, of whatever bytes.
+pub fn block<N: AsRef<[u8]>, V: AsRef<[u8]>>(fields: &[(N, V)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
         block.push(0);
-        for text in [name.as_bytes(), value.as_bytes()] {
+        for text in [name.as_ref(), value.as_ref()] {
             length(&mut block, text.len());
             block.extend_from_slice(text);
         }

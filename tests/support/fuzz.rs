@@ -12,6 +12,7 @@ pub mod hello;
 pub mod hosts;
 pub mod manifests;
 mod mutate;
+pub mod proxied;
 
 pub use mutate::run_for;
 
@@ -29,7 +30,7 @@ pub struct Target {
 }
 
 /// All of them. A new one also gets a file in tests/fuzz/fuzz_targets and a test in tests/fuzz/seeded.rs.
-pub const TARGETS: &[Target] = &[heads::TARGET, hosts::TARGET, manifests::TARGET, hello::TARGET, bodies::TARGET];
+pub const TARGETS: &[Target] = &[heads::TARGET, hosts::TARGET, manifests::TARGET, hello::TARGET, bodies::TARGET, proxied::TARGET];
 
 /// For libFuzzer: writes a target's seeds to `NAME/` and its words to `NAME.dict` in the folder `TIDEGATE_FUZZ_SEEDS`, if that is set.
 ///

@@ -19,13 +19,21 @@ pub fn await_until(what: &str, mut condition: impl FnMut() -> bool) {
 ///
 /// # Panics
 /// When there is nothing within [`DEADLINE`].
-pub fn await_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + DEADLINE;
+pub fn await_some<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    await_within(DEADLINE, what, look)
+}
+
+/// The same with a deadline of its own, for what takes long to start.
+///
+/// # Panics
+/// When there is nothing within `patience`.
+pub fn await_within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + patience;
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < end, "waited {DEADLINE:?} in vain: {what}");
+        assert!(Instant::now() < end, "waited {patience:?} in vain: {what}");
         glance();
     }
 }

@@ -6,6 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from certificate import Certificate
+from scenarios import Layer
+
+EVERYTHING: frozenset[Layer] = frozenset({"http", "https", "grpc", "websocket", "tcp", "udp"})
+
 
 @dataclass(frozen=True)
 class Route:
@@ -19,18 +24,21 @@ class Route:
 
 @dataclass(frozen=True)
 class Setup:
-    """One turn's wishes. With `layer` "tcp" the first route is all there is, save where virtual IPs are the subject."""
+    """One turn's wishes. With `layer` "tcp" or "udp" the first route is all there is, save where virtual IPs are the subject; with "https"
+    there is a certificate."""
 
     folder: Path
     port: int
     metrics_port: int
-    layer: str
+    layer: Layer
     routes: tuple[Route, ...]
     workers: int
     connections: int
     bulk: bool
     variant: str
     files: int
+    certificate: Certificate | None = None
+    streams: int = 1
 
     def write(self, name: str, text: str) -> str:
         path = self.folder / name
@@ -40,12 +48,13 @@ class Setup:
 
 @dataclass(frozen=True)
 class Contender:
-    """`command` writes the configuration and returns the command line of a process in the foreground."""
+    """`layers` is what it can be measured by. `command` writes the configuration and returns the command line of a process in the
+    foreground."""
 
     name: str
     program: str
     version_flag: str
-    layers: frozenset[str]
+    layers: frozenset[Layer]
     fix: str
     command: Callable[[Setup], list[str]]
     env: Callable[[Setup], dict[str, str]] = field(default=lambda _: {})

@@ -1,8 +1,8 @@
-"""nginx, with its stream module for TCP.
+"""nginx, with its stream module for TCP and UDP.
 
 Tuning, and why:
-- `keepalive` for each upstream holds as many idle connections as there are clients, `keepalive_requests` without end: its default
-  closes after 1,000 requests, and without `keepalive` each request would open a connection.
+- `keepalive` for each upstream holds as many idle connections as there are requests at a time, `keepalive_requests` without end: its
+  default closes after 1,000 requests, and without `keepalive` each request would open a connection.
 - `Connection ""` and HTTP/1.1 upstream: without both, upstream connections do not stay.
 - `multi_accept on`: many new connections for one wake-up.
 - `reuseport` with two workers, so that both get connections; with one worker there is nothing to share.
@@ -10,6 +10,12 @@ Tuning, and why:
 - `proxy_request_buffering off` streams bodies as the others do; short trials with it on were now dearer, now cheaper.
 - Heads are read into 8 KiB at once: with 1 KiB, the default, `browser` cost at least 15 % more in short trials on a busy machine,
   and neither `http1-keepalive` nor `idle-mem` suffers.
+- TLS: 1.3 alone, no tickets and no cache of sessions: nobody resumes. `ssl_session_tickets off` alone leaves it sending two of another
+  kind, of no use without a cache. 256 streams for a connection of HTTP/2, more than the load has.
+- gRPC by `grpc_pass`, with connections that stay as above; it carries one call at a time on each of them.
+- WebSocket: `Upgrade` and `Connection` are handed on, which it does not do by itself.
+- UDP: a flow stays for 600 s, as with the others. The usual `proxy_responses 1` ends it with the first answer, so that each round trip
+  makes a socket: twice as dear in a short trial.
 - Access log off, time-outs of 600 s: nothing is closed for idleness during a turn.
 """
 
@@ -17,7 +23,7 @@ import os
 import re
 import subprocess
 
-from contenders.contract import Contender, Setup
+from contenders.contract import EVERYTHING, Contender, Setup
 
 MAIN = """{module}daemon off;
 {user}worker_processes {workers};
@@ -35,53 +41,78 @@ HTTP = """http {{
   client_header_buffer_size 8k;
   client_body_buffer_size 64k;
   client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3; uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
+  {tls}
+  http2_max_concurrent_streams 256;
   proxy_http_version 1.1;
-  proxy_set_header Connection "";
+  {upgrade}
   proxy_set_header Host $host;
   proxy_request_buffering off;
   proxy_max_temp_file_size 0;
   {bulk}
 """
+TLS = """ssl_certificate {chain}; ssl_certificate_key {key};
+  ssl_protocols TLSv1.3; ssl_session_tickets off; ssl_session_cache off; ssl_conf_command NumTickets 0;"""
+STAY = 'proxy_set_header Connection "";'
+UPGRADE = 'proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";'
 BULK = "proxy_buffering off; proxy_buffer_size 256k; proxy_buffers 4 256k; proxy_busy_buffers_size 512k;"
 ROUTE = """  upstream u{i} {{ server {ip}:{up}; keepalive {idle}; keepalive_requests 1000000000; keepalive_timeout 600s; }}
-  server {{ listen 127.0.0.1:{port}{options}; server_name {host}; location / {{ proxy_pass http://u{i}; }} }}
+  server {{ listen 127.0.0.1:{port}{options}; server_name {host}; location / {{ {proxied}://u{i}; }} }}
 """
 STREAM = """stream {{
   proxy_buffer_size {buffer};
   proxy_timeout 600s;
-  server {{ listen 127.0.0.1:{port} backlog=4096; proxy_pass {ip}:{up}; }}
+  server {{ listen 127.0.0.1:{port} {options}; proxy_pass {ip}:{up}; }}
 }}
 """
 
 
 def command(setup: Setup) -> list[str]:
-    tcp = setup.layer == "tcp"
+    opaque = setup.layer in ("tcp", "udp")
     main = MAIN.format(
-        module=_stream_module() if tcp else "",
+        module=_stream_module() if opaque else "",
         user="user root;\n" if os.geteuid() == 0 else "",
         workers=setup.workers,
         files=setup.files,
         connections=setup.files - 1000,
         dir=setup.folder,
     )
-    conf = setup.write("nginx.conf", main + (_stream(setup) if tcp else _http(setup)))
+    conf = setup.write("nginx.conf", main + (_stream(setup) if opaque else _http(setup)))
     return ["nginx", "-p", str(setup.folder), "-e", "stderr", "-c", conf]
 
 
 def _http(setup: Setup) -> str:
     # Options of a listening socket are said once, by the first server on it.
     options = " backlog=4096" + (" reuseport" if setup.workers > 1 else "")
-    idle = min(setup.connections, 1000) if len(setup.routes) == 1 else 16
-    routes = (
-        ROUTE.format(i=i, host=route.host, ip=route.ip, up=route.port, port=setup.port, idle=idle, options=options if i == 0 else "")
+    spoken = {"https": " ssl http2", "grpc": " http2"}.get(setup.layer, "")
+    proxied = "grpc_pass grpc" if setup.layer == "grpc" else "proxy_pass http"
+    shown = setup.certificate
+    idle = min(setup.connections * setup.streams, 1000) if len(setup.routes) == 1 else 16
+    routes = "".join(
+        ROUTE.format(
+            i=i,
+            host=route.host,
+            ip=route.ip,
+            up=route.port,
+            port=setup.port,
+            idle=idle,
+            options=spoken + (options if i == 0 else ""),
+            proxied=proxied,
+        )
         for i, route in enumerate(setup.routes)
     )
-    return HTTP.format(dir=setup.folder, bulk=BULK if setup.bulk else "") + "".join(routes) + "}\n"
+    head = HTTP.format(
+        dir=setup.folder,
+        bulk=BULK if setup.bulk else "",
+        tls=TLS.format(chain=shown.chain, key=shown.key) if shown else "",
+        upgrade=UPGRADE if setup.layer == "websocket" else STAY,
+    )
+    return head + routes + "}\n"
 
 
 def _stream(setup: Setup) -> str:
     route = setup.routes[0]
-    return STREAM.format(buffer="256k" if setup.bulk else "16k", port=setup.port, ip=route.ip, up=route.port)
+    options = "udp" if setup.layer == "udp" else "backlog=4096"
+    return STREAM.format(buffer="256k" if setup.bulk else "16k", port=setup.port, options=options, ip=route.ip, up=route.port)
 
 
 def _stream_module() -> str:
@@ -93,4 +124,4 @@ def _stream_module() -> str:
 
 
 FIX = "install nginx with its stream module (Debian: nginx libnginx-mod-stream)"
-CONTENDER = Contender("nginx", "nginx", "-v", frozenset({"http", "tcp"}), FIX, command)
+CONTENDER = Contender("nginx", "nginx", "-v", EVERYTHING, FIX, command)

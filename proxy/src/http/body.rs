@@ -109,7 +109,7 @@ impl BodyReader {
     /// # Errors
     /// [`BodyError`] when it is not framed as it says; nothing of `bytes` may be forwarded then.
     pub fn advance(&mut self, bytes: &[u8]) -> Result<usize, BodyError> {
-        self.run(bytes, |_| {})
+        self.run(bytes, |_| {}, |_| {})
     }
 
     /// As [`BodyReader::advance`], and appends the content to `out`, without chunk framing and trailers.
@@ -117,7 +117,15 @@ impl BodyReader {
     /// # Errors
     /// As [`BodyReader::advance`].
     pub fn advance_decoded(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, BodyError> {
-        self.run(bytes, |content| out.extend_from_slice(content))
+        self.run(bytes, |content| out.extend_from_slice(content), |_| {})
+    }
+
+    /// As [`BodyReader::advance_decoded`], and appends the lines of the trailers, each with its CR LF, to `trailers`.
+    ///
+    /// # Errors
+    /// As [`BodyReader::advance`].
+    pub fn advance_parted(&mut self, bytes: &[u8], out: &mut Vec<u8>, trailers: &mut Vec<u8>) -> Result<usize, BodyError> {
+        self.run(bytes, |content| out.extend_from_slice(content), |byte| trailers.push(byte))
     }
 
     /// Takes no more than `most` bytes of content from here on. A length that was told in the head is not looked at.
@@ -163,7 +171,7 @@ impl BodyReader {
         }
     }
 
-    fn run(&mut self, bytes: &[u8], mut content: impl FnMut(&[u8])) -> Result<usize, BodyError> {
+    fn run(&mut self, bytes: &[u8], mut content: impl FnMut(&[u8]), mut trailer: impl FnMut(u8)) -> Result<usize, BodyError> {
         let mut at = 0;
         while at < bytes.len() {
             let left = match self.state {
@@ -171,7 +179,11 @@ impl BodyReader {
                 State::UntilClose => u64::MAX,
                 State::Length(left) | State::Data(left) => left,
                 _ => {
+                    let before = self.state;
                     self.state = self.frame(bytes[at])?;
+                    if self.state == State::TrailerName || matches!(before, State::TrailerName | State::TrailerValue | State::TrailerLf) {
+                        trailer(bytes[at]);
+                    }
                     at += 1;
                     continue;
                 }

@@ -17,6 +17,7 @@ use super::body::BodyReader;
 use super::client;
 use super::desk::{Desk, Message};
 use super::head::RequestHead;
+use super::hops;
 use super::lift;
 use super::relay::{self, Failure, Relayed};
 use super::respond;
@@ -98,6 +99,10 @@ pub(super) async fn run(connection: &mut Connection, desk: &mut Desk, head_lengt
         tunnel: None,
     };
     match exchange.compose(connection, &mut desk.request) {
+        Ok(()) if desk.request.head.hops() == Some(0) => {
+            let answer = hops::answer(desk.request.head.method());
+            exchange.answer_ourselves(connection, desk, &answer).await
+        }
         Ok(()) => exchange.go(connection, desk).await,
         Err(()) => {
             respond::refuse(connection, desk, &exchange, Reason::BadRequest, None, false).await;

@@ -13,7 +13,7 @@ use std::task::Poll;
 use hyper::body::{Body, Bytes, Frame};
 use hyper::header::{CONTENT_LENGTH, DATE, HeaderName, HeaderValue};
 use hyper::http::response::Parts;
-use hyper::{HeaderMap, Request, StatusCode, Uri};
+use hyper::{Request, StatusCode, Uri};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
@@ -31,9 +31,9 @@ use crate::buffer::Buffer;
 use crate::deadline::Deadline;
 use crate::digits;
 use crate::http2::answer::Answer;
-use crate::http2::ask::{Ask, Broken};
-use crate::http2::connect::{Handover, Holds};
-use crate::http2::exchange;
+use crate::http2::ask::{Ask, Broken, Piece};
+use crate::http2::connect::{Handover, Switch};
+use crate::http2::{exchange, fields};
 use crate::reason::Reason;
 use crate::stream::{ReadSide, WriteSide};
 
@@ -59,7 +59,7 @@ pub(super) async fn run(connection: &mut Connection, desk: &mut Desk, head_lengt
     let framing = head.framing();
     let upgrade = head.upgrade(input.filled()).map(|protocol| HeaderValue::from_bytes(protocol.of(input.filled())));
     let handover = Handover::default();
-    let holds = Holds::Connection(upgrade.and_then(Result::ok).map(|protocol| (protocol, handover.clone())));
+    let switch = upgrade.and_then(Result::ok).map(|protocol| Switch::upgrade(protocol, handover.clone()));
     input.consume(head_length);
     let caller = Rc::new(connection.caller.clone());
     let idle_ms = caller.worker.limits.idle_timeout_ms;
@@ -83,7 +83,7 @@ pub(super) async fn run(connection: &mut Connection, desk: &mut Desk, head_lengt
         if invites {
             to.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
-        let (head, mut answer) = exchange::run(caller, request, holds).await.into_parts();
+        let (head, mut answer) = exchange::run(caller, request, switch).await.into_parts();
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             write_switch(&head, out);
             return to.write(out).await.map(|()| false);
@@ -134,7 +134,7 @@ async fn either(
 }
 
 /// Where the pieces of a body go in and come out.
-fn pieces(framing: Framing) -> (Option<mpsc::Sender<Result<Bytes, Broken>>>, Ask) {
+fn pieces(framing: Framing) -> (Option<mpsc::Sender<Piece>>, Ask) {
     if matches!(framing, Framing::None | Framing::Length(0)) {
         return (None, Ask::Nothing);
     }
@@ -172,22 +172,28 @@ async fn upload(
     from: &mut ReadSide<'_>,
     mut body: BodyReader,
     input: &mut Buffer,
-    pieces: &mpsc::Sender<Result<Bytes, Broken>>,
+    pieces: &mpsc::Sender<Piece>,
     patience: &Deadline,
     idle_ms: u64,
 ) -> Result<(), Failure> {
+    let mut trailers = Vec::new();
     loop {
         let mut piece = Vec::new();
-        let Ok(count) = body.advance_decoded(input.filled(), &mut piece) else {
+        let Ok(count) = body.advance_parted(input.filled(), &mut piece, &mut trailers) else {
             let _ = pieces.send(Err(Broken::Off)).await; // whoever took the pieces may be gone
             return Err(Failure::BadBody);
         };
         input.consume(count);
-        if !piece.is_empty() && pieces.send(Ok(piece.into())).await.is_err() {
-            // The replica takes no more; it may still answer.
-            return std::future::pending().await;
+        let done = body.done();
+        let content = (!piece.is_empty()).then(|| Frame::data(Bytes::from(piece)));
+        let last = if done { fields::trailers_from_one(&trailers).map(Frame::trailers) } else { None };
+        for frame in content.into_iter().chain(last) {
+            if pieces.send(Ok(frame)).await.is_err() {
+                // The replica takes no more; it may still answer.
+                return std::future::pending().await;
+            }
         }
-        if body.done() {
+        if done {
             return Ok(());
         }
         patience.set(idle_ms);
@@ -278,19 +284,13 @@ async fn body(answer: &mut Answer, written: Written, out: &mut Vec<u8>, to: &mut
     if written == Written::Chunked {
         out.clear();
         out.extend_from_slice(b"0\r\n");
-        write_trailers(trailers.as_ref(), out);
+        if let Some(trailers) = &trailers {
+            fields::write_trailers(trailers, out);
+        }
         out.extend_from_slice(b"\r\n");
         to.write(out).await?;
     }
     Ok(written != Written::UntilClose)
-}
-
-fn write_trailers(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) {
-    for (name, value) in trailers.into_iter().flatten() {
-        if !FieldKind::of(name.as_str().as_bytes()).forbidden_in_trailers() {
-            line(out, name.as_str().as_bytes(), value.as_bytes());
-        }
-    }
 }
 
 /// The way to the client; one that takes nothing for too long is given up.

@@ -96,6 +96,11 @@ pub fn write_request(head: &RequestHead, bytes: &[u8], forward: &Forward<'_>, ou
     let up = |field: &Field| goes_up(field, head, forward);
     copy_by(forward.up.map(|up| &up.fields), (head.fields(), bytes, head.length()), out, up);
     upgrade_lines(out, head.upgrade(bytes).map(|span| span.of(bytes)));
+    if let Some(hops) = head.hops() {
+        out.extend_from_slice(b"Max-Forwards: ");
+        digits::number(out, u64::from(hops.saturating_sub(1)));
+        out.extend_from_slice(b"\r\n");
+    }
     if head.takes_trailers() {
         // It must not go further than to the replica, and says so (RFC 9110 section 10.1.4).
         out.extend_from_slice(b"Connection: TE\r\nTE: trailers\r\n");
@@ -140,6 +145,7 @@ pub(crate) fn good_request_id(id: &[u8]) -> bool {
 fn goes_up(field: &Field, head: &RequestHead, forward: &Forward<'_>) -> bool {
     match field.kind {
         FieldKind::Other => !field.hop,
+        FieldKind::MaxForwards => !field.hop && head.hops().is_none(),
         FieldKind::Host | FieldKind::ContentLength | FieldKind::XRequestId => false,
         FieldKind::Forwarded | FieldKind::XForwardedFor => false,
         FieldKind::Expect => head.version_11(),
@@ -330,6 +336,7 @@ pub const fn phrase(status: u16) -> &'static str {
         413 => "Content Too Large",
         421 => "Misdirected Request",
         431 => "Request Header Fields Too Large",
+        501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use config::exposure::Exposure;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Response, StatusCode, Uri};
 use registry::snapshot::ReplicaId;
+use tokio::time::{Instant, Sleep};
 
 use super::ask::{Kept, linger};
 use super::lanes::Place;
@@ -39,8 +40,10 @@ pub(crate) struct Cut;
 pub(crate) struct Answer {
     content: Content,
     ending: Ending,
-    /// When a route, or a client of gRPC, stops waiting.
-    limit: Option<Pin<Box<tokio::time::Sleep>>>,
+    /// When a route, or a client of gRPC, stops waiting for all of it.
+    limit: Option<Pin<Box<Sleep>>>,
+    /// The same for the next piece, where the route says how long that may take.
+    silence: Option<(Duration, Pin<Box<Sleep>>)>,
     /// The request's body, however much of it was read; only held.
     asked: Option<Kept>,
 }
@@ -73,20 +76,20 @@ pub(super) struct Ending {
 }
 
 impl Answer {
-    /// The answer of a replica.
+    /// The answer of a replica, of which all may take `limit` from the request on, and each piece `silence`.
     pub(super) fn new(
         status: StatusCode,
         head: HeaderMap,
-        content: Content,
+        (content, limit, silence): (Content, Option<Duration>, Option<Duration>),
         mut ending: Ending,
-        limit: Option<Duration>,
     ) -> Response<Answer> {
         ending.status = status.as_u16();
         let limit = limit.map(|limit| {
             let spent = Duration::from_micros(now_us().saturating_sub(ending.trail.began_us));
             Box::pin(tokio::time::sleep(limit.saturating_sub(spent)))
         });
-        let mut answer = Answer { content, ending, limit, asked: None };
+        let silence = silence.map(|silence| (silence, Box::pin(tokio::time::sleep(silence))));
+        let mut answer = Answer { content, ending, limit, silence, asked: None };
         if answer.is_end_stream() {
             answer.ending.whole();
         }
@@ -105,22 +108,22 @@ impl Answer {
 
     fn poll_content(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         let piece = match &mut self.content {
-            Content::Here(bytes) | Content::One(bytes, _) if !bytes.is_empty() => Some(Ok(std::mem::take(bytes))),
+            Content::Here(bytes) | Content::One(bytes, _) if !bytes.is_empty() => Some(std::mem::take(bytes)),
             Content::Here(_) => None,
-            Content::One(_, rest) => ready!(rest.poll_piece(context)),
+            Content::One(_, rest) => return rest.poll_frame(context),
             Content::Two { incoming, .. } => {
                 let frame = ready!(Pin::new(incoming).poll_frame(context));
                 return Poll::Ready(frame.map(|frame| frame.map_err(|_| Failure::CutUpstream)));
             }
         };
-        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 
     /// The time is up, in the middle of an answer.
     fn poll_limit(&mut self, context: &mut Context<'_>) -> Poll<Result<Frame<Bytes>, Cut>> {
-        let Some(limit) = &mut self.limit else { return Poll::Pending };
-        ready!(limit.as_mut().poll(context));
-        Poll::Ready(self.end_early(Reason::TimeoutRequest))
+        let over = self.limit.as_mut().is_some_and(|limit| limit.as_mut().poll(context).is_ready());
+        let silent = self.silence.as_mut().is_some_and(|(_, until)| until.as_mut().poll(context).is_ready());
+        if over || silent { Poll::Ready(self.end_early(Reason::TimeoutRequest)) } else { Poll::Pending }
     }
 
     /// Ends an answer in its middle. A client of gRPC is told in its own words.
@@ -152,6 +155,9 @@ impl Body for Answer {
         let Poll::Ready(frame) = this.poll_content(context) else {
             return this.poll_limit(context).map(Some);
         };
+        if let Some((silence, until)) = &mut this.silence {
+            until.as_mut().reset(Instant::now() + *silence);
+        }
         let failed = match &frame {
             Some(Ok(frame)) => {
                 this.ending.bytes += frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
@@ -258,12 +264,15 @@ impl Ending {
         for (name, value) in &answer.fields {
             fields::add(&mut head, name, value);
         }
+        if !content.is_empty() {
+            head.insert(CONTENT_LENGTH, content.len().into());
+        }
         self.status = answer.status;
         self.bytes = content.len() as u64;
         self.answered();
         self.log(Some(reason), note);
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        respond(status, head, Answer { content: Content::Here(content), ending: self, limit: None, asked: None })
+        respond(status, head, Answer { content: Content::Here(content), ending: self, limit: None, silence: None, asked: None })
     }
 
     /// Nobody is there to be answered.
@@ -272,7 +281,7 @@ impl Ending {
         respond(
             StatusCode::BAD_REQUEST,
             HeaderMap::new(),
-            Answer { content: Content::Here(Bytes::new()), ending: self, limit: None, asked: None },
+            Answer { content: Content::Here(Bytes::new()), ending: self, limit: None, silence: None, asked: None },
         )
     }
 

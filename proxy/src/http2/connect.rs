@@ -5,51 +5,40 @@
 //! From then on bytes are carried both ways, unread, by that one replica, until both sides have ended or one breaks; a change of the
 //! picture does not touch it.
 
-use std::any::Any;
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
-use hyper::ext::Protocol;
+use h2::ext::Protocol;
+use h2::{Reason, RecvStream, SendStream};
+use hyper::body::Bytes;
 use hyper::header::{CONNECTION, HeaderName, HeaderValue, UPGRADE};
-use hyper::upgrade::OnUpgrade;
+use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 
 use super::link::Link;
+use super::reply;
 use crate::http::attempt::Attempt;
 use crate::http::head::is_token;
 use crate::stats::{Count, Flow};
+use crate::worker::Worker;
 
-static WEBSOCKET_KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
 static WEBSOCKET_ACCEPT: HeaderName = HeaderName::from_static("sec-websocket-accept");
 
 /// Bytes that are carried in one piece.
 const PIECE: usize = 8 * 1024;
 
-/// What a request holds.
-pub(crate) enum Holds {
-    /// A stream of HTTP/2; dropped when nothing of it is left.
-    Stream(Rc<dyn Any>),
-    /// A connection of HTTP/1, which can switch when it asks to.
-    Connection(Option<(HeaderValue, Handover)>),
-}
-
 /// Where a replica that has agreed is left for the connection that asked.
 pub(crate) type Handover = Rc<RefCell<Option<(Agreed, Attempt)>>>;
 
 /// What a client wants to go on with.
-pub(super) struct Switch {
+pub(crate) struct Switch {
     /// As `Upgrade` writes it.
     protocol: HeaderValue,
-    on: On,
-}
-
-/// Where it will go on.
-enum On {
-    Stream(OnUpgrade, Rc<dyn Any>),
-    Connection(Handover),
+    handover: Handover,
+    /// It asks by an extended CONNECT, not by an upgrade of its own; the key of a WebSocket is made of this.
+    nonce: Option<u128>,
 }
 
 /// A replica that has agreed, and what it said beyond its head.
@@ -59,40 +48,35 @@ pub(crate) struct Agreed {
 }
 
 impl Switch {
-    /// What a request asks for: an extended CONNECT, or an upgrade that was judged. `None` for a plain CONNECT, and for what would lead past
-    /// our routes.
-    pub(super) fn of(head: &mut hyper::http::request::Parts, holds: Holds) -> Option<Switch> {
-        let open = match holds {
-            Holds::Connection(asked) => return asked.map(|(protocol, handover)| Switch { protocol, on: On::Connection(handover) }),
-            Holds::Stream(open) => open,
-        };
-        let protocol = head.extensions.remove::<Protocol>()?;
-        let protocol = protocol.as_str();
+    /// What an upgrade of HTTP/1.1 asks for, which was judged.
+    pub(crate) fn upgrade(protocol: HeaderValue, handover: Handover) -> Switch {
+        Switch { protocol, handover, nonce: None }
+    }
+
+    /// What a request of HTTP/2 asks for: an extended CONNECT. `None` for any other, and for what would lead past our routes.
+    pub(super) fn connect(head: &Parts, handover: &Handover, nonce: u128) -> Option<Switch> {
+        let protocol = head.extensions.get::<Protocol>()?.as_str();
         let ours = ["http", "h2", "h3", "tls", "connect-udp", "connect-ip"].iter().any(|ours| starts_like(protocol, ours));
         if ours || protocol.is_empty() || !protocol.bytes().all(is_token) {
             return None;
         }
-        let stream = head.extensions.remove::<OnUpgrade>()?;
-        Some(Switch { protocol: HeaderValue::from_str(protocol).ok()?, on: On::Stream(stream, open) })
+        Some(Switch { protocol: HeaderValue::from_str(protocol).ok()?, handover: handover.clone(), nonce: Some(nonce) })
     }
 
-    /// The fields with which HTTP/1.1 asks for the same. `random` is the nonce of a WebSocket.
-    pub(super) fn ask(&self, random: u128, method: &mut Method, fields: &mut HeaderMap) {
-        self.say(fields);
-        if let On::Connection(_) = self.on {
-            return; // it brought its own
-        }
-        *method = Method::GET;
-        if self.protocol.as_bytes().eq_ignore_ascii_case(b"websocket")
-            && let Ok(key) = HeaderValue::from_bytes(&base64(random.to_be_bytes()))
+    /// The method with which HTTP/1.1 asks for the same.
+    pub(super) fn method<'a>(&self, own: &'a Method) -> &'a Method {
+        if self.nonce.is_some() { &Method::GET } else { own }
+    }
+
+    /// The fields with which it does.
+    pub(super) fn ask(&self, mut put: impl FnMut(&'static str, &[u8])) {
+        put("connection", b"upgrade");
+        put("upgrade", self.protocol.as_bytes());
+        if let Some(nonce) = self.nonce
+            && self.is(b"websocket")
         {
-            fields.insert(WEBSOCKET_KEY.clone(), key);
+            put("sec-websocket-key", &base64(nonce.to_be_bytes()));
         }
-    }
-
-    fn say(&self, fields: &mut HeaderMap) {
-        fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        fields.insert(UPGRADE, self.protocol.clone());
     }
 
     /// Whether the protocol of a 101 is the one that was asked for.
@@ -100,57 +84,63 @@ impl Switch {
         self.protocol.as_bytes().eq_ignore_ascii_case(protocol)
     }
 
-    /// The replica has agreed: makes `fields` those of the answer, whose status is returned, and lets bytes be carried once it is there.
+    /// The replica has agreed, and waits where the client finds it: makes `fields` those of the answer, whose status is returned.
     pub(super) fn done(self, agreed: Agreed, attempt: Attempt, fields: &mut HeaderMap) -> u16 {
-        match self.on {
-            On::Connection(ref handover) => {
-                self.say(fields);
-                handover.replace(Some((agreed, attempt)));
-                101
-            }
-            On::Stream(stream, open) => {
-                fields.remove(&WEBSOCKET_ACCEPT);
-                carry_on(stream, open, agreed, attempt);
-                200
-            }
+        self.handover.replace(Some((agreed, attempt)));
+        if self.nonce.is_some() {
+            fields.remove(&WEBSOCKET_ACCEPT);
+            return 200;
         }
+        fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        fields.insert(UPGRADE, self.protocol);
+        101
     }
 }
 
-/// Carries bytes once the client has its answer.
-fn carry_on(stream: OnUpgrade, open: Rc<dyn Any>, agreed: Agreed, attempt: Attempt) {
-    tokio::task::spawn_local(async move {
-        let flow = &attempt.counts.upgraded;
-        flow.begun();
-        if let Err(error) = both(stream, agreed, flow).await {
-            tracing::debug!(%error, "a stream that switched protocols broke");
-        }
-        flow.ended();
-        drop(open);
-    });
-}
-
-async fn both(stream: OnUpgrade, agreed: Agreed, flow: &Flow) -> io::Result<()> {
-    let client = TokioIo::new(stream.await.map_err(io::Error::other)?);
-    let (mut client_read, mut client_write) = split(client);
+/// Carries bytes between a stream and a replica that has agreed, to the end of both.
+pub(super) async fn carry(worker: &Worker, from: &mut RecvStream, to: &mut SendStream<Bytes>, agreed: Agreed, flow: &Flow) {
+    flow.begun();
     let (mut replica_read, mut replica_write) = split(agreed.link);
-    client_write.write_all(&agreed.early).await?;
-    flow.down.add(agreed.early.len() as u64);
-    let up = carry(&mut client_read, &mut replica_write, &flow.up);
-    let down = carry(&mut replica_read, &mut client_write, &flow.down);
-    tokio::try_join!(up, down).map(|_| ())
+    let (up, down) = (carry_up(from, &mut replica_write, &flow.up), carry_down(worker, agreed.early, &mut replica_read, to, &flow.down));
+    if let Err(error) = tokio::try_join!(up, down) {
+        tracing::debug!(%error, "a stream that switched protocols broke");
+        to.send_reset(Reason::CANCEL); // RFC 8441 section 5
+        replica_read.unsplit(replica_write).reset();
+    }
+    flow.ended();
 }
 
-async fn carry(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin), count: &Count) -> io::Result<()> {
-    let mut piece = Vec::with_capacity(PIECE);
-    loop {
-        piece.clear();
-        if from.read_buf(&mut piece).await? == 0 {
-            return to.shutdown().await;
-        }
+async fn carry_up(from: &mut RecvStream, to: &mut WriteHalf<Link>, count: &Count) -> io::Result<()> {
+    while let Some(piece) = from.data().await {
+        let piece = piece.map_err(io::Error::other)?;
         to.write_all(&piece).await?;
         to.flush().await?;
         count.add(piece.len() as u64);
+        // So much may come again. It fails only for more than came.
+        let _ = from.flow_control().release_capacity(piece.len());
+    }
+    to.shutdown().await
+}
+
+async fn carry_down(
+    worker: &Worker,
+    early: Box<[u8]>,
+    from: &mut ReadHalf<Link>,
+    to: &mut SendStream<Bytes>,
+    count: &Count,
+) -> io::Result<()> {
+    let mut piece = Bytes::from(early);
+    loop {
+        if !piece.is_empty() {
+            count.add(piece.len() as u64);
+            reply::room(worker, to).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
+            to.send_data(piece, false).map_err(io::Error::other)?;
+        }
+        let mut next = Vec::with_capacity(PIECE);
+        if from.read_buf(&mut next).await? == 0 {
+            return to.send_data(Bytes::new(), true).map_err(io::Error::other);
+        }
+        piece = next.into();
     }
 }
 

@@ -3,14 +3,13 @@
 //! Invariant: as for HTTP/1: the picture is held from the pick until the request's head is sent, and `http/attempt.rs` says when it may be
 //! sent again. Each request is balanced by itself; nothing ties the requests of a connection to one replica.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use config::host::{self, MAX_HOST};
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{CONTENT_LENGTH, HOST};
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
@@ -21,18 +20,20 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use super::answer::{Answer, Content, Ending};
-use super::ask::{Ask, Limited};
-use super::connect::{Holds, Switch};
+use super::ask::{Ask, Limited, Progress};
+use super::connect::Switch;
+use super::fields::{Fields, Line};
 use super::lanes::{self, Place};
 use super::link::Link;
 use super::way::{self, Need, Way};
-use super::{fields, grpc, one};
+use super::{fields, form, grpc, one};
 use crate::clock::now_us;
 use crate::filter::{self, Asked, Down, Up};
 use crate::http::asked;
 use crate::http::attempt::{NoChoice, Tried};
 use crate::http::caller::Caller;
 use crate::http::head::{self, Framing, HeadLimits, ResponseHead};
+use crate::http::hops;
 use crate::http::relay::Failure;
 use crate::http::write::Forward;
 use crate::picture::Held;
@@ -41,17 +42,15 @@ use crate::reason::Reason;
 /// A request on its way.
 struct Exchange {
     ending: Ending,
+    /// Its head, as it came.
     head: Parts,
-    /// Host and port, as received.
-    authority: Bytes,
     /// How the body goes to a replica that speaks HTTP/1.
     framing: Framing,
     /// The body, until a sending takes it.
     ask: Option<Ask>,
     /// Most bytes of it that the route takes.
     most: u64,
-    /// More came.
-    overrun: Rc<Cell<bool>>,
+    progress: Rc<Progress>,
     /// What filters have made of the head.
     made: Option<Box<Made>>,
     /// What its stream is to go on with.
@@ -70,6 +69,8 @@ struct Got {
     status: StatusCode,
     fields: HeaderMap,
     content: Content,
+    /// How long the replica may say nothing between two pieces of it.
+    silence: Option<Duration>,
 }
 
 /// Why there is no answer of a replica.
@@ -97,50 +98,35 @@ enum Failed {
 /// The time that a route has for all of it is over.
 const OUT_OF_TIME: Refusal = Refusal::Because(Reason::TimeoutRequest, None);
 
-/// Answers one request.
-pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>, holds: Holds) -> Response<Answer> {
-    let (head, ask) = request.into_parts();
-    let kept = ask.kept();
-    let mut response = answer(caller, head, ask, holds).await;
-    response.body_mut().keep(kept);
-    response
+/// How long a replica may say nothing, by the route.
+fn read_timeout(tried: &Tried) -> Option<Duration> {
+    tried.passed().and_then(|(_, filters)| filters.timeouts.read_ms).map(Duration::from_millis)
 }
 
-async fn answer(caller: Rc<Caller>, mut head: Parts, ask: Ask, holds: Holds) -> Response<Answer> {
+/// Answers one request, which may want to `switch` to another protocol.
+pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>, switch: Option<Switch>) -> Response<Answer> {
+    let (mut head, ask) = request.into_parts();
     let mut ending = Ending::new(caller, &head);
-    let switch = Switch::of(&mut head, holds);
-    let (authority, framing) = match judge(&mut ending, &head, &ask, switch.is_some()) {
+    let framing = match judge(&mut ending, &head, &ask, switch.is_some()) {
         Ok(judged) => judged,
         Err(reason) => return ending.refuse(reason, None),
     };
-    let limit = if ending.grpc() { grpc::timeout(&head.headers) } else { None };
-    let caller = &ending.caller;
-    let (https, trusted) = (caller.https(), caller.trusted);
-    let how = Forward {
-        client: &caller.peer,
-        https,
-        host: &authority,
-        trusted,
-        request_id: ending.request_id(),
-        shown: caller.shown(),
-        up: None,
-    };
-    fields::forward(&mut head.headers, &how);
-    if let Some(switch) = &switch {
-        switch.ask(caller.worker.rng.borrow_mut().u128(..), &mut head.method, &mut head.headers);
+    match form::count_hops(&mut head) {
+        Ok(false) => {}
+        Ok(true) => return ending.answer(&hops::answer(form::method(&head)), None),
+        Err(_) => return ending.refuse(Reason::BadRequest, None),
     }
+    let mut limit = if ending.grpc() { grpc::timeout(&head.headers) } else { None };
     let mut exchange = Exchange {
         ending,
         head,
-        authority,
         framing,
         ask: (framing != Framing::None).then_some(ask),
         most: u64::MAX,
-        overrun: Rc::default(),
+        progress: Rc::default(),
         made: None,
         switch,
     };
-    let mut limit = limit;
     let got = match limit {
         None => exchange.go(&mut limit).await,
         Some(least) => {
@@ -149,18 +135,21 @@ async fn answer(caller: Rc<Caller>, mut head: Parts, ask: Ask, holds: Holds) -> 
         }
     };
     match got {
-        Ok(got) => Answer::new(got.status, got.fields, got.content, exchange.ending, limit),
+        Ok(Got { status, fields, content, silence }) => Answer::new(status, fields, (content, limit, silence), exchange.ending),
         Err(Refusal::Because(reason, note)) => exchange.ending.refuse(reason, note),
         Err(Refusal::Filter(answer)) => exchange.ending.answer(&answer, None),
         Err(Refusal::ClientGone) => exchange.ending.left(),
     }
 }
 
-/// Whether it is a request that we accept: who it is for, as received, and how its body is framed.
-fn judge(ending: &mut Ending, head: &Parts, ask: &Ask, switches: bool) -> Result<(Bytes, Framing), Reason> {
+/// Whether it is a request that we accept, and how its body is framed.
+fn judge(ending: &mut Ending, head: &Parts, ask: &Ask, switches: bool) -> Result<Framing, Reason> {
     let bad = Err(Reason::BadRequest);
     if head.headers.len() > ending.caller.worker.limits.headers {
         return Err(Reason::HeadTooLarge);
+    }
+    if form::padded(&head.headers) {
+        return bad;
     }
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
     if (head.method == Method::CONNECT && !switches) || !target.starts_with('/') || !target.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -188,12 +177,18 @@ fn judge(ending: &mut Ending, head: &Parts, ask: &Ask, switches: bool) -> Result
         (None, None) if switches || ask.is_end_stream() => Framing::None,
         (None, None) => Framing::Chunked,
     };
-    Ok((Bytes::copy_from_slice(host), framing))
+    Ok(framing)
 }
 
 impl Exchange {
     /// Tries until there is an answer or a reason why not. `limit` is how long all of it may take, and gets shorter where the route says so.
     async fn go(&mut self, limit: &mut Option<Duration>) -> Result<Got, Refusal> {
+        if let (Framing::Length(0), Some(ask)) = (self.framing, &mut self.ask) {
+            let patience = Duration::from_millis(self.ending.caller.worker.limits.idle_timeout_ms);
+            // Rare, and large: in a box, so that the state of every request is smaller.
+            let ended = Box::pin(form::ends_here(ask, patience)).await;
+            ended.map_err(|failure| self.refusal(failure))?;
+        }
         let mut tried = Tried::default();
         let mut deadline = None;
         loop {
@@ -203,6 +198,7 @@ impl Exchange {
             };
             match sent {
                 Ok(mut got) => {
+                    got.silence = read_timeout(&tried);
                     if let Some((_, filters)) = tried.passed() {
                         let seen = fields::Seen(&self.head.headers);
                         fields::edit(&mut got.fields, &Down::of(filters, &self.asked(&seen)).fields);
@@ -259,7 +255,7 @@ impl Exchange {
             return Ok(());
         };
         let Up { target, host, fields: edits } = Up::of(route, filters, &asked);
-        let mut fields = self.head.headers.clone();
+        let mut fields = self.fields(|fields| fields.map());
         fields::edit(&mut fields, &edits);
         let target = target.and_then(|target| PathAndQuery::from_maybe_shared(Bytes::from(target)).ok());
         let host = host.map(|host| Bytes::copy_from_slice(host.as_bytes()));
@@ -268,9 +264,28 @@ impl Exchange {
         Ok(())
     }
 
-    /// The fields as they are sent.
-    fn fields(&self) -> &HeaderMap {
-        self.made.as_ref().map_or(&self.head.headers, |made| &made.fields)
+    /// Host and port, as received.
+    fn authority(&self) -> &[u8] {
+        let told = self.head.uri.authority().map(|authority| authority.as_str().as_bytes());
+        told.or_else(|| self.head.headers.get(HOST).map(HeaderValue::as_bytes)).unwrap_or_default()
+    }
+
+    /// Hands the fields on as they are sent.
+    fn fields<T>(&self, to: impl FnOnce(Fields<'_>) -> T) -> T {
+        if let Some(made) = &self.made {
+            return to(Fields::Made(&made.fields));
+        }
+        let caller = &self.ending.caller;
+        let how = Forward {
+            client: &caller.peer,
+            https: caller.https(),
+            host: self.authority(),
+            trusted: caller.trusted,
+            request_id: self.ending.request_id(),
+            shown: caller.shown(),
+            up: None,
+        };
+        to(Fields::Told(&self.head.headers, &how))
     }
 
     /// Path and query as they are sent.
@@ -313,28 +328,36 @@ impl Exchange {
         self.ending.attempt = Some(attempt);
         // An outside name is asked by its own name.
         let host = service.host.as_ref().map(|host| Bytes::copy_from_slice(host.as_bytes()));
-        let host = host.or_else(|| self.made.as_ref()?.host.clone()).unwrap_or_else(|| self.authority.clone());
-        // While the request itself is under way, the replica's silence does not count.
-        let patience = tried.passed().and_then(|(_, filters)| filters.timeouts.read_ms).filter(|_| self.framing == Framing::None);
+        let host = host.or_else(|| self.made.as_ref()?.host.clone());
+        let (silence, progress) = (read_timeout(tried), self.progress.clone());
+        let comes = self.framing != Framing::None;
         let sent = async {
             match way {
-                Way::One(link) => self.by_one(link, &host, held).await,
+                Way::One(link) => self.by_one(link, host, held).await,
                 // Such a replica may know extended CONNECT, but few do, and none that was met.
                 Way::Two(..) if self.switch.is_some() => Err(Failed::Refused(Refusal::Because(Reason::UpstreamConnect, None))),
                 Way::Two(place, scheme) => self.by_two(place, (scheme, host), held).await,
             }
         };
-        match patience {
-            None => sent.await,
-            Some(ms) => tokio::time::timeout(Duration::from_millis(ms), sent).await.unwrap_or(Err(Failed::Refused(OUT_OF_TIME))),
+        let Some(silence) = silence else { return sent.await };
+        let too_long = async {
+            if comes {
+                progress.ended().await; // until then, the replica may wait as we do
+            }
+            tokio::time::sleep(silence).await;
+        };
+        tokio::select! {
+            biased;
+            sent = sent => sent,
+            () = too_long => Err(Failed::Refused(OUT_OF_TIME)),
         }
     }
 
     /// To a replica that speaks HTTP/1.
-    async fn by_one(&mut self, mut link: Link, host: &[u8], held: Rc<Held>) -> Result<Got, Failed> {
+    async fn by_one(&mut self, mut link: Link, host: Option<Bytes>, held: Rc<Held>) -> Result<Got, Failed> {
         let worker = self.ending.caller.worker.clone();
         let Some(replica) = self.ending.replica() else { return Err(Failed::Unsent) };
-        if !self.write_head(&mut link, host).await {
+        if !self.write_head(&mut link, host.as_deref()).await {
             return Err(self.broken());
         }
         drop(held);
@@ -348,9 +371,11 @@ impl Exchange {
         }
     }
 
-    async fn write_head(&self, link: &mut Link, host: &[u8]) -> bool {
+    async fn write_head(&self, link: &mut Link, host: Option<&[u8]>) -> bool {
         let mut out = Vec::with_capacity(1024);
-        fields::write(&self.head.method, self.target(), host, self.fields(), self.framing, &mut out);
+        let host = host.unwrap_or_else(|| self.authority());
+        let request = Line { method: &self.head.method, target: self.target(), host, framing: self.framing, switch: self.switch.as_ref() };
+        self.fields(|fields| fields::write(&request, fields, &mut out));
         let patience = Duration::from_millis(self.ending.caller.worker.limits.connect_timeout_ms);
         let written = async {
             link.write_all(&out).await?;
@@ -360,22 +385,18 @@ impl Exchange {
     }
 
     /// To a replica that speaks HTTP/2.
-    async fn by_two(&mut self, mut place: Place, asked: (Scheme, Bytes), held: Rc<Held>) -> Result<Got, Failed> {
+    async fn by_two(&mut self, mut place: Place, asked: (Scheme, Option<Bytes>), held: Rc<Held>) -> Result<Got, Failed> {
         let sending = place.sender.try_send_request(self.compose(asked));
         drop(held);
         match sending.await {
             Ok(response) => Ok(self.got_two(response, place)),
             Err(mut error) => match error.take_message() {
                 Some(request) => {
-                    let (head, Limited { ask, .. }) = request.into_parts();
-                    match &mut self.made {
-                        Some(made) => made.fields = head.headers,
-                        None => self.head.headers = head.headers,
-                    }
+                    let Limited { ask, .. } = request.into_body();
                     self.ask = (!matches!(ask, Ask::Nothing)).then_some(ask);
                     Err(Failed::Unsent)
                 }
-                None if self.overrun.get() => Err(Failed::Refused(self.refusal(Failure::LargeBody))),
+                None if self.progress.overrun.get() => Err(Failed::Refused(self.refusal(Failure::LargeBody))),
                 None if lanes::not_processed(&error.into_error()) && self.framing == Framing::None => Err(Failed::Unsent),
                 None => Err(self.broken()),
             },
@@ -383,23 +404,22 @@ impl Exchange {
     }
 
     fn limited(&self, ask: Ask) -> Limited {
-        Limited { ask, left: self.most, overrun: self.overrun.clone() }
+        Limited { ask, left: self.most, progress: self.progress.clone() }
     }
 
-    /// The request as a replica that speaks HTTP/2 gets it. It is kept while it can be sent again.
-    fn compose(&mut self, (scheme, host): (Scheme, Bytes)) -> Request<Limited> {
-        let target = self.target().cloned();
-        let once = self.ask.is_some();
-        let fields = self.made.as_mut().map_or(&mut self.head.headers, |made| &mut made.fields);
-        let fields = if once { std::mem::take(fields) } else { fields.clone() };
+    /// The request as a replica that speaks HTTP/2 gets it.
+    fn compose(&mut self, (scheme, host): (Scheme, Option<Bytes>)) -> Request<Limited> {
         let ask = self.ask.take().unwrap_or(Ask::Nothing);
         let mut request = Request::new(self.limited(ask));
         *request.method_mut() = self.head.method.clone();
-        *request.headers_mut() = fields;
+        *request.headers_mut() = self.fields(|fields| fields.map());
         let mut uri = hyper::http::uri::Parts::default();
         uri.scheme = Some(scheme);
-        uri.authority = Authority::from_maybe_shared(host).ok();
-        uri.path_and_query = target;
+        uri.authority = match host {
+            Some(host) => Authority::from_maybe_shared(host).ok(),
+            None => self.head.uri.authority().cloned().or_else(|| Authority::try_from(self.authority()).ok()),
+        };
+        uri.path_and_query = self.target().cloned();
         // Whole as it is: a scheme, a host that was judged, and a target that begins with a slash.
         *request.uri_mut() = Uri::from_parts(uri).unwrap_or_else(|_| self.head.uri.clone());
         request
@@ -415,7 +435,7 @@ impl Exchange {
     }
 
     fn method(&self) -> head::Method {
-        head::Method::of(self.head.method.as_str().as_bytes())
+        form::method(&self.head)
     }
 
     fn got_two(&self, response: Response<Incoming>, place: Place) -> Got {
@@ -424,7 +444,7 @@ impl Exchange {
         fields::dated(&mut fields, &self.ending.caller.worker.date.borrow());
         self.ending.answered_by_replica(if grpc::unavailable(&fields) { 503 } else { head.status.as_u16() });
         let content = if incoming.is_end_stream() { Content::Here(Bytes::new()) } else { Content::Two { incoming, _place: place } };
-        Got { status: head.status, fields, content }
+        Got { status: head.status, fields, content, silence: None }
     }
 
     fn got_one(&mut self, head: &ResponseHead, answered: one::Answered) -> Got {
@@ -442,6 +462,7 @@ impl Exchange {
                 None => Content::Here(begun),
                 Some(rest) => Content::One(begun, rest),
             },
+            silence: None,
         }
     }
 

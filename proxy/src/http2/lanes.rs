@@ -1,15 +1,15 @@
 //! Connections to replicas that speak HTTP/2, each for many requests at a time.
 //!
 //! Invariant: the key is the replica's identity, never its address. A request goes by the connection with the fewest of its kind; when all
-//! are full, another is opened, by one request for all that wait. A connection that the replica told to go (GOAWAY) takes no request
-//! more and ends with its last one.
+//! are full, another is opened, by one request for all that wait, and they go once the replica has said how many it takes. A connection that
+//! the replica told to go (GOAWAY) takes no request more and ends with its last one.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::Poll;
 
 use hyper::client::conn::http2::{Builder, SendRequest};
@@ -18,9 +18,15 @@ use registry::snapshot::ReplicaId;
 use tokio::sync::Notify;
 
 use super::ask::Limited;
+use super::gathered::Gathered;
 use super::link::Link;
-use super::serve::{CONNECTION_WINDOW, Here, SEND_BUFFER, WINDOW};
+use super::serve::{SEND_BUFFER, WINDOW};
 use crate::clock::now_us;
+use crate::worker::Worker;
+
+/// Bytes of all answers on one connection that may be under way, as many as there can be (RFC 9113 section 6.9.1): each has its own window,
+/// and answers that their clients do not take must not use up what those of others need.
+const ALL_WINDOWS: u32 = i32::MAX as u32;
 
 /// A worker's connections that speak HTTP/2.
 #[derive(Default)]
@@ -68,13 +74,15 @@ pub(super) enum Turn {
     Open(Opening),
 }
 
-/// Others wait as long as this lives.
-pub(super) struct Opening(Rc<Road>);
+/// Others wait as long as this lives: until the replica has said how many requests it takes.
+pub(super) struct Opening(Weak<Road>);
 
 impl Drop for Opening {
     fn drop(&mut self) {
-        self.0.opening.set(false);
-        self.0.opened.notify_waiters();
+        if let Some(road) = self.0.upgrade() {
+            road.opening.set(false);
+            road.opened.notify_waiters();
+        }
     }
 }
 
@@ -87,7 +95,7 @@ impl Lanes {
                 return Turn::Go(place);
             }
             if !road.opening.replace(true) || road.chose_one.get() {
-                return Turn::Open(Opening(road));
+                return Turn::Open(Opening(Rc::downgrade(&road)));
             }
             road.opened.notified().await;
         }
@@ -145,30 +153,41 @@ impl Drop for Place {
 impl Opening {
     /// The connection speaks HTTP/1: nothing of it stays here.
     pub(super) fn chose_one(self) {
-        self.0.chose_one.set(true);
+        if let Some(road) = self.0.upgrade() {
+            road.chose_one.set(true);
+        }
     }
 
     /// Speaks HTTP/2 on `link`, and takes the first place.
     ///
     /// # Errors
     /// When the link breaks at once.
-    pub(super) async fn done(self, link: Link, head_bytes: usize) -> io::Result<Place> {
-        let mut builder = Builder::new(Here);
+    pub(super) async fn done(self, worker: &Worker, link: Link) -> io::Result<Place> {
+        let head_bytes = worker.limits.head_bytes;
+        let io = Gathered::new(&worker.buffers, link);
+        let mut builder = Builder::new(io.clone());
         builder
             .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_connection_window_size(ALL_WINDOWS)
+            .initial_max_send_streams(0) // until its SETTINGS say otherwise: what is above them would be refused
             .max_send_buf_size(SEND_BUFFER)
             .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX));
-        let (sender, connection) = builder.handshake(TokioIo::new(link)).await.map_err(io::Error::other)?;
-        let room = connection.current_max_send_streams();
-        let traffic = Rc::new(Traffic { open: Cell::new(0), room: Cell::new(room), idle_since_ms: Cell::new(now_us() / 1000) });
-        let seen = Rc::downgrade(&traffic);
+        let (sender, connection) = io.drive(builder.handshake(TokioIo::new(io.clone()))).await.map_err(io::Error::other)?;
+        let traffic = Rc::new(Traffic { open: Cell::new(0), room: Cell::new(0), idle_since_ms: Cell::new(now_us() / 1000) });
+        let lane = Lane { sender, traffic };
+        let place = lane.take(false);
+        let seen = Rc::downgrade(&lane.traffic);
+        if let Some(road) = self.0.upgrade() {
+            road.lanes.borrow_mut().push(lane);
+        }
+        let mut opening = Some(self);
         tokio::task::spawn_local(async move {
             let mut connection = pin!(connection);
             let ended = poll_fn(|context| {
                 let polled = connection.as_mut().poll(context);
                 if let (Poll::Pending, Some(traffic)) = (&polled, seen.upgrade()) {
                     traffic.room.set(connection.current_max_send_streams());
+                    opening = opening.take().filter(|_| traffic.room.get() == 0);
                 }
                 polled
             });
@@ -176,9 +195,6 @@ impl Opening {
                 tracing::debug!(%error, "an HTTP/2 connection to a replica ended");
             }
         });
-        let lane = Lane { sender, traffic };
-        let place = lane.take(false);
-        self.0.lanes.borrow_mut().push(lane);
         Ok(place)
     }
 }

@@ -4,16 +4,18 @@
 //! only after a whole answer to a whole request. Nothing is read before what came earlier was taken.
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use hyper::body::{Body, Bytes};
+use hyper::body::{Body, Bytes, Frame};
 use registry::snapshot::ReplicaId;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use super::ask::{Broken, Limited};
 use super::connect::{Agreed, Switch};
+use super::fields;
 use super::link::Link;
 use crate::buffer::Buffer;
 use crate::clock::now_us;
@@ -72,6 +74,8 @@ pub(super) struct Answered {
 /// The rest of an answer's body.
 pub(super) struct Rest {
     talk: Option<Talk>,
+    /// Lines of trailers that were read, and not yet handed on.
+    trailers: Vec<u8>,
     body: BodyReader,
     chunked: bool,
     replica: ReplicaId,
@@ -109,7 +113,7 @@ impl Talk {
         }
         let framing = head.framing();
         let (body, chunked) = (BodyReader::new(framing), framing == Framing::Chunked);
-        let mut rest = Box::new(Rest { talk: Some(self), body, chunked, replica, keeps: head.keep_alive() });
+        let mut rest = Box::new(Rest { talk: Some(self), trailers: Vec::new(), body, chunked, replica, keeps: head.keep_alive() });
         let begun = rest.take_what_is_here().map_err(|_| Failure::BadAnswer)?;
         let rest = if rest.done() { None } else { Some(rest) };
         Ok(Answered { head: text, begun, rest, agreed: None })
@@ -142,17 +146,17 @@ impl Talk {
                 self.input.grow((size * 4).min(self.worker.limits.head_bytes + 1).max(size + 1));
             }
             match poll_fn(|context| self.poll_more(context)).await? {
-                0 if heard => return Err(Failure::BadAnswer),
-                0 => return Err(Failure::NoAnswer),
-                _ => {}
+                Ok(0) | Err(_) if heard => return Err(Failure::BadAnswer),
+                Ok(0) | Err(_) => return Err(Failure::NoAnswer),
+                Ok(_) => {}
             }
         }
     }
 
-    /// Reads more of the answer while the body goes up. 0 is the end, however it came.
-    fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Failure>> {
+    /// Reads more of the answer while the body goes up. 0 is the end.
+    fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<Result<io::Result<usize>, Failure>> {
         self.poll_upload(context)?;
-        pin!(self.input.read(&mut self.link)).poll(context).map(|read| Ok(read.unwrap_or(0)))
+        pin!(self.input.read(&mut self.link)).poll(context).map(Ok)
     }
 
     /// Moves as much of the body as there is. Errs when its client failed.
@@ -213,20 +217,28 @@ impl Going {
         let piece = ready!(pin!(self.patience.guard(piece)).poll(context));
         self.waiting = false;
         self.patience.clear(); // while the replica is slow, the client is not to blame
+        let mut trailers = None;
         match piece.map_err(|_| Failure::SlowBody)? {
             Some(Err(Broken::Off)) => return Poll::Ready(Err(Failure::ClientGone)),
             Some(Err(Broken::TooLarge)) => return Poll::Ready(Err(Failure::LargeBody)),
-            // Trailers of a request end here: HTTP/1 replicas that read them are rare, and none asked for them.
-            Some(Ok(frame)) => {
-                if let Ok(bytes) = frame.into_data() {
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(bytes) => {
                     self.put(&bytes);
+                    self.last = self.ask.is_end_stream();
                 }
-                self.last = self.ask.is_end_stream();
-            }
+                Err(frame) => {
+                    self.last = true;
+                    trailers = frame.into_trailers().ok();
+                }
+            },
             None => self.last = true,
         }
         if self.last && self.chunked {
-            self.out.extend_from_slice(b"0\r\n\r\n");
+            self.out.extend_from_slice(b"0\r\n");
+            if let Some(trailers) = &trailers {
+                fields::write_trailers(trailers, &mut self.out);
+            }
+            self.out.extend_from_slice(b"\r\n");
         }
         Poll::Ready(Ok(()))
     }
@@ -243,21 +255,26 @@ impl Going {
 impl Rest {
     /// All of it was taken.
     pub(super) fn done(&self) -> bool {
-        self.talk.is_none()
+        self.talk.is_none() && self.trailers.is_empty()
     }
 
     /// The next piece; `None` is the end.
-    pub(super) fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+    pub(super) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         loop {
-            let Some(talk) = &mut self.talk else { return Poll::Ready(None) };
+            let Some(talk) = &mut self.talk else {
+                let trailers = fields::trailers_from_one(&std::mem::take(&mut self.trailers));
+                return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
+            };
             if let Err(failure) = talk.poll_upload(context) {
                 return Poll::Ready(Some(Err(failure)));
             }
             let piece = match self.body.plain() {
                 Some(left) => ready!(self.poll_plain(context, left.min(PIECE) as usize)),
                 None => match ready!(talk.poll_more(context)) {
-                    Ok(0) => self.body.eof().map(|()| Bytes::new()).map_err(|_| Failure::CutUpstream).inspect(|_| self.keeps = false),
-                    Ok(_) => self.take_what_is_here(),
+                    Ok(Ok(0)) => self.body.eof().map(|()| Bytes::new()).map_err(|_| Failure::CutUpstream).inspect(|_| self.keeps = false),
+                    Ok(Ok(_)) => self.take_what_is_here(),
+                    // A reset, or an end of TLS without a word: what came may not be all (RFC 9112 section 9.8).
+                    Ok(Err(_)) => Err(Failure::CutUpstream),
                     Err(failure) => Err(failure),
                 },
             };
@@ -266,7 +283,7 @@ impl Rest {
                 Ok(piece) => {
                     self.end_if_done();
                     if !piece.is_empty() {
-                        return Poll::Ready(Some(Ok(piece)));
+                        return Poll::Ready(Some(Ok(Frame::data(piece))));
                     }
                 }
             }
@@ -292,7 +309,7 @@ impl Rest {
         let filled = talk.input.filled();
         let mut piece = Vec::new();
         let count = if self.chunked {
-            self.body.advance_decoded(filled, &mut piece)
+            self.body.advance_parted(filled, &mut piece, &mut self.trailers)
         } else {
             self.body.advance(filled).inspect(|&count| piece.extend_from_slice(&filled[..count]))
         };

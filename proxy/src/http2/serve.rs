@@ -4,24 +4,18 @@
 //! be broken off. A connection that drains, idles or misbehaves is told with GOAWAY, and what it has begun may end.
 
 use std::cell::Cell;
-use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
-use hyper::rt::Executor;
-use hyper::server::conn::http2::Builder;
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use h2::server::{Builder, Connection};
+use hyper::body::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::answer::{Answer, Cut};
-use super::ask::Ask;
-use super::connect::Holds;
-use super::exchange;
+use super::gathered::Gathered;
+use super::reply;
 use crate::deadline::Deadline;
 use crate::http::caller::Caller;
 use crate::stream::Stream;
@@ -35,7 +29,7 @@ pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const MAX_STREAMS: u32 = 128;
 /// Bytes of one request's body that may be under way, and of all of a connection's.
 pub(super) const WINDOW: u32 = 256 * 1024;
-pub(super) const CONNECTION_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Bytes of one answer that wait for the connection.
 pub(super) const SEND_BUFFER: usize = 128 * 1024;
 /// A client may break off so many requests for nothing; more than that only as a part of those that it let end (CVE-2023-44487).
@@ -43,19 +37,9 @@ const BROKEN_OFF: u32 = 100;
 /// How long a client that was told to go may take to say that it heard.
 const LEAVE_MS: u64 = 5_000;
 
-/// Where hyper's tasks run: on this worker.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Here;
-
-impl<F: Future + 'static> Executor<F> for Here {
-    fn execute(&self, task: F) {
-        tokio::task::spawn_local(async move { drop(task.await) });
-    }
-}
-
 /// A client's connection.
-struct Client {
-    caller: Rc<Caller>,
+pub(super) struct Client {
+    pub(super) caller: Rc<Caller>,
     /// Wakes the connection: it idled, drains, or was misused.
     patience: Deadline,
     open: Cell<u32>,
@@ -82,9 +66,10 @@ impl Client {
 }
 
 /// One request of a connection is open as long as this lives.
-struct OpenStream {
-    client: Rc<Client>,
-    ended: Cell<bool>,
+pub(super) struct OpenStream {
+    pub(super) client: Rc<Client>,
+    /// It was answered whole, or refused.
+    pub(super) ended: Cell<bool>,
 }
 
 impl OpenStream {
@@ -110,31 +95,6 @@ impl Drop for OpenStream {
     }
 }
 
-/// An answer, and the stream that it goes by.
-struct Streaming {
-    answer: Answer,
-    stream: Rc<OpenStream>,
-}
-
-impl Body for Streaming {
-    type Data = Bytes;
-    type Error = Cut;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let frame = ready!(Pin::new(&mut self.answer).poll_frame(context));
-        self.stream.ended.set(self.answer.over());
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.answer.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.answer.size_hint()
-    }
-}
-
 /// Serves one client to the end of its connection. `early` was read from the stream already.
 pub(crate) async fn serve(caller: Caller, stream: &mut Stream, early: Bytes) {
     let caller = Rc::new(caller);
@@ -152,41 +112,50 @@ pub(crate) async fn serve(caller: Caller, stream: &mut Stream, early: Bytes) {
         return;
     }
     client.patience.set_idle(worker.limits.head_timeout_ms);
-    let serving = client.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
-        let stream = Rc::new(OpenStream::new(&serving));
-        async move {
-            let response = exchange::run(stream.client.caller.clone(), request.map(Ask::of), Holds::Stream(stream.clone())).await;
-            stream.ended.set(response.body().over());
-            Ok::<Response<Streaming>, Infallible>(response.map(|answer| Streaming { answer, stream }))
-        }
-    });
-    let mut connection = pin!(builder(&worker).serve_connection(TokioIo::new(Rewound { early, stream }), service));
+    let io = Gathered::new(&worker.buffers, Rewound { early, stream });
+    let mut connection = match client.patience.guard(io.drive(builder(&worker).handshake(io.clone()))).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return tracing::debug!(peer = %caller.client, %error, "no HTTP/2 connection"),
+        Err(_) => return, // it said nothing, and need not be told
+    };
     loop {
-        match client.patience.guard(connection.as_mut()).await {
+        let accepting = io.drive(poll_fn(|context| accept(&client, &mut connection, context)));
+        match client.patience.guard(accepting).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => return tracing::debug!(peer = %caller.client, %error, "an HTTP/2 connection ended"),
             Err(_) if client.misuses() => return tracing::debug!(peer = %caller.client, "an HTTP/2 connection broke off too many requests"),
             Err(_) if client.leaving.get() && client.open.get() == 0 => return,
             Err(_) => {
                 client.leaving.set(true);
-                connection.as_mut().graceful_shutdown();
+                connection.graceful_shutdown();
                 if client.open.get() == 0 { client.rest() } else { client.patience.set(u64::MAX) }
             }
         }
     }
 }
 
-fn builder(worker: &Worker) -> Builder<Here> {
-    let mut builder = Builder::new(Here);
+/// Moves what the connection reads and writes, and begins what it asks for, until it ends.
+fn accept(
+    client: &Rc<Client>,
+    connection: &mut Connection<Gathered<Rewound<'_>>, Bytes>,
+    context: &mut Context<'_>,
+) -> Poll<Result<(), h2::Error>> {
+    while let Some(accepted) = ready!(connection.poll_accept(context)) {
+        let (request, respond) = accepted?;
+        tokio::task::spawn_local(reply::run(OpenStream::new(client), request, respond));
+    }
+    Poll::Ready(Ok(()))
+}
+
+fn builder(worker: &Worker) -> Builder {
+    let mut builder = Builder::new();
     builder
         .max_concurrent_streams(MAX_STREAMS)
-        .initial_stream_window_size(WINDOW)
+        .initial_window_size(WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER)
+        .max_send_buffer_size(SEND_BUFFER)
         .max_header_list_size(u32::try_from(worker.limits.head_bytes).unwrap_or(u32::MAX))
-        .enable_connect_protocol()
-        .auto_date_header(false);
+        .enable_connect_protocol();
     builder
 }
 

@@ -67,5 +67,5 @@ pub(super) async fn open(worker: &Rc<Worker>, replica: &Replica, need: Need) -> 
         opening.chose_one();
         return Ok((Way::One(link), false));
     }
-    Ok((Way::Two(opening.done(link, worker.limits.head_bytes).await?, scheme), false))
+    Ok((Way::Two(opening.done(worker, link).await?, scheme), false))
 }

@@ -12,39 +12,45 @@ pub(crate) const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// Of version 2, before the addresses: signature, version and command, family, length.
 const FIXED: usize = 16;
 /// The longest that has to be seen: a header of version 2 with two paths of unix sockets, without its extensions.
-pub(crate) const LONGEST: usize = FIXED + 216;
+pub const LONGEST: usize = FIXED + 216;
 /// The longest header of version 1, in bytes, with its end of line.
 const LONGEST_V1: usize = 107;
 const PREFIX_V1: &[u8] = b"PROXY ";
 
 /// What a header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Header {
+pub struct Header {
     /// Whom the connection speaks for; `None`: for its other end (`LOCAL`, `UNKNOWN`, or a family that is no TCP over IP).
-    pub(crate) client: Option<SocketAddr>,
+    pub client: Option<SocketAddr>,
     /// All of its bytes, extensions included, which need not be here yet.
-    pub(crate) length: usize,
+    pub length: usize,
 }
 
 /// Why bytes are no header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Wrong {
+pub enum Wrong {
+    /// Other bytes.
     #[error("no PROXY protocol header, which this proxy must send (`proxyProtocol`)")]
     NoHeader,
+    /// A line without an end where it must have ended.
     #[error("a PROXY line longer than 107 bytes")]
     TooLong,
+    /// A line that is not to the letter.
     #[error("a PROXY line that is not as it must be")]
     Line,
+    /// Neither `LOCAL` nor `PROXY` of version 2.
     #[error("a PROXY header of another version than 2, or with an unknown command")]
     Command,
+    /// No family and transport of the specification.
     #[error("a PROXY header of an unknown family")]
     Family,
+    /// Its length does not hold the addresses of its family.
     #[error("a PROXY header too short for its addresses")]
     Short,
 }
 
 /// The header that `bytes` begin with; `None` while more must come.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Header>, Wrong> {
+pub fn parse(bytes: &[u8]) -> Result<Option<Header>, Wrong> {
     let begins = |with: &[u8]| bytes.iter().zip(with).all(|(a, b)| a == b);
     if begins(&SIGNATURE) {
         if bytes.len() < FIXED { Ok(None) } else { v2(bytes) }
@@ -136,7 +142,7 @@ fn v2(bytes: &[u8]) -> Result<Option<Header>, Wrong> {
 }
 
 /// Adds the header of a connection from `client` that we took at `taken`.
-pub(crate) fn write(version: ProxyVersion, client: SocketAddr, taken: SocketAddr, out: &mut Vec<u8>) {
+pub fn write(version: ProxyVersion, client: SocketAddr, taken: SocketAddr, out: &mut Vec<u8>) {
     let (from, to) = (client.ip().to_canonical(), taken.ip().to_canonical());
     let (from, to) = if from.is_ipv4() == to.is_ipv4() { (from, to) } else { (in_ipv6(from), in_ipv6(to)) };
     match version {

@@ -46,6 +46,8 @@ pub(super) enum Must {
     ForwardThenRefuse(&'static [u8], u16),
     /// The client sees exactly these answers; `Date` may be Tidegate's.
     Answer(&'static [&'static [u8]]),
+    /// The same of an answer that is Tidegate's own; nothing reaches a replica.
+    Own(&'static [u8]),
     /// What the replica said is no answer: 502.
     BadGateway,
     /// The client sees an answer begin and break off; it never looks whole.
@@ -91,6 +93,17 @@ pub(super) const fn forwarded(
     up: &'static [&'static [u8]],
 ) -> Case {
     echoed(id, rfc, why, sent, Must::Forward(up), Then::Kept)
+}
+
+/// A request that Tidegate answers by itself like this.
+pub(super) const fn answered_here(
+    id: &'static str,
+    rfc: &'static str,
+    why: &'static str,
+    sent: &'static [u8],
+    seen: &'static [u8],
+) -> Case {
+    echoed(id, rfc, why, sent, Must::Own(seen), Then::Kept)
 }
 
 /// One good request, and one that is refused behind it.

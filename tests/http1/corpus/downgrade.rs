@@ -1,10 +1,12 @@
 //! Requests of HTTP/2, and what they must become on HTTP/1: never a message with another meaning.
 //!
-//! Marked for HTTP/2: they are played by whoever speaks it to Tidegate. Until then the test here holds them to their form, and what they
-//! become to our own HTTP/1 reader.
+//! Invariant: every case is played frame by frame against the real binary (`downgrade/played.rs`); before that its form is checked here,
+//! and what it becomes by our own HTTP/1 reader.
 
 use proxy::http::body::BodyReader;
 use proxy::http::head::{HeadLimits, RequestHead};
+
+mod played;
 
 /// Names and values as HPACK carries them, any bytes.
 type Fields = &'static [(&'static [u8], &'static [u8])];
@@ -372,6 +374,12 @@ pub(super) const CASES: &[Downgrade] = &[
     never("h2-trailer-coding", "RFC 9113 8.2.2", "HTTP/2 frames by itself", post!())
         .with(b"hello")
         .trailing(&[(b"transfer-encoding", b"chunked")]),
+];
+
+/// Cases that fail, each with the reason why that is not mended.
+const OPEN: &[(&str, &str)] = &[
+    ("h2-trailer-pseudo", "the h2 crate takes it away unseen; nothing of such trailers goes on"),
+    ("h2-path-fragment", "the http crate takes it away unseen; the request goes on without it"),
 ];
 
 #[test]

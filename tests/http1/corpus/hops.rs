@@ -1,6 +1,6 @@
 //! What belongs to one connection and goes no further: `Connection` and what it names, `TE`, `Expect`, `Proxy-*`.
 
-use super::case::{Case, as_sent, filled, forwarded, refused};
+use super::case::{Case, answered_here, as_sent, filled, forwarded, refused};
 
 const A: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const TE: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: TE\r\nTE: trailers\r\n\r\n";
@@ -177,6 +177,63 @@ pub(super) const CASES: &[Case] = &[
         "one hop less for whoever comes next",
         b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 5\r\n\r\n",
         &[b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 4\r\n\r\n"],
+    ),
+    forwarded(
+        "max-forwards-last",
+        "RFC 9110 7.6.2",
+        "whoever gets 0 is the last",
+        b"TRACE / HTTP/1.1\r\nHost: a\r\nmax-forwards: 1\r\n\r\n",
+        &[b"TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n"],
+    ),
+    forwarded(
+        "max-forwards-huge",
+        "RFC 9110 7.6.2",
+        "or the most that the recipient can count",
+        b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 99999999999999999999\r\n\r\n",
+        &[b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 4294967294\r\n\r\n"],
+    ),
+    forwarded(
+        "max-forwards-named",
+        "RFC 9110 7.6.2",
+        "who takes the count away lets a request go round for ever",
+        b"OPTIONS / HTTP/1.1\r\nHost: a\r\nConnection: Max-Forwards\r\nMax-Forwards: 5\r\n\r\n",
+        &[b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 4\r\n\r\n"],
+    ),
+    answered_here(
+        "max-forwards-none-options",
+        "RFC 9110 7.6.2",
+        "at 0 the request ends here",
+        b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\nConnection: keep-alive\r\n\r\n",
+    ),
+    answered_here(
+        "max-forwards-none-trace",
+        "RFC 9110 9.3.8",
+        "and nothing that may be secret is sent back",
+        b"TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 00\r\nCookie: secret\r\n\r\n",
+        b"HTTP/1.1 501 Not Implemented\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 20\r\n\
+          Connection: keep-alive\r\n\r\n501 Not Implemented\n",
+    ),
+    refused(
+        "max-forwards-two",
+        "RFC 9110 5.3",
+        "which one would count?",
+        b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 5\r\nMax-Forwards: 6\r\n\r\n",
+    ),
+    refused("max-forwards-sign", "RFC 9110 7.6.2", "digits alone", b"TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: -1\r\n\r\n"),
+    refused("max-forwards-empty", "RFC 9110 7.6.2", "one digit at least", b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards:\r\n\r\n"),
+    as_sent(
+        "max-forwards-get-odd",
+        "RFC 9110 7.6.2",
+        "others may use the name as they like",
+        b"GET / HTTP/1.1\r\nHost: a\r\nMax-Forwards: x\r\nMax-Forwards: 0\r\n\r\n",
+    ),
+    forwarded(
+        "max-forwards-get-named",
+        "RFC 9110 7.6.1",
+        "what Connection names stays",
+        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Max-Forwards\r\nMax-Forwards: 5\r\n\r\n",
+        &[A],
     ),
     as_sent(
         "max-forwards-get",

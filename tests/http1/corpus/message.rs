@@ -49,6 +49,15 @@ impl Message {
         self
     }
 
+    /// With its names in lower case, as HTTP/2 has them.
+    pub(super) fn in_lower_case(mut self) -> Message {
+        for line in &mut self.lines {
+            let length = name(line).len();
+            line[..length].make_ascii_lowercase();
+        }
+        self
+    }
+
     /// Leaves out the `X-Request-Id` that Tidegate made, unless `expected` has one.
     pub(super) fn without_made_id(mut self, expected: &[u8]) -> Message {
         if Message::of(expected).is_ok_and(|expected| !expected.has(b"x-request-id")) {

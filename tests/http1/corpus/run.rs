@@ -70,6 +70,10 @@ impl Stage<'_> {
                 answers.iter().try_for_each(|expected| answer(client, case.sent, expected))?;
                 ends(case, client).map(|()| Some(1))
             }
+            Must::Own(expected) => {
+                answer(client, case.sent, expected)?;
+                ends(case, client).map(|()| Some(0))
+            }
             Must::BadGateway => refusal(client, 502).map(|()| None), // a second try is allowed
             Must::Cut => match client.try_response(false) {
                 Ok(response) => Err(format!("the answer looks whole: {}", show(&response))),

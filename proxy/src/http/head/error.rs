@@ -82,6 +82,9 @@ pub enum HeadError {
     /// More options in `Connection` than anyone needs.
     #[error("Connection names more than {max} options", max = super::field::MAX_OPTIONS)]
     ConnectionOptions,
+    /// A count of hops that is not one number, where hops are counted.
+    #[error("Max-Forwards of OPTIONS or TRACE is not one plain number")]
+    MaxForwards,
     /// More bytes than the limit.
     #[error("the head is larger than limits.headBytes")]
     TooLarge,

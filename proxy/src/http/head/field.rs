@@ -37,6 +37,7 @@ pub enum FieldKind {
     /// An `ssl-client-` name, in either spelling: what a client showed in its handshake.
     SslClient,
     XRequestId,
+    MaxForwards,
     UserAgent,
     Referer,
     Date,
@@ -77,6 +78,7 @@ impl FieldKind {
             (10, b'c') => (b"connection", K::Connection),
             (10, b'k') => (b"keep-alive", K::KeepAlive),
             (10, b'u') => (b"user-agent", K::UserAgent),
+            (12, b'm') => (b"max-forwards", K::MaxForwards),
             (14, b'c') => (b"content-length", K::ContentLength),
             (16, b'p') => (b"proxy-connection", K::ProxyConnection),
             (17, b't') => (b"transfer-encoding", K::TransferEncoding),
@@ -164,6 +166,8 @@ pub(super) struct Fields {
     pub(super) expect_continue: bool,
     /// `TE: trailers`
     pub(super) trailers: bool,
+    /// There is a `Max-Forwards`.
+    pub(super) counts_hops: bool,
     close: bool,
     keep_alive: bool,
     options: usize,
@@ -198,6 +202,7 @@ impl Fields {
                 FieldKind::TransferEncoding => self.encoding(header.value)?,
                 FieldKind::Connection => self.connection(header.value)?,
                 FieldKind::Te => self.trailers |= options(header.value).any(|coding| coding.eq_ignore_ascii_case(b"trailers")),
+                FieldKind::MaxForwards => self.counts_hops = true,
                 FieldKind::Expect => self.expect_continue |= header.value.eq_ignore_ascii_case(b"100-continue"),
                 _ => {}
             }
@@ -249,7 +254,8 @@ impl Fields {
             }
             for option in options(self.list[at].value.of(bytes)) {
                 for field in &mut self.list {
-                    field.hop |= field.kind == FieldKind::Other && field.name.of(bytes).eq_ignore_ascii_case(option);
+                    field.hop |= matches!(field.kind, FieldKind::Other | FieldKind::MaxForwards)
+                        && field.name.of(bytes).eq_ignore_ascii_case(option);
                 }
             }
         }

@@ -10,6 +10,7 @@ use super::parse::{self, Room};
 use super::scan::{Scan, Side, Whole};
 use super::target::{self, Target};
 use super::{Field, FieldKind, Framing, HeadError, HeadLimits, Method, Span};
+use crate::http::hops;
 
 /// The head of a request.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub struct RequestHead {
     target: Target,
     version_11: bool,
     fields: Fields,
+    hops: Option<u32>,
     host: HostBuf,
     host_length: usize,
     end: usize,
@@ -37,6 +39,7 @@ impl RequestHead {
             target: Target::default(),
             version_11: false,
             fields: Fields::default(),
+            hops: None,
             host: [0; MAX_HOST],
             host_length: 0,
             end: 0,
@@ -74,6 +77,7 @@ impl RequestHead {
         self.target = target::parse(path.as_bytes(), Span::within(path.as_bytes(), bytes).start())?;
         self.fields.reset(whole.fields);
         self.fields.gather(request.headers, bytes, self.version_11)?;
+        self.hops = if self.fields.counts_hops { self.count_hops(bytes)? } else { None };
         self.name_host(bytes)
     }
 
@@ -88,6 +92,11 @@ impl RequestHead {
             self.host_length = host.len();
         }
         Ok(())
+    }
+
+    fn count_hops(&self, bytes: &[u8]) -> Result<Option<u32>, HeadError> {
+        let found = self.fields.list.iter().filter(|field| field.kind == FieldKind::MaxForwards);
+        hops::left(self.method, found.map(|field| field.value.of(bytes))).map_err(|_| HeadError::MaxForwards)
     }
 
     /// The method.
@@ -149,6 +158,11 @@ impl RequestHead {
     /// The client takes trailers (`TE: trailers`).
     pub fn takes_trailers(&self) -> bool {
         self.version_11 && self.fields.trailers
+    }
+
+    /// Proxies that an OPTIONS or TRACE may still go through (`Max-Forwards`), where it says so.
+    pub fn hops(&self) -> Option<u32> {
+        self.hops
     }
 
     /// All fields, in their order.

@@ -1,0 +1,141 @@
+//! What a connection of HTTP/2 writes, gathered: frames of many streams leave together, in one record of TLS and one system call.
+//!
+//! Invariant: nothing stays here past the poll in which it was written. Whoever polls the connection does so by [`Gathered::drive`],
+//! which sends what was gathered; the codec's own flushes, one for each frame of content, do nothing. What is large goes past here.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use hyper::rt::Executor;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::buffer::{Buffer, Buffers, FIRST};
+
+/// Most bytes that are gathered: what one record of TLS holds (RFC 8446 section 5.1).
+const MOST: usize = 16 * 1024;
+const _: () = assert!(MOST == FIRST);
+
+/// A connection of which two hold an end: the codec, which reads and writes, and whoever drives it.
+pub(super) struct Gathered<S>(Rc<RefCell<Gathering<S>>>);
+
+struct Gathering<S> {
+    buffers: Rc<Buffers>,
+    stream: S,
+    /// Lent while something is in it.
+    out: Option<Buffer>,
+    /// It failed while nobody listened.
+    broken: Option<io::Error>,
+}
+
+impl<S> Clone for Gathered<S> {
+    fn clone(&self) -> Gathered<S> {
+        Gathered(self.0.clone())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Gathered<S> {
+    pub(super) fn new(buffers: &Rc<Buffers>, stream: S) -> Gathered<S> {
+        Gathered(Rc::new(RefCell::new(Gathering { buffers: buffers.clone(), stream, out: None, broken: None })))
+    }
+
+    /// Runs `work`, which reads and writes here, and sends what it wrote each time that it was polled.
+    pub(super) async fn drive<F: Future>(&self, work: F) -> F::Output {
+        let mut work = pin!(work);
+        poll_fn(|context| {
+            let polled = work.as_mut().poll(context);
+            self.settle(context);
+            polled
+        })
+        .await
+    }
+
+    /// Sends what is here. What the socket does not take now leaves once it can: this task is woken then.
+    fn settle(&self, context: &mut Context<'_>) {
+        let gathering = &mut *self.0.borrow_mut();
+        if let Poll::Ready(Err(error)) = gathering.poll_send(context) {
+            gathering.broken = Some(error);
+            context.waker().wake_by_ref(); // the codec hears of it when it reads or writes next
+        }
+    }
+}
+
+/// Hyper's tasks, of which one reads and writes here, run on this worker.
+impl<S: AsyncRead + AsyncWrite + Unpin + 'static, F: Future + 'static> Executor<F> for Gathered<S> {
+    fn execute(&self, task: F) {
+        let io = self.clone();
+        tokio::task::spawn_local(async move { drop(io.drive(task).await) });
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Gathering<S> {
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(out) = &mut self.out else { return Poll::Ready(Ok(())) };
+        while !out.is_empty() {
+            let count = ready!(Pin::new(&mut self.stream).poll_write(context, out.filled()))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            out.consume(count);
+        }
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        if let Some(out) = self.out.take() {
+            self.buffers.give(out);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn listens(&mut self) -> io::Result<()> {
+        self.broken.take().map_or(Ok(()), Err)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gathered<S> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let gathering = &mut *self.0.borrow_mut();
+        gathering.listens()?;
+        Pin::new(&mut gathering.stream).poll_read(context, into)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[io::IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, context: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let gathering = &mut *self.0.borrow_mut();
+        gathering.listens()?;
+        let length = pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        if gathering.out.as_ref().map_or(0, |out| out.filled().len()) + length > MOST {
+            ready!(gathering.poll_send(context))?;
+        }
+        let out = gathering.out.get_or_insert_with(|| gathering.buffers.take());
+        if length > MOST {
+            // With an empty buffer behind it, so that it is flushed.
+            return Pin::new(&mut gathering.stream).poll_write_vectored(context, pieces);
+        }
+        pieces.iter().for_each(|piece| out.put(piece));
+        Poll::Ready(Ok(length))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.0.borrow_mut().listens())
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let gathering = &mut *self.0.borrow_mut();
+        ready!(gathering.poll_send(context))?;
+        Pin::new(&mut gathering.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -167,7 +167,8 @@ impl Registry {
             Event::Batch(batch) => self.store.apply(batch, now),
             Event::Stale(source, problem) => self.store.stale(&source, problem, now),
             Event::Alive(source) => self.store.alive(&source, now),
-            Event::Resolved(name, answer) => self.world.set_name(name, answer, now),
+            Event::Resolved(name, answer) if self.names.contains(&name) => self.world.set_name(name, answer, now),
+            Event::Resolved(..) => {} // it was asked before nobody wanted it any more
             Event::Settings(news) => self.take_settings(news, now),
         }
         for changed in self.store.changes() {

@@ -90,10 +90,15 @@ fn tell(registry: &mut Registry, step: &[Step], rules: &Rules) {
     for step in step {
         match step {
             Step::Strict(_) => registry.apply(Event::Settings(SettingsNews::Read(Box::new(rules.settings()))), T),
-            Step::Silence(name) if registry.names().contains(*name) => {
+            Step::Silence(name) => {
                 registry.apply(Event::Resolved((*name).into(), Err(Problem::warning(Reason::Unreadable, "DNS does not answer"))), T);
             }
-            Step::Put(_) | Step::Remove(_) | Step::Dns(..) | Step::Silence(_) => {}
+            // An answer to a question of before.
+            Step::Dns(name, answers) if !registry.names().contains(*name) => {
+                let addresses = answers.iter().map(|(said, ..)| said.parse().unwrap()).collect();
+                registry.apply(Event::Resolved((*name).into(), Ok(addresses)), T);
+            }
+            Step::Put(_) | Step::Remove(_) | Step::Dns(..) => {}
         }
     }
 }

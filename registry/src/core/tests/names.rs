@@ -138,6 +138,8 @@ fn what_dns_said_is_forgotten_with_the_last_way_to_the_name() {
     assert_eq!(addresses(&publish(&mut registry), Internal, "a/out").len(), 1);
     again(&mut registry, without);
     assert!(addresses(&publish(&mut registry), Internal, "a/out").is_empty(), "nobody asks any more whether it is still there");
+    answers(&mut registry, "partner.example", &["198.51.100.1"]);
+    assert!(registry.publish(T).is_none(), "an answer that comes too late is nobody's");
     again(&mut registry, with);
     assert!(addresses(&publish(&mut registry), External, "a/out").is_empty(), "DNS is asked first");
 }

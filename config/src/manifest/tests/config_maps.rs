@@ -39,7 +39,7 @@ fn its_data_are_fields_when_all_of_it_can_be_that() {
         ("data: {connection: close}", "`connection` frames a message or belongs to a connection"),
         ("data: {'X A': b}", "no name of a field"),
         ("data: {X-A: b, x-a: c}", "it is there twice"),
-        (&*format!("data: {{'{} ': a}}", "k".repeat(60_000)), "it is longer than 253 bytes"),
+        (&*format!("data: {{'{} ': a}}", "k".repeat(1_000)), "it is longer than 253 bytes"),
         ("data: {ok: a, Host: a, Te: b}", "its key `Host`: `Host` frames a message or belongs to a connection; its key `Te`"),
     ] {
         let wrong = fields(parts).unwrap_err();
@@ -56,7 +56,7 @@ fn what_is_kept_of_it_is_bounded_and_its_other_labels_are_not() {
     assert!(large.meta.labels.is_empty());
     let kept = serde_json::to_string(&large).unwrap();
     assert!(kept.len() < 2_000 && kept.contains("more than 16384 bytes"), "{kept}");
-    let named = good(&format!("data: {{'{} ': a}}", "k".repeat(60_000)));
+    let named = good(&format!("data: {{'{} ': a}}", "k".repeat(1_000)));
     assert!(serde_json::to_string(&named).unwrap().len() < 1_000);
     let beyond = map(&wide(20, &"x".repeat(60_000)));
     assert_eq!((beyond.refused.len(), beyond.objects.len()), (1, 0), "more than the API takes");

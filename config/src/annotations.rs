@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use crate::exposure::{EXPOSURE_LABEL, OUR_PREFIX};
 use crate::filter::{Draft, Filters, KEYS};
-use crate::object::Labels;
+use crate::object::{Labels, Name};
 use crate::problem::{Problem, Reason};
 use nginx::Means;
 
@@ -97,6 +97,9 @@ pub struct Reading {
     pub problems: Vec<Problem>,
 }
 
+/// The annotation that names a ConfigMap of fields.
+pub const CUSTOM_HEADERS: &str = nginx::CUSTOM_HEADERS;
+
 /// Whether a key is one that an Ingress may have for a filter.
 pub fn is_known(key: &str) -> bool {
     key.strip_prefix(OUR_PREFIX).is_some_and(|name| find(name).is_some())
@@ -113,9 +116,10 @@ fn find(name: &str) -> Option<&'static Key> {
     KEYS.into_iter().flatten().find(|key| key.name == name)
 }
 
-/// Reads them. Without any that is ours or of ingress-nginx it costs a look at each key.
-pub fn read(annotations: &Labels) -> Reading {
+/// Reads those of an Ingress in this namespace. Without any that is ours or of ingress-nginx it costs a look at each key.
+pub fn read(namespace: &Name, annotations: &Labels) -> Reading {
     let mut reader = Reader::default();
+    reader.draft.namespace = namespace.clone();
     let under =
         |prefix: &'static str| annotations.iter().filter_map(move |(key, text)| Some((&**key, key.strip_prefix(prefix)?, text.trim())));
     for (key, name, text) in under(OUR_PREFIX).filter(|(key, ..)| *key != EXPOSURE_LABEL) {
@@ -145,7 +149,7 @@ impl Reader {
             Some(Means::Same(ours)) => (ours, None),
             Some(Means::But(ours, how)) => (ours, Some(how)),
             Some(Means::Read(ours, expected, take, how)) => {
-                let guard = ours.starts_with("auth-");
+                let guard = nginx::guards(ours);
                 return self.taken(key, ours).unwrap_or_else(|| self.take(key, text, guard, (expected, take), how));
             }
             Some(Means::Idle(why) | Means::Elsewhere(why)) => return self.judge(key, Verdict::Honoured, why),

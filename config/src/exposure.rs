@@ -13,7 +13,7 @@ pub const EXPOSURE_LABEL: &str = "tidegate.dev/exposure";
 /// Prefix of every label and annotation key that is ours; an unknown key under it is an error and seals.
 pub const OUR_PREFIX: &str = "tidegate.dev/";
 
-/// Annotation of a Service: a Secret whose `ca.crt` its replicas are verified by.
+/// Annotation of a Service: a Secret or ConfigMap whose `ca.crt` its replicas are verified by.
 pub const UPSTREAM_CA: &str = "tidegate.dev/upstream-ca";
 /// Annotation of a Service: the name that its replicas' certificate must have.
 pub const UPSTREAM_NAME: &str = "tidegate.dev/upstream-name";
@@ -21,7 +21,7 @@ pub const UPSTREAM_NAME: &str = "tidegate.dev/upstream-name";
 pub const UPSTREAM_CERTIFICATE: &str = "tidegate.dev/upstream-certificate";
 /// Annotation of a Service: its replicas expect a PROXY protocol header at the start of each opaque connection.
 pub const PROXY_PROTOCOL: &str = "tidegate.dev/proxy-protocol";
-/// Annotation of an Ingress: a Secret whose `ca.crt` its clients' certificates are verified by.
+/// Annotation of an Ingress: a Secret or ConfigMap whose `ca.crt` its clients' certificates are verified by.
 pub const CLIENT_CA: &str = "tidegate.dev/client-ca";
 /// Annotation of an Ingress: `optional` serves clients without a certificate too.
 pub const CLIENT_VERIFY: &str = "tidegate.dev/client-verify";

@@ -17,6 +17,7 @@ pub use access::Access;
 pub use auth::Auth;
 pub use balance::Balance;
 pub use cors::{Cors, Origins};
+pub(crate) use headers::fields_of;
 pub use headers::{Edits, Line};
 pub use limits::Timeouts;
 pub use redirect::{Https, Location, Part, Redirects};
@@ -49,6 +50,8 @@ pub struct Filters {
     pub request: Edits,
     /// Fields of answers.
     pub response: Edits,
+    /// A ConfigMap of the Ingress's namespace, whose `data` are fields of answers, too.
+    pub custom_headers: Option<Name>,
     /// `Strict-Transport-Security` on answers over TLS (RFC 6797).
     pub hsts: Option<Name>,
     /// How long is waited.
@@ -83,6 +86,7 @@ impl Filters {
         self.timeouts.describe(&mut lines);
         lines.extend(self.retries.map(|retries| format!("retries: {retries} further endpoints when connecting fails")));
         lines.extend(self.balance.map(|balance| format!("balance: {}", balance.as_str())));
+        lines.extend(self.custom_headers.iter().map(|name| format!("custom-headers: answers have the fields of ConfigMap {name}")));
         self.response.describe("response-headers", &mut lines);
         lines.extend(self.hsts.iter().map(|hsts| format!("hsts: {hsts}, over TLS")));
         lines

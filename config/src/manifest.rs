@@ -16,6 +16,7 @@ pub(crate) mod document;
 
 pub(crate) mod check;
 mod client;
+mod config_map;
 mod fields;
 mod ingress;
 mod kind;
@@ -247,6 +248,7 @@ fn convert(kind: Kind, value: &Value, out: &mut Findings) -> Vec<Object> {
             .into_iter()
             .collect(),
         Kind::Secret => secret::read(value, out).map(Object::Secret).into_iter().collect(),
+        Kind::ConfigMap => config_map::read(value, out).map(Object::ConfigMap).into_iter().collect(),
         Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet => workload(kind, value, out).map(Object::Workload).into_iter().collect(),
     }
 }

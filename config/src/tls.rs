@@ -1,12 +1,14 @@
-//! What Secrets hold for TLS: a certificate chain with its private key, and the authorities that others' certificates are verified by.
+//! What Secrets and ConfigMaps hold for TLS: a certificate chain with its private key, and the authorities that others' certificates are
+//! verified by.
 //!
-//! Invariant: a key belongs to the first certificate, so that two with equal chains are equal. Nothing of either is ever printed, and
-//! an error
-//! quotes nothing. Whether a certificate has expired is not asked here: there is no clock.
+//! Invariant: a key belongs to the first certificate, so that two with equal chains are equal. Nothing of either is ever printed, and an
+//! error quotes nothing. Authorities are public, and can be saved; a key cannot. Whether a certificate has expired is not asked here: there
+//! is no clock.
 
 use std::fmt;
 use std::sync::Arc;
 
+use k8s_openapi::ByteString;
 use rustls::client::verify_server_name;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
@@ -14,6 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{Error, RootCertStore, SignatureAlgorithm};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 pub mod x509;
@@ -96,8 +99,15 @@ impl Certificate {
 }
 
 /// Whom we believe when they vouch for another side's certificate. Cheap to clone.
-#[derive(Clone)]
-pub struct Authorities(Arc<RootCertStore>);
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "Vec<ByteString>", into = "Vec<ByteString>")]
+pub struct Authorities(Arc<Bundle>);
+
+struct Bundle {
+    roots: Arc<RootCertStore>,
+    /// As they were issued, to be saved.
+    certificates: Vec<CertificateDer<'static>>,
+}
 
 impl Authorities {
     /// Reads one or more certificates.
@@ -105,23 +115,44 @@ impl Authorities {
     /// # Errors
     /// One cannot be read, or there is none.
     pub fn from_pem(pem: &[u8]) -> Result<Authorities, BadCertificate> {
+        Authorities::new(read_certificates(pem, CA, SOME_AUTHORITIES)?)
+    }
+
+    fn new(certificates: Vec<CertificateDer<'static>>) -> Result<Authorities, BadCertificate> {
         let mut roots = RootCertStore::empty();
-        for certificate in read_certificates(pem, CA, SOME_AUTHORITIES)? {
+        for certificate in &certificates {
             let broken = bad(CA, "a certificate that cannot be read", SOME_AUTHORITIES, "put the certificates as they were issued");
-            roots.add(certificate).map_err(|_| broken)?;
+            roots.add(certificate.clone()).map_err(|_| broken)?;
         }
-        Ok(Authorities(Arc::new(roots)))
+        Ok(Authorities(Arc::new(Bundle { roots: Arc::new(roots), certificates })))
     }
 
     /// What a handshake verifies by; never empty.
     pub fn roots(&self) -> &Arc<RootCertStore> {
-        &self.0
+        &self.0.roots
+    }
+}
+
+impl From<Authorities> for Vec<ByteString> {
+    fn from(authorities: Authorities) -> Vec<ByteString> {
+        authorities.0.certificates.iter().map(|certificate| ByteString(certificate.to_vec())).collect()
+    }
+}
+
+impl TryFrom<Vec<ByteString>> for Authorities {
+    type Error = &'static str;
+
+    fn try_from(saved: Vec<ByteString>) -> Result<Authorities, &'static str> {
+        if saved.is_empty() {
+            return Err("no certificate");
+        }
+        Authorities::new(saved.into_iter().map(|bytes| CertificateDer::from(bytes.0)).collect()).map_err(|bad| bad.found)
     }
 }
 
 impl PartialEq for Authorities {
     fn eq(&self, other: &Authorities) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0.roots == other.0.roots
+        Arc::ptr_eq(&self.0, &other.0) || self.0.roots.roots == other.0.roots.roots
     }
 }
 
@@ -258,6 +289,11 @@ mod tests {
             assert!(bad.part == CA && bad.found.contains(found), "{bad:?}");
         }
         assert_eq!(format!("{both:?}"), "[redacted]");
+        let saved = serde_json::to_string(&both).unwrap();
+        assert_eq!(serde_json::from_str::<Authorities>(&saved).unwrap(), both);
+        for wrong in ["[]", "[\"AAAA\"]", "7"] {
+            assert!(serde_json::from_str::<Authorities>(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

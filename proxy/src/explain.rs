@@ -146,10 +146,9 @@ fn by_certificate(plane: &Plane, opened: Option<&str>, host: &str, said: &mut Ex
     match plane.certificates.demand(opened) {
         None => {}
         Some(Demand::By(policy)) => said.notes.push(format!(
-            "{} show a certificate that Secret {}/{} vouches for",
+            "{} show a certificate that {} vouches for",
             if policy.terms.optional { "the client may" } else { "the client must" },
-            policy.terms.namespace,
-            policy.terms.secret
+            policy.terms.key()
         )),
         Some(Demand::Nobody(why)) => {
             said.why = format!("the handshake ends with the alert access_denied: {why}");

@@ -31,6 +31,7 @@ mod names;
 pub(crate) mod notes;
 mod outside;
 pub(crate) mod places;
+mod referents;
 pub(crate) mod routes;
 pub(crate) mod seats;
 mod speech;
@@ -400,7 +401,7 @@ impl World {
     /// Secrets whose certificate replicas are shown, there or not.
     pub(crate) fn shown_secrets(&self) -> impl Iterator<Item = ObjectKey> {
         let services = self.services.values().map(Entry::service);
-        services.filter_map(|service| Some(speech::secret_of(service, service.upstream.certificate.as_ref()?)))
+        services.filter_map(speech::shown_by)
     }
 
     /// The service in the internal plane.

@@ -15,7 +15,7 @@ use rustls::server::{ProducesTickets, WebPkiClientVerifier};
 
 /// Terms that can be met.
 pub struct ClientPolicy {
-    /// Who asked, and by which Secret.
+    /// What is asked, and what holds the authorities.
     pub terms: ClientTerms,
     /// Looks at what clients show.
     pub verifier: Arc<dyn ClientCertVerifier>,
@@ -53,7 +53,7 @@ impl Eq for ClientPolicy {}
 
 impl fmt::Debug for ClientPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "client certificates by {}/{}", self.terms.namespace, self.terms.secret)
+        write!(f, "client certificates by {}", self.terms.key())
     }
 }
 

@@ -167,7 +167,8 @@ impl Registry {
             Event::Batch(batch) => self.store.apply(batch, now),
             Event::Stale(source, problem) => self.store.stale(&source, problem, now),
             Event::Alive(source) => self.store.alive(&source, now),
-            Event::Resolved(name, answer) => self.world.set_name(name, answer, now),
+            Event::Resolved(name, answer) if self.names.contains(&name) => self.world.set_name(name, answer, now),
+            Event::Resolved(..) => {} // it was asked before nobody wanted it any more
             Event::Settings(news) => self.take_settings(news, now),
         }
         for changed in self.store.changes() {
@@ -215,7 +216,7 @@ impl Registry {
             }
             Kind::EndpointSlice | Kind::Endpoints => self.world.set_slice(&key, before.as_ref(), after),
             Kind::Ingress => self.take_ingress(before, after),
-            Kind::Secret => self.take_secret(key, after),
+            Kind::Secret | Kind::ConfigMap => self.take_referent(key, after),
             Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet => self.world.set_workload(key, before, after),
         }
     }
@@ -239,10 +240,10 @@ impl Registry {
         }
     }
 
-    fn take_secret(&mut self, key: ObjectKey, after: Option<Arc<Object>>) {
+    fn take_referent(&mut self, key: ObjectKey, after: Option<Arc<Object>>) {
         self.certificates_dirty |= self.certificates.named.contains(&key);
-        self.routes_dirty |= self.routes.secrets.contains(&key);
-        self.world.set_secret(key, after);
+        self.routes_dirty |= self.routes.referents.contains(&key);
+        self.world.set_referent(key, after);
     }
 
     fn version(&self) -> u64 {
@@ -310,9 +311,11 @@ impl Registry {
                 Object::Ingress(ingress) => Some(ingress),
                 _ => None,
             });
-            self.routes = routes::compile(ingresses, &self.classes, &self.world, &self.world.terms.secrets);
+            self.routes = routes::compile(ingresses, &self.classes, &self.world, &self.world.terms.referents);
             self.names = self.world.wanted_names(self.routes.named.iter());
-            self.world.names.keep(&self.names);
+            if self.world.keep_names(&self.names) {
+                self.world.settle(&mut self.vips, &mut self.node_ports, version);
+            }
         }
         if compile || carried {
             self.renew_outside();
@@ -350,7 +353,7 @@ impl Registry {
             return false;
         }
         let (routes, default) = (&self.routes, self.default_secret.as_ref());
-        let new = certificates::compile(&routes.wants, &routes.claims, &self.world.terms.secrets, default, &self.certificates);
+        let new = certificates::compile(&routes.wants, &routes.claims, &self.world.terms.referents, default, &self.certificates);
         let old = std::mem::replace(&mut self.certificates, new);
         !Arc::ptr_eq(&old.external, &self.certificates.external)
     }

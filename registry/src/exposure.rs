@@ -105,6 +105,7 @@ fn consequence(kind: Kind) -> &'static str {
         Kind::Ingress => "correct it; until then its rules are refused outside",
         Kind::IngressClass => "correct it; until then its Ingresses are refused",
         Kind::Secret => "correct it; until then nobody outside is shown its certificate",
+        Kind::ConfigMap => "correct it; until then nothing of it serves anybody outside",
         Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet => "correct it; until then the addresses of its pods are sealed",
         _ => "correct it; until then the service is sealed",
     }

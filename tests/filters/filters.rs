@@ -6,6 +6,7 @@ use std::process::Command;
 use tidegate_tests::objects::{self, file, ingress, path};
 use tidegate_tests::{Behaviour, Client, Finished, Net, Replica, Setup, Tidegate};
 
+mod config_maps;
 mod doors;
 mod messages;
 mod operators;

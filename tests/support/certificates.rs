@@ -1,4 +1,4 @@
-//! An authority of the test's own, and the Secrets that hold what it issues.
+//! An authority of the test's own, and the Secrets and ConfigMaps that hold what it issues.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
@@ -77,6 +77,11 @@ impl Authority {
             "apiVersion: v1\nkind: Secret\nmetadata: {{namespace: {namespace}, name: {name}}}\nstringData:\n  ca.crt: |\n{}",
             block(&self.pem)
         )
+    }
+
+    /// A ConfigMap with its own certificate as `ca.crt`, in `default`.
+    pub fn config_map(&self, name: &str) -> String {
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata:\n  ca.crt: |\n{}", block(&self.pem))
     }
 
     fn issue(&self, hosts: &[&str], kind: &'static SignatureAlgorithm) -> Issued {

@@ -132,3 +132,24 @@ fn a_certificate_may_be_optional_but_a_bad_one_never_is() {
     assert_eq!(verify(&shows(&scene, "ann", &staff.person("ann"))).as_deref(), Some("SUCCESS"));
     assert_eq!(verify(&shows(&scene, "eve", &stranger.person("eve"))), None);
 }
+
+#[test]
+fn its_authority_may_be_in_a_config_map_and_counts_as_it_is_now() {
+    let scene = Scene::new(Behaviour::Named);
+    let (one, two) = (Authority::new(), Authority::new());
+    let gate = setup(&scene, "tidegate.dev/client-ca: configmap/staff").manifest("secret.yaml", two.secret("staff")).start();
+    let (ann, bob) = (shows(&scene, "ann", &one.person("ann")), shows(&scene, "bob", &two.person("bob")));
+    let served = |who: &[String]| scene.curl(&gate, "staff.example", &flags(who)).code == 0;
+    gate.await_problem(&["Ingress default/staff", "NotFound", "there is no ConfigMap default/staff"]);
+    assert_eq!((served(&ann), served(&bob)), (false, false), "a Secret does not stand in for it");
+    gate.write("map.yaml", &one.config_map("staff"));
+    assert_eq!((served(&ann), served(&bob)), (true, false));
+    let explained = tidegate_tests::command(["explain", "https://staff.example/", "--admin", &gate.admin().to_string()]);
+    let said = explained.exited(0).to_owned();
+    assert!(said.contains("the client must show a certificate that ConfigMap default/staff vouches for"), "{said}");
+    gate.write("map.yaml", &two.config_map("staff"));
+    assert_eq!((served(&ann), served(&bob)), (false, true));
+    gate.swap("map.yaml", &two.config_map("staff").replace("MII", "!!!"));
+    gate.await_problem(&["ConfigMap default/staff", "ca.crt"]);
+    assert_eq!((served(&ann), served(&bob)), (false, true), "its last good version stays");
+}

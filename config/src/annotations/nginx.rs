@@ -4,6 +4,7 @@
 
 use super::{Take, Wrong, value};
 use crate::filter::{Draft, Rewrite};
+use crate::manifest::check::is_subdomain;
 
 /// Prefix of their keys.
 pub(crate) const PREFIX: &str = "nginx.ingress.kubernetes.io/";
@@ -115,6 +116,17 @@ pub(crate) const TABLE: &[(&str, Means)] = &[
     ("x-forwarded-prefix", Same("x-forwarded-prefix")),
     ("load-balance", Read("balance", "`round_robin` or `ewma`", load_balance, None)),
     ("upstream-hash-by", Read("balance", "`$remote_addr`", hash_by, Some("by the client's address alone"))),
+    (
+        FIELDS,
+        Read(
+            FIELDS,
+            "NAMESPACE/NAME of a ConfigMap in the Ingress's namespace, each key of its `data` a field of answers",
+            custom_headers,
+            Some(
+                "only a ConfigMap of the Ingress's own namespace; every field may be set that `response-headers-set` may, on answers of replicas alone",
+            ),
+        ),
+    ),
     ("proxy-buffering", Idle("answers are streamed; nothing is held back")),
     ("proxy-request-buffering", Idle("requests are streamed; nothing is held back")),
     ("proxy-buffers-number", Idle("nothing is held back")),
@@ -137,7 +149,6 @@ pub(crate) const TABLE: &[(&str, Means)] = &[
     ("proxy-redirect-from", Nothing("")),
     ("proxy-redirect-to", Nothing("")),
     ("proxy-set-headers", Nothing("name the fields in `tidegate.dev/request-headers-set`")),
-    ("custom-headers", Nothing("name the fields in `tidegate.dev/response-headers-set`")),
     ("custom-http-errors", Nothing("")),
     ("default-backend", Nothing("write `spec.defaultBackend`")),
     ("disable-proxy-intercept-errors", Nothing("")),
@@ -235,11 +246,31 @@ pub(crate) fn meaning(name: &str, text: &str) -> Option<Means> {
     Some(*means)
 }
 
+/// Names the ConfigMap whose keys are fields of answers.
+const FIELDS: &str = "custom-headers";
+/// The same with its prefix.
+pub(crate) const CUSTOM_HEADERS: &str = "nginx.ingress.kubernetes.io/custom-headers";
+
+/// Whether a key that is read in their spelling keeps somebody out. Fields of answers may be what a browser is told to keep out, and without
+/// their ConfigMap ingress-nginx serves nothing, either.
+pub(crate) fn guards(ours: &str) -> bool {
+    ours.starts_with("auth-") || ours == FIELDS
+}
+
 /// The Ingress is one for a part of another one's traffic.
 pub(crate) const CANARY: &str = "nginx.ingress.kubernetes.io/canary";
 
 fn auth_file(_: &mut Draft, text: &str) -> Result<(), Wrong> {
     if text == "auth-file" { Ok(()) } else { Err("only htpasswd lines under the Secret's key `auth` are read".into()) }
+}
+
+fn custom_headers(draft: &mut Draft, text: &str) -> Result<(), Wrong> {
+    let (namespace, name) = text.split_once('/').filter(|(_, name)| is_subdomain(name)).ok_or("no such name")?;
+    if *namespace != *draft.namespace {
+        return Err("a ConfigMap of another namespace would let one namespace use another's".into());
+    }
+    draft.filters.custom_headers = Some(name.into());
+    Ok(())
 }
 
 fn tries(draft: &mut Draft, text: &str) -> Result<(), Wrong> {

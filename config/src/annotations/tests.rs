@@ -4,7 +4,7 @@ use super::*;
 use crate::filter::{Balance, Https, Rewrite};
 
 fn reading(annotations: &[(&str, &str)]) -> Reading {
-    read(&annotations.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect())
+    read(&"a".into(), &annotations.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect())
 }
 
 fn ours(name: &str, value: &str) -> Reading {
@@ -58,6 +58,10 @@ fn what_keeps_somebody_out_fails_closed() {
         ("auth-url", "http://auth.example/"),
         ("auth-tls-match-cn", "CN=a"),
         ("auth-secret-type", "auth-map"),
+        ("custom-headers", "headers"),
+        ("custom-headers", "b/headers"),
+        ("custom-headers", "a/Headers"),
+        ("custom-headers", "a/b/c"),
         ("server-snippet", "location /admin { deny all; }"),
         ("configuration-snippet", "if ($http_x = '') { return 403; }"),
     ] {
@@ -122,6 +126,8 @@ fn of_ingress_nginx_each_says_what_becomes_of_it() {
     assert_eq!(verdict("app-root", "/shop"), (Verdict::Honoured, 0));
     assert_eq!(verdict("proxy-buffering", "off"), (Verdict::Honoured, 0));
     assert_eq!(verdict("proxy-read-timeout", "60"), (Verdict::Differs, 1));
+    assert_eq!(verdict("custom-headers", "a/headers"), (Verdict::Differs, 1));
+    assert_eq!(theirs("custom-headers", "a/headers").filters.custom_headers.as_deref(), Some("headers"));
     assert_eq!(verdict("server-alias", "b.example"), (Verdict::NotSupported, 1));
     assert_eq!(verdict("no-such-thing", "1"), (Verdict::NotSupported, 1));
     assert_eq!(verdict("proxy-read-timeout", "1 minute"), (Verdict::Wrong, 1));

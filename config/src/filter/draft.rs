@@ -2,10 +2,13 @@
 
 use super::{Filters, auth, cors, redirect};
 use crate::annotations::Wrong;
+use crate::object::Name;
 
 /// Filters of which not all keys have been read.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
+    /// The Ingress's.
+    pub(crate) namespace: Name,
     pub(crate) filters: Filters,
     pub(super) auth: auth::Parts,
     pub(super) cors: cors::Parts,

@@ -3,11 +3,13 @@
 //! Refuses: what frames a message or belongs to one connection, and what Tidegate writes itself, since two writers of one field are two
 //! meanings.
 
+use serde::{Deserialize, Serialize};
+
 use crate::annotations::{Key, Wrong, value};
 use crate::object::Name;
 
 /// A field.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// Its name, as written.
     pub name: Name,
@@ -42,6 +44,13 @@ const FRAMING: [&str; 11] = [
 ];
 /// Those of requests that Tidegate writes.
 const WRITTEN: [&str; 5] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id"];
+
+/// Most bytes that the fields of one ConfigMap come to.
+const MOST_BYTES: usize = 16 * 1024;
+/// Longest name of one, as of a key in the API.
+const MOST_NAME: usize = 253;
+/// What is kept of what is wrong with them.
+const MOST_WRONG: usize = 8;
 
 const LINES: &str = "`NAME: VALUE`, one in a line";
 const NAMES: &str = "names of fields with commas between";
@@ -122,6 +131,44 @@ fn lines(text: &str, written: &[&str]) -> Result<Box<[Line]>, Wrong> {
     if lines.is_empty() { Err("nothing".into()) } else { Ok(lines) }
 }
 
+/// The entries of a ConfigMap as fields of answers.
+///
+/// # Errors
+/// Some cannot be that: why, for the first of them.
+pub(crate) fn fields_of<'a>(entries: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Box<[Line]>, Box<[Box<str>]>> {
+    let (mut lines, mut wrong) = (Vec::<Line>::new(), Vec::<Box<str>>::new());
+    let mut bytes = 0_usize;
+    for (name, text) in entries {
+        let text = text.trim(); // a block of YAML ends with a line break
+        bytes = bytes.saturating_add(name.len()).saturating_add(text.len());
+        let judged = if name.len() > MOST_NAME {
+            Err(format!("it is longer than {MOST_NAME} bytes").into())
+        } else if bytes > MOST_BYTES {
+            Err(format!("all together are more than {MOST_BYTES} bytes").into())
+        } else if lines.iter().any(|line| line.name.eq_ignore_ascii_case(name)) {
+            Err(Wrong::from("it is there twice, since names of fields have no case"))
+        } else {
+            editable(name, &[]).and_then(|()| value::field_value(text))
+        };
+        match judged {
+            Ok(()) => lines.push(Line { name: name.into(), value: text.into() }),
+            Err(why) => wrong.push(format!("its key `{}`: {why}", shortened(name)).into()),
+        }
+        if wrong.len() == MOST_WRONG {
+            break;
+        }
+    }
+    if wrong.is_empty() { Ok(lines.into()) } else { Err(wrong.into()) }
+}
+
+/// As much of a name as is told.
+fn shortened(name: &str) -> std::borrow::Cow<'_, str> {
+    match name.char_indices().nth(64) {
+        Some((end, _)) => format!("{}...", &name[..end]).into(),
+        None => name.into(),
+    }
+}
+
 fn names(text: &str, written: &[&str]) -> Result<Box<[Name]>, Wrong> {
     let names = value::list(text)?;
     names.iter().try_for_each(|name| editable(name, written))?;
@@ -140,6 +187,14 @@ fn editable(name: &str, written: &[&str]) -> Result<(), Wrong> {
 }
 
 impl Edits {
+    /// Sets these too, but for what is set already; one without a value takes its field away, as in ingress-nginx.
+    pub fn set_more(&mut self, lines: &[Line]) {
+        let new = lines.iter().filter(|line| !self.set.iter().any(|set| set.name.eq_ignore_ascii_case(&line.name)));
+        let (gone, set): (Vec<&Line>, Vec<&Line>) = new.partition(|line| line.value.is_empty());
+        self.remove = self.remove.iter().cloned().chain(gone.into_iter().map(|line| line.name.clone())).collect();
+        self.set = self.set.iter().cloned().chain(set.into_iter().cloned()).collect();
+    }
+
     /// Whether nothing is done.
     pub fn is_empty(&self) -> bool {
         self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()

@@ -13,7 +13,7 @@ fn each_filter_is_a_line_and_no_value_of_a_field_is_told() {
         ("tidegate.dev/read-timeout", "5s"),
         ("tidegate.dev/balance", "random"),
     ];
-    let reading = annotations::read(&labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect());
+    let reading = annotations::read(&"a".into(), &labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect());
     let lines = reading.filters.describe();
     assert_eq!(lines.len(), 5, "{lines:?}");
     assert!(lines.iter().all(|line| !line.contains("hidden")), "{lines:?}");

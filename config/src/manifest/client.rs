@@ -5,7 +5,7 @@
 
 use super::check::{self, Findings};
 use crate::exposure::{CLIENT_CA, CLIENT_VERIFY, NGINX_TLS};
-use crate::object::{ClientTerms, Meta, Name};
+use crate::object::{CaRef, ClientTerms, Meta, Name};
 use crate::problem::{Problem, Reason};
 
 /// As ingress-nginx names what follows [`NGINX_TLS`].
@@ -23,12 +23,12 @@ pub(super) fn terms(meta: &Meta, out: &mut Findings) -> Option<ClientTerms> {
     let said = |key: &str| meta.annotations.get(key).map(|text| &**text);
     let nginx = |part: &str| said(&format!("{NGINX_TLS}{part}"));
     let (ours, theirs) = (said(CLIENT_CA), nginx(SECRET));
-    let (at, secret, verify) = match (ours, theirs) {
+    let (at, ca, verify) = match (ours, theirs) {
         (None, None) => return without(said(CLIENT_VERIFY), out),
-        (Some(name), None) => (CLIENT_CA.to_owned(), of_namespace(meta, name), (CLIENT_VERIFY.to_owned(), said(CLIENT_VERIFY))),
+        (Some(text), None) => (CLIENT_CA.to_owned(), of_namespace(meta, text), (CLIENT_VERIFY.to_owned(), said(CLIENT_VERIFY))),
         (None, Some(text)) => {
             let verify = (format!("{NGINX_TLS}{VERIFY}"), nginx(VERIFY));
-            (format!("{NGINX_TLS}{SECRET}"), text.split_once('/').and_then(|(namespace, name)| pair(namespace, name)), verify)
+            (format!("{NGINX_TLS}{SECRET}"), of_any_namespace(text), verify)
         }
         (Some(_), Some(_)) => {
             let found = format!("`{CLIENT_CA}` beside `{NGINX_TLS}{SECRET}`");
@@ -47,17 +47,17 @@ pub(super) fn terms(meta: &Meta, out: &mut Findings) -> Option<ClientTerms> {
             return out.invalid(place(&verify.0), format!("`{}`", other.escape_debug()), expected);
         }
     };
-    let Some((namespace, secret)) = secret else {
-        let expected = if theirs.is_some() { "NAMESPACE/NAME of a Secret with `ca.crt`" } else { "the name of a Secret with `ca.crt`" };
+    let Some((namespace, ca)) = ca else {
+        let expected = if theirs.is_some() { "NAMESPACE/NAME of a Secret with `ca.crt`" } else { CaRef::EXPECTED };
         return out.invalid(place(&at), "another word", expected);
     };
-    Some(ClientTerms { namespace, secret, optional })
+    Some(ClientTerms { namespace, ca, optional })
 }
 
 /// How a client is verified, and nobody by whom.
 fn without(verify: Option<&str>, out: &mut Findings) -> Option<ClientTerms> {
     verify.and_then(|_| {
-        out.invalid(place(CLIENT_VERIFY), format!("no `{CLIENT_CA}` beside it"), "a Secret with `ca.crt`, by that annotation")
+        out.invalid(place(CLIENT_VERIFY), format!("no `{CLIENT_CA}` beside it"), "a Secret or ConfigMap with `ca.crt`, by that annotation")
     })
 }
 
@@ -74,12 +74,15 @@ fn not_done<'a>(nginx: &impl Fn(&str) -> Option<&'a str>, out: &mut Findings) {
     }
 }
 
-fn of_namespace(meta: &Meta, name: &str) -> Option<(Name, Name)> {
-    pair(&meta.namespace, name)
+fn of_namespace(meta: &Meta, text: &str) -> Option<(Name, CaRef)> {
+    check::is_label(&meta.namespace).then_some(())?;
+    Some((meta.namespace.clone(), CaRef::parse(text)?))
 }
 
-fn pair(namespace: &str, name: &str) -> Option<(Name, Name)> {
-    (check::is_label(namespace) && check::is_subdomain(name)).then(|| (namespace.into(), name.into()))
+/// As ingress-nginx has it: a Secret, of any namespace.
+fn of_any_namespace(text: &str) -> Option<(Name, CaRef)> {
+    let (namespace, name) = text.split_once('/')?;
+    (check::is_label(namespace) && check::is_subdomain(name)).then(|| (namespace.into(), CaRef::Secret(name.into())))
 }
 
 fn place(key: &str) -> String {

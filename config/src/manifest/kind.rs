@@ -22,12 +22,13 @@ const NETWORKING: &str = "networking.k8s.io/v1";
 const APPS: &str = "apps/v1";
 
 /// Each kind that is read: its `apiVersion`, and in lower case what it may be taken for.
-const READ: [(Kind, &str, [&str; 2]); 11] = [
+const READ: [(Kind, &str, [&str; 2]); 12] = [
     (Kind::Namespace, CORE, ["namespace", "namespaces"]),
     (Kind::Pod, CORE, ["pod", "pods"]),
     (Kind::Service, CORE, ["service", "services"]),
     (Kind::Endpoints, CORE, ["endpoints", "endpoint"]),
     (Kind::Secret, CORE, ["secret", "secrets"]),
+    (Kind::ConfigMap, CORE, ["configmap", "configmaps"]),
     (Kind::EndpointSlice, DISCOVERY, ["endpointslice", "endpointslices"]),
     (Kind::Ingress, NETWORKING, ["ingress", "ingresses"]),
     (Kind::IngressClass, NETWORKING, ["ingressclass", "ingressclasses"]),
@@ -37,10 +38,9 @@ const READ: [(Kind, &str, [&str; 2]); 11] = [
 ];
 
 /// The other kinds of the groups that ours are in.
-const OTHERS: [&str; 17] = [
+const OTHERS: [&str; 16] = [
     "Binding",
     "ComponentStatus",
-    "ConfigMap",
     "ControllerRevision",
     "DaemonSet",
     "Event",
@@ -130,6 +130,8 @@ mod tests {
             ("core/v1", "Namespace", Kind::Namespace),
             ("core/v1", "services", Kind::Service),
             ("v1", "service", Kind::Service),
+            ("v1", "Configmap", Kind::ConfigMap),
+            ("core/v1", "ConfigMap", Kind::ConfigMap),
             ("v1", "Endpoint", Kind::Endpoints),
             ("discovery/v1", "EndpointSlice", Kind::EndpointSlice),
             ("v1", "EndpointSlice", Kind::EndpointSlice),
@@ -160,7 +162,6 @@ mod tests {
             ("multicluster.x-k8s.io/v1alpha1", "Service"),
             ("apps/v1", "DaemonSet"),
             ("batch/v1", "Job"),
-            ("v1", "ConfigMap"),
             ("v1", "ServiceAccount"),
             ("networking.k8s.io/v1", "NetworkPolicy"),
         ] {

@@ -59,7 +59,7 @@ pub(super) fn read(value: &Value, out: &mut Findings) -> Option<Secret> {
     if out.has_errors() {
         return None; // a part that could not be read must not be called missing
     }
-    let ca = authorities(&mut parts, out);
+    let ca = authorities(parts.take(CA), out);
     let certificate = if value.as_object().is_some_and(is_tls) { Some(pair(&mut parts, out)?) } else { None };
     let auth = parts.take(AUTH).map(|(_, lines)| Credentials::read(&lines));
     Some(Secret { meta, certificate, ca: ca?, auth })
@@ -88,9 +88,9 @@ impl Drop for Parts {
 }
 
 /// `None`: there are some, and they cannot be read. An issuer that has none leaves them empty.
-fn authorities(parts: &mut Parts, out: &mut Findings) -> Option<Option<Authorities>> {
-    let Some((field, pem)) = parts.take(CA).filter(|(_, pem)| !pem.trim_ascii().is_empty()) else { return Some(None) };
-    Authorities::from_pem(&pem).map(Some).map_err(|bad| out.push(told(bad, field))).ok()
+pub(super) fn authorities(part: Option<(&str, impl AsRef<[u8]>)>, out: &mut Findings) -> Option<Option<Authorities>> {
+    let Some((field, pem)) = part.filter(|(_, pem)| !pem.as_ref().trim_ascii().is_empty()) else { return Some(None) };
+    Authorities::from_pem(pem.as_ref()).map(Some).map_err(|bad| out.push(told(bad, field))).ok()
 }
 
 fn pair(parts: &mut Parts, out: &mut Findings) -> Option<Certificate> {

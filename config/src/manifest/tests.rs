@@ -6,6 +6,7 @@ use crate::object::{
 };
 use crate::problem::Severity;
 
+mod config_maps;
 mod properties;
 mod seals;
 mod secrets;
@@ -230,10 +231,13 @@ fn the_terms_of_tls_to_replicas_are_read_and_a_wrong_one_refuses_the_service() {
     let manifest = of(all, "https");
     let Object::Service(service) = &manifest.objects[0] else { panic!("{manifest:?}") };
     let UpstreamTerms { ca, name, certificate } = &service.upstream;
+    let ca = ca.as_ref().map(ToString::to_string);
     assert_eq!((ca.as_deref(), name.as_deref(), certificate.as_deref()), (Some("authority"), Some("web.example"), Some("ours")));
     assert_eq!((said(&manifest), service.ports[0].app()), (Vec::new(), AppProtocol::Https));
     for (annotation, field) in [
         ("tidegate.dev/upstream-ca: ''", "metadata.annotations[\"tidegate.dev/upstream-ca\"]"),
+        ("tidegate.dev/upstream-ca: configmap/a/b", "metadata.annotations[\"tidegate.dev/upstream-ca\"]"),
+        ("tidegate.dev/upstream-certificate: configmap/ours", "metadata.annotations[\"tidegate.dev/upstream-certificate\"]"),
         ("tidegate.dev/upstream-certificate: other/ours", "metadata.annotations[\"tidegate.dev/upstream-certificate\"]"),
         ("tidegate.dev/upstream-name: 'web.example:443'", "metadata.annotations[\"tidegate.dev/upstream-name\"]"),
     ] {
@@ -619,11 +623,12 @@ fn what_clients_must_show_is_read_and_a_word_that_is_not_understood_refuses_the_
         )
     };
     let terms = |annotations: &str| match of(annotations).objects.remove(0) {
-        Object::Ingress(ingress) => ingress.client.map(|terms| format!("{}/{} {}", terms.namespace, terms.secret, terms.optional)),
+        Object::Ingress(ingress) => ingress.client.map(|terms| format!("{}/{} {}", terms.namespace, terms.ca, terms.optional)),
         other => panic!("{other:?}"),
     };
     assert_eq!(terms("tidegate.dev/client-ca: staff").as_deref(), Some("a/staff false"));
     assert_eq!(terms("tidegate.dev/client-ca: staff, tidegate.dev/client-verify: optional").as_deref(), Some("a/staff true"));
+    assert_eq!(terms("tidegate.dev/client-ca: configmap/staff").as_deref(), Some("a/configmap/staff false"));
     assert_eq!(terms(&format!("{NGINX}-secret: b/staff, {NGINX}-verify-client: 'on'")).as_deref(), Some("b/staff false"));
     assert_eq!(terms(&format!("{NGINX}-secret: b/staff, {NGINX}-verify-client: 'off'")), None);
     assert_eq!(terms(&format!("{NGINX}-verify-client: 'on'")), None, "as in ingress-nginx");
@@ -631,6 +636,8 @@ fn what_clients_must_show_is_read_and_a_word_that_is_not_understood_refuses_the_
     assert!(depth.objects.len() == 1 && depth.problems[0].severity == Severity::Warning, "{:?}", said(&depth));
     for (annotations, field) in [
         ("tidegate.dev/client-ca: b/staff".to_owned(), "tidegate.dev/client-ca"),
+        ("tidegate.dev/client-ca: configmap/b/staff".to_owned(), "tidegate.dev/client-ca"),
+        (format!("{NGINX}-secret: configmap/b/staff"), "auth-tls-secret"),
         ("tidegate.dev/client-ca: staff, tidegate.dev/client-verify: 'yes'".to_owned(), "tidegate.dev/client-verify"),
         ("tidegate.dev/client-verify: 'on'".to_owned(), "tidegate.dev/client-verify"),
         (format!("tidegate.dev/client-ca: staff, {NGINX}-secret: a/staff"), "tidegate.dev/client-ca"),

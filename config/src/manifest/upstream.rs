@@ -7,13 +7,13 @@ use rustls::pki_types::ServerName;
 
 use super::check::{self, Findings};
 use crate::exposure::{UPSTREAM_CA, UPSTREAM_CERTIFICATE, UPSTREAM_NAME};
-use crate::object::{AppProtocol, Meta, Name, ServicePort, UpstreamTerms};
+use crate::object::{AppProtocol, CaRef, Meta, Name, ServicePort, UpstreamTerms};
 use crate::problem::{Problem, Reason};
 
 pub(super) fn terms(meta: &Meta, ports: &[ServicePort], out: &mut Findings) -> UpstreamTerms {
     let said = |key: &'static str| meta.annotations.get(key).map(|text| (place(key), &**text));
     let terms = UpstreamTerms {
-        ca: said(UPSTREAM_CA).and_then(|(at, text)| secret_name(at, text, out)),
+        ca: said(UPSTREAM_CA).and_then(|(at, text)| CaRef::parse(text).or_else(|| out.invalid(at, quoted(text), CaRef::EXPECTED))),
         name: said(UPSTREAM_NAME).and_then(|(at, text)| server_name(at, text, out)),
         certificate: said(UPSTREAM_CERTIFICATE).and_then(|(at, text)| secret_name(at, text, out)),
     };
@@ -29,16 +29,20 @@ fn place(key: &str) -> String {
     format!("metadata.annotations[\"{key}\"]")
 }
 
+fn quoted(text: &str) -> String {
+    format!("`{}`", text.escape_debug())
+}
+
 fn secret_name(at: String, text: &str, out: &mut Findings) -> Option<Name> {
     if check::is_subdomain(text) {
         return Some(text.into());
     }
-    out.invalid(at, format!("`{}`", text.escape_debug()), "the name of a Secret in the Service's namespace")
+    out.invalid(at, quoted(text), "the name of a Secret in the Service's namespace")
 }
 
 fn server_name(at: String, text: &str, out: &mut Findings) -> Option<Name> {
     match ServerName::try_from(text) {
         Ok(_) => Some(text.to_ascii_lowercase().into()),
-        Err(_) => out.invalid(at, format!("`{}`", text.escape_debug()), "a host name or an IP address, without a port"),
+        Err(_) => out.invalid(at, quoted(text), "a host name or an IP address, without a port"),
     }
 }

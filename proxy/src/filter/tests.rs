@@ -46,7 +46,7 @@ impl Request {
 
 fn filters(annotations: &[(&str, &str)]) -> Filters {
     let labels: Labels = annotations.iter().map(|(key, value)| (format!("tidegate.dev/{key}").into(), (*value).into())).collect();
-    let reading = annotations::read(&labels);
+    let reading = annotations::read(&"a".into(), &labels);
     assert!(reading.problems.is_empty() && reading.closed.is_none(), "{reading:?}");
     let credentials = reading.filters.auth.is_some().then(|| Credentials::read(b"bert:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n"));
     Filters::new(reading.filters, credentials)

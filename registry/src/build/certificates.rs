@@ -3,21 +3,18 @@
 //! Invariant: the oldest Ingress has a host, as with routes. What is sealed is shown to nobody outside, and no private key is anywhere
 //! but in the Secret and the table. A change of a Secret compiles no routes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use config::exposure::Exposure;
 use config::host::HostPattern;
-use config::object::{Ingress, Kind, Name, Object, ObjectKey, Secret};
+use config::object::{ClientTerms, Ingress, Kind, Name, ObjectKey};
 use config::problem::{Problem, Reason};
 use config::tls::Certificate;
 
 use super::clients::{self, Claims, Demands};
+use super::referents::Referents;
 use crate::certificate::{CertificateTable, CertificateTableBuilder, Taken};
-use crate::exposure;
-
-/// Every Secret that is read.
-pub(crate) type Secrets = BTreeMap<ObjectKey, Arc<Object>>;
 
 /// One entry of an Ingress's `spec.tls`.
 #[derive(Debug)]
@@ -52,9 +49,9 @@ pub(super) fn hosts(ingress: &Ingress) -> Vec<HostPattern> {
 #[derive(Debug, Default)]
 pub(crate) struct Compiled {
     pub(crate) external: Arc<CertificateTable>,
-    /// Every Secret that is wanted, there or not.
+    /// Every Secret and ConfigMap that is wanted, there or not.
     pub(crate) named: BTreeSet<ObjectKey>,
-    /// Those of them whose certificate is shown.
+    /// The Secrets whose certificate is shown.
     pub(crate) shown: BTreeSet<ObjectKey>,
     /// What is asked of clients.
     demands: Demands,
@@ -64,24 +61,24 @@ pub(crate) struct Compiled {
 
 /// Compiles what is wanted, which comes oldest first. `default` serves all hosts that nothing else does. A table that turns out the same
 /// stays the same `Arc`.
-pub(crate) fn compile(wants: &[Want], claims: &Claims, secrets: &Secrets, default: Option<&ObjectKey>, old: &Compiled) -> Compiled {
-    let mut compiler = Compiler { secrets, builder: CertificateTableBuilder::default(), out: Compiled::default() };
+pub(crate) fn compile(wants: &[Want], claims: &Claims, referents: &Referents, default: Option<&ObjectKey>, old: &Compiled) -> Compiled {
+    let mut compiler = Compiler { referents, builder: CertificateTableBuilder::default(), out: Compiled::default() };
     if let Some(key) = default {
         compiler.default(key); // before all others: what an operator sets is not taken by an Ingress without hosts
     }
     wants.iter().for_each(|want| compiler.want(want));
     let Compiler { mut builder, mut out, .. } = compiler;
-    out.demands = clients::compile(claims, secrets, &old.demands, &mut builder);
+    out.demands = clients::compile(claims, referents, &old.demands, &mut builder);
     let table = builder.build();
     out.problems.extend(clients::problems(claims, &out.demands, &table).into_iter().map(|(key, problem)| (Some(key), problem)));
     out.shown = out.named.clone();
-    out.named.extend(out.demands.keys().map(clients::secret_of));
+    out.named.extend(out.demands.keys().map(ClientTerms::key));
     out.external = if table == *old.external { old.external.clone() } else { Arc::new(table) };
     out
 }
 
 struct Compiler<'s> {
-    secrets: &'s Secrets,
+    referents: &'s Referents,
     builder: CertificateTableBuilder,
     out: Compiled,
 }
@@ -94,7 +91,7 @@ impl Compiler<'_> {
         }
         self.out.named.insert(want.secret.clone());
         let field = format!("{}.secretName", want.field);
-        match find(self.secrets, &want.secret) {
+        match find(self.referents, &want.secret) {
             Ok(certificate) => want.hosts.iter().for_each(|host| self.serve(want, host, certificate, &field)),
             Err(problem) => self.tell(&want.owner, problem.at(field)),
         }
@@ -123,7 +120,7 @@ impl Compiler<'_> {
     fn default(&mut self, key: &ObjectKey) {
         self.out.named.insert(key.clone());
         let owner = Name::from("tls.defaultSecret");
-        match find(self.secrets, key) {
+        match find(self.referents, key) {
             Ok(certificate) => _ = self.builder.add(&owner, &HostPattern::Any, &shown(key), certificate), // the first to ask
             Err(problem) => self.out.problems.push((None, problem.at(&*owner))),
         }
@@ -135,13 +132,13 @@ impl Compiler<'_> {
 }
 
 /// A certificate that may be shown outside.
-fn find<'s>(secrets: &'s Secrets, key: &ObjectKey) -> Result<&'s Certificate, Problem> {
-    let Some(Object::Secret(Secret { meta, certificate: Some(certificate), .. })) = secrets.get(key).map(|object| &**object) else {
+fn find<'s>(referents: &'s Referents, key: &ObjectKey) -> Result<&'s Certificate, Problem> {
+    let Some(certificate) = referents.secret(key).and_then(|secret| secret.certificate.as_ref()) else {
         let problem = Problem::warning(Reason::NotFound, format!("there is no {key} of type kubernetes.io/tls"));
         let fix = format!("write it, in namespace {}, or correct the name; until then nobody is shown its certificate", key.namespace);
         return Err(problem.expected("a Secret with `tls.crt` and `tls.key`").fix(fix));
     };
-    if exposure::said(Kind::Secret, meta).seals() {
+    if referents.is_sealed(key) {
         let problem = Problem::error(Reason::NotExposed, format!("{key} is sealed by its labels: nobody outside is shown its certificate"));
         return Err(problem.fix("remove its label `tidegate.dev/exposure: internal`, or name another Secret"));
     }

@@ -1,21 +1,20 @@
-//! Which clients each host takes: what Ingresses ask of them, and the Secrets that hold whom they must be vouched for by.
+//! Which clients each host takes: what Ingresses ask of them, and the Secrets and ConfigMaps that hold whom they must be vouched for by.
 //!
 //! Invariant: fail closed. The oldest Ingress of a host decides for it; a younger one that asks for more than that is not served there,
-//! so that nobody without its certificate gets in by another's terms. While a Secret is not there, nobody gets in.
+//! so that nobody without its certificate gets in by another's terms. While what it names is not there, nobody gets in.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use config::exposure::{CLIENT_CA, NGINX_TLS};
 use config::host::HostPattern;
-use config::object::{ClientTerms, Ingress, Kind, ObjectKey};
+use config::object::{ClientTerms, Ingress, ObjectKey};
 use config::problem::{Problem, Reason};
 
-use super::certificates::{Secrets, hosts};
-use super::speech::secret;
+use super::certificates::hosts;
+use super::referents::Referents;
 use crate::certificate::{CertificateTable, CertificateTableBuilder};
 use crate::client::{ClientPolicy, Demand};
-use crate::exposure;
 
 /// The first Ingress of each host, and what it asks of clients.
 #[derive(Debug, Default)]
@@ -57,19 +56,14 @@ fn field(ingress: &Ingress) -> String {
     format!("metadata.annotations[\"{NGINX_TLS}secret\"]")
 }
 
-/// The Secret that terms name.
-pub(crate) fn secret_of(terms: &ClientTerms) -> ObjectKey {
-    ObjectKey { kind: Kind::Secret, namespace: terms.namespace.clone(), name: terms.secret.clone() }
-}
-
 /// What is asked of clients, by the terms that ask for it.
 pub(crate) type Demands = BTreeMap<ClientTerms, Demand>;
 
 /// What is asked of each host's clients. Nothing is entered while no Ingress asks for anything. `old` ones that are the same stay.
-pub(super) fn compile(claims: &Claims, secrets: &Secrets, old: &Demands, builder: &mut CertificateTableBuilder) -> Demands {
+pub(super) fn compile(claims: &Claims, referents: &Referents, old: &Demands, builder: &mut CertificateTableBuilder) -> Demands {
     let mut demands = Demands::new();
     for terms in claims.hosts.values().filter_map(|(_, terms)| terms.as_ref()) {
-        demands.entry(terms.clone()).or_insert_with(|| demand(terms, secrets, old));
+        demands.entry(terms.clone()).or_insert_with(|| demand(terms, referents, old));
     }
     if !demands.is_empty() {
         for (host, (_, terms)) in &claims.hosts {
@@ -79,10 +73,9 @@ pub(super) fn compile(claims: &Claims, secrets: &Secrets, old: &Demands, builder
     demands
 }
 
-fn demand(terms: &ClientTerms, secrets: &Secrets, old: &Demands) -> Demand {
-    let key = secret_of(terms);
-    let found = secret(secrets, &key).filter(|secret| !exposure::said(Kind::Secret, &secret.meta).seals());
-    let Some(authorities) = found.and_then(|secret| secret.ca.as_ref()) else {
+fn demand(terms: &ClientTerms, referents: &Referents, old: &Demands) -> Demand {
+    let key = terms.key();
+    let Some(authorities) = referents.authorities(&key).filter(|_| !referents.is_sealed(&key)) else {
         return Demand::Nobody(format!("there is no {key} with `ca.crt`, or it is sealed").into());
     };
     match old.get(terms) {
@@ -114,7 +107,7 @@ pub(super) fn problems(claims: &Claims, demands: &Demands, table: &CertificateTa
             && closed.insert(owner)
         {
             let problem = Problem::error(Reason::NotFound, format!("{why}: no client of its hosts is served")).at("metadata.annotations");
-            let expected = format!("{} with the certificates of authorities in `ca.crt`", secret_of(terms));
+            let expected = format!("{} with the certificates of authorities in `ca.crt`", terms.key());
             told.push((owner.clone(), problem.expected(expected).fix("write it, or correct the name")));
         }
     }

@@ -96,11 +96,11 @@ pub(super) fn of_service<'a>(
     let named = |at: &SlicePort| service.ports.iter().any(|port| port.name == at.name && port.protocol == at.protocol);
     let mut covered: BTreeSet<SocketAddr> = slices.flat_map(|slice| of_slice(slice, slice.ports.iter().any(named))).collect();
     for pod in pods.filter(|pod| !pod.finished) {
-        let ports: Option<Vec<u16>> = service.ports.iter().map(|port| container_port(pod, port)).collect();
-        match ports.filter(|ports| !ports.is_empty()) {
-            Some(ports) => covered.extend(at(&pod.ips, ports)),
-            None => covered.extend(of_pod(pod)),
+        let known: Vec<u16> = service.ports.iter().filter_map(|port| container_port(pod, port)).collect();
+        if known.is_empty() || known.len() < service.ports.len() {
+            covered.extend(of_pod(pod));
         }
+        covered.extend(at(&pod.ips, known)); // of a pod on its node's address the rest need not be all
     }
     covered
 }

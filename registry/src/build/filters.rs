@@ -1,19 +1,19 @@
 //! What an Ingress's annotations ask for, with what they refer to.
 //!
-//! Invariant: fail closed. Without the Secret that an Ingress names, or with a list that cannot be understood, none of its rules leads
-//! anywhere, and no filter of it answers in their place.
+//! Invariant: fail closed. Without the Secret or ConfigMap that an Ingress names, or with a list that cannot be understood, none of its rules
+//! leads anywhere, and no filter of it answers in their place.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use config::annotations::{self, Judged, Reading};
+use config::annotations::{self, CUSTOM_HEADERS, Judged, Reading};
 use config::credentials::Credentials;
-use config::filter::{self, Https, Location, Part, Redirects, Rewrite, is_pattern};
+use config::filter::{self, Auth, Https, Line, Location, Part, Redirects, Rewrite, is_pattern};
 use config::host::{Host, HostPattern};
-use config::object::{Ingress, Kind, Object, ObjectKey};
+use config::object::{Ingress, Kind, Name, ObjectKey};
 use config::problem::{Problem, Reason};
 
-use super::certificates::Secrets;
-use crate::exposure;
+use super::referents::Referents;
 use crate::filter::Filters;
 
 /// What one Ingress asks for.
@@ -25,37 +25,28 @@ pub(super) struct Granted {
     pub(super) closed: Option<Arc<str>>,
     /// Why nothing of it is served.
     pub(super) skipped: Option<&'static str>,
-    /// The Secret that it names, there or not.
-    pub(super) secret: Option<ObjectKey>,
+    /// The Secret and the ConfigMap that it names, there or not.
+    pub(super) named: BTreeSet<ObjectKey>,
     pub(super) judged: Vec<Judged>,
     pub(super) problems: Vec<Problem>,
 }
 
 impl Granted {
-    pub(super) fn read(key: &ObjectKey, ingress: &Ingress, secrets: &Secrets) -> Granted {
+    pub(super) fn read(key: &ObjectKey, ingress: &Ingress, referents: &Referents) -> Granted {
         if ingress.meta.annotations.is_empty() {
             return Granted::default();
         }
-        let Reading { mut filters, patterns, mut closed, skipped, judged, mut problems } = annotations::read(&ingress.meta.annotations);
-        filters.redirects.https = https(&filters.redirects, ingress, &mut problems);
-        let mut credentials = None;
-        let secret =
-            filters.auth.as_ref().map(|auth| ObjectKey { kind: Kind::Secret, namespace: key.namespace.clone(), name: auth.secret.clone() });
-        match secret.as_ref().map(|secret| find(secrets, secret)) {
-            None => {}
-            Some(Ok(found)) => {
-                problems.extend(unusable(secret.as_ref(), found));
-                credentials = Some(found.clone());
-            }
-            Some(Err(problem)) => {
-                closed.get_or_insert_with(|| problem.found.clone());
-                problems.push(problem);
-            }
-        }
+        let reading = annotations::read(&key.namespace, &ingress.meta.annotations);
+        let Reading { mut filters, patterns, closed, skipped, judged, problems } = reading;
+        let mut finder = Finder { owner: key, referents, named: BTreeSet::new(), closed, problems };
+        filters.redirects.https = https(&filters.redirects, ingress, &mut finder.problems);
+        let credentials = filters.auth.as_ref().and_then(|auth| finder.credentials(auth));
+        finder.custom_headers(&mut filters);
+        let Finder { named, closed, problems, .. } = finder;
         let closed: Option<Arc<str>> = closed.map(|why| format!("{key}: {why}").into());
         // A route that is closed answers nothing but that.
         let filters = (closed.is_none() && !filters.is_empty()).then(|| Arc::new(Filters::new(filters, credentials)));
-        Granted { filters, patterns, closed, skipped, secret, judged, problems }
+        Granted { filters, patterns, closed, skipped, named, judged, problems }
     }
 
     /// Whether its hosts are to be found with and without `www.`.
@@ -114,17 +105,64 @@ fn https(redirects: &Redirects, ingress: &Ingress, problems: &mut Vec<Problem>) 
     Https::Nobody
 }
 
-/// A Secret with passwords.
-fn find<'s>(secrets: &'s Secrets, key: &ObjectKey) -> Result<&'s Credentials, Problem> {
-    let secret = secrets.get(key).and_then(|object| if let Object::Secret(secret) = &**object { Some(secret) } else { None });
+/// Finds what filters name in the Ingress's namespace. What cannot be had closes the Ingress.
+struct Finder<'r> {
+    owner: &'r ObjectKey,
+    referents: &'r Referents,
+    named: BTreeSet<ObjectKey>,
+    closed: Option<String>,
+    problems: Vec<Problem>,
+}
+
+impl Finder<'_> {
+    /// Notes that this object is named, and gives its key.
+    fn name(&mut self, kind: Kind, name: &Name) -> ObjectKey {
+        let key = ObjectKey { kind, namespace: self.owner.namespace.clone(), name: name.clone() };
+        self.named.insert(key.clone());
+        key
+    }
+
+    /// Whom a Secret lets in.
+    fn credentials(&mut self, auth: &Auth) -> Option<Credentials> {
+        let key = self.name(Kind::Secret, &auth.secret);
+        match credentials(self.referents, &key) {
+            Ok(found) => {
+                self.problems.extend(unusable(&key, found));
+                Some(found.clone())
+            }
+            Err(problem) => {
+                self.close(problem);
+                None
+            }
+        }
+    }
+
+    /// Adds the fields that a ConfigMap holds.
+    fn custom_headers(&mut self, filters: &mut filter::Filters) {
+        let Some(name) = &filters.custom_headers else { return };
+        let key = self.name(Kind::ConfigMap, name);
+        match fields(self.referents, &key) {
+            Ok(lines) => filters.response.set_more(lines),
+            Err(problems) => problems.into_iter().for_each(|problem| self.close(problem)),
+        }
+    }
+
+    fn close(&mut self, problem: Problem) {
+        self.closed.get_or_insert_with(|| problem.found.clone());
+        self.problems.push(problem);
+    }
+}
+
+/// The passwords of a Secret.
+fn credentials<'s>(referents: &'s Referents, key: &ObjectKey) -> Result<&'s Credentials, Problem> {
     let problem = |reason, found: String| {
         let problem = Problem::error(reason, found).at("metadata.annotations").expected("a Secret with htpasswd lines under `auth`");
         problem.fix("write it with `htpasswd -nB NAME`; until then the Ingress answers nobody: 503")
     };
-    let Some((secret, credentials)) = secret.and_then(|secret| Some((secret, secret.auth.as_ref()?))) else {
+    let Some(credentials) = referents.secret(key).and_then(|secret| secret.auth.as_ref()) else {
         return Err(problem(Reason::NotFound, format!("there is no {key} with `auth`")));
     };
-    if exposure::said(Kind::Secret, &secret.meta).seals() {
+    if referents.is_sealed(key) {
         return Err(problem(Reason::NotExposed, format!("{key} is sealed by its labels: nobody outside is let in by it")));
     }
     if credentials.is_empty() {
@@ -133,9 +171,25 @@ fn find<'s>(secrets: &'s Secrets, key: &ObjectKey) -> Result<&'s Credentials, Pr
     Ok(credentials)
 }
 
+/// The fields of a ConfigMap.
+fn fields<'s>(referents: &'s Referents, key: &ObjectKey) -> Result<&'s [Line], Vec<Problem>> {
+    let problem = |reason, found: String| {
+        let problem = Problem::error(reason, found).at(format!("metadata.annotations[\"{CUSTOM_HEADERS}\"]"));
+        let problem = problem.expected("a ConfigMap of the Ingress's namespace, each key of its `data` a field of answers");
+        problem.fix("write it, or remove the annotation; until then the Ingress answers nobody: 503")
+    };
+    let Some(map) = referents.config_map(key) else {
+        return Err(vec![problem(Reason::NotFound, format!("there is no {key}"))]);
+    };
+    if referents.is_sealed(key) {
+        return Err(vec![problem(Reason::NotExposed, format!("{key} is sealed by its labels: nobody outside is told its fields"))]);
+    }
+    let wrong = |why: &str| problem(Reason::Invalid, format!("{key} cannot be fields of answers: {why}"));
+    map.fields.as_deref().map_err(|all| all.iter().map(|why| wrong(why)).collect())
+}
+
 /// Lines that let nobody in.
-fn unusable(key: Option<&ObjectKey>, credentials: &Credentials) -> Vec<Problem> {
-    let Some(key) = key else { return Vec::new() };
+fn unusable(key: &ObjectKey, credentials: &Credentials) -> Vec<Problem> {
     let told = |(line, why): &(usize, &str)| {
         let found = format!("line {line} of `auth` in {key} lets nobody in: {why}");
         Problem::warning(Reason::Invalid, found).at("metadata.annotations").fix("make it anew with `htpasswd -nB NAME`")

@@ -61,11 +61,6 @@ impl Names {
         }
     }
 
-    /// Forgets what nobody wants any more.
-    pub(crate) fn keep(&mut self, wanted: &BTreeSet<Name>) {
-        self.known.retain(|name, _| wanted.contains(name));
-    }
-
     /// Names that nobody answers for, with those who lead there.
     pub(crate) fn problems(&self) -> impl Iterator<Item = (&ServiceKey, &Problem)> {
         let stale = self.known.iter().filter_map(|(name, known)| Some((self.leading.get(name)?, known.stale.as_ref()?)));
@@ -105,6 +100,17 @@ impl World {
             Err(problem) => known.stale = Some(problem),
         }
         self.dirty.extend(self.names.leading.get(&name).into_iter().flatten().cloned());
+    }
+
+    /// Forgets what nobody wants any more. True when there was something: whoever leads there has no endpoint then.
+    pub(crate) fn keep_names(&mut self, wanted: &BTreeSet<Name>) -> bool {
+        let unwanted = self.names.known.keys().filter(|name| !wanted.contains(*name));
+        let gone: Vec<Name> = unwanted.cloned().collect();
+        for name in &gone {
+            self.names.known.remove(name);
+            self.dirty.extend(self.names.leading.get(name).into_iter().flatten().cloned());
+        }
+        !gone.is_empty()
     }
 
     /// Whether an ExternalName service may lead there at all.

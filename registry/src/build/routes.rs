@@ -2,7 +2,7 @@
 //!
 //! Invariant: an Ingress stands on one side only, and its rules are compiled into that side's tables alone. What a seal refuses is
 //! in `refused`, where nothing is ever forwarded. The oldest object wins a conflict, whatever file it is in. Routes do not depend on
-//! endpoints, but on the Secrets that their filters name.
+//! endpoints, but on the Secrets and ConfigMaps that their filters name.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -10,20 +10,22 @@ use std::sync::Arc;
 use config::annotations::Judged;
 use config::exposure::Exposure;
 use config::host::HostPattern;
-use config::object::{
-    CLASS_ANNOTATION, ClientTerms, Ingress, IngressBackend, Kind, Name, Object, ObjectKey, PathType, PortRef, Protocol, ServiceKey,
-    ServiceType,
-};
+use config::object::{CLASS_ANNOTATION, ClientTerms, Ingress, IngressBackend, Kind, Name, Object, ObjectKey, PathType, ServiceKey};
 use config::problem::{Problem, Reason};
 
 use super::World;
-use super::certificates::{Secrets, Want};
+use super::certificates::Want;
 use super::clients::Claims;
 use super::filters::{Granted, other_name, to_host};
+use super::referents::Referents;
 use crate::exposure::{self, Classes, Said, Side};
 use crate::filter::Filters;
 use crate::route::{Action, Route, RouteTable, RouteTableBuilder};
 use crate::snapshot::{PortName, ServiceIndex};
+
+mod backend;
+
+use backend::{Found, Wrong};
 
 /// Orders Ingresses: the oldest first, then by namespace and name.
 pub(crate) type Age = (i64, ObjectKey);
@@ -58,8 +60,8 @@ pub(crate) struct Compiled {
     pub(crate) wants: Vec<Want>,
     /// What their clients must show.
     pub(crate) claims: Claims,
-    /// The Secrets that filters name, there or not.
-    pub(crate) secrets: BTreeSet<ObjectKey>,
+    /// The Secrets and ConfigMaps that filters name, there or not.
+    pub(crate) referents: BTreeSet<ObjectKey>,
     /// What became of each annotation for a filter.
     pub(crate) judged: Vec<(ObjectKey, Judged)>,
     pub(crate) rows: Vec<Row>,
@@ -74,9 +76,14 @@ pub(crate) struct Tables {
 }
 
 /// Compiles all Ingresses, which come oldest first.
-pub(crate) fn compile<'a>(ingresses: impl Iterator<Item = &'a Ingress>, classes: &Classes, world: &World, secrets: &Secrets) -> Compiled {
+pub(crate) fn compile<'a>(
+    ingresses: impl Iterator<Item = &'a Ingress>,
+    classes: &Classes,
+    world: &World,
+    referents: &Referents,
+) -> Compiled {
     let (sides, out) = (Default::default(), Compiled::default());
-    let mut compiler = Compiler { world, secrets, sides, places: HashMap::new(), names: Vec::new(), out };
+    let mut compiler = Compiler { world, referents, sides, places: HashMap::new(), names: Vec::new(), out };
     for ingress in ingresses {
         compiler.ingress(ingress, classes);
     }
@@ -106,7 +113,7 @@ impl Builders {
 
 struct Compiler<'w> {
     world: &'w World,
-    secrets: &'w Secrets,
+    referents: &'w Referents,
     /// External, internal.
     sides: [Builders; 2],
     places: HashMap<PortName, ServiceIndex>,
@@ -143,18 +150,6 @@ enum RuleKind {
     ClassDefault,
 }
 
-/// What a backend leads to.
-enum Found {
-    Port(PortName),
-    /// Nothing is there.
-    Nothing(Wrong),
-    /// It is there and may not be served.
-    Refused(Wrong),
-}
-
-/// Which part of `backend.service` is wrong, and how.
-type Wrong = (&'static str, Problem);
-
 impl Compiler<'_> {
     fn ingress(&mut self, ingress: &Ingress, classes: &Classes) {
         let key = ObjectKey { kind: Kind::Ingress, namespace: ingress.meta.namespace.clone(), name: ingress.meta.name.clone() };
@@ -189,8 +184,8 @@ impl Compiler<'_> {
 
     /// What its annotations ask for; `None` when they say that nothing of it serves.
     fn granted(&mut self, key: &ObjectKey, ingress: &Ingress) -> Option<Granted> {
-        let mut granted = Granted::read(key, ingress, self.secrets);
-        self.out.secrets.extend(granted.secret.take());
+        let mut granted = Granted::read(key, ingress, self.referents);
+        self.out.referents.append(&mut granted.named);
         self.out.judged.extend(granted.judged.drain(..).map(|judged| (key.clone(), judged)));
         self.out.problems.extend(granted.problems.drain(..).map(|problem| (key.clone(), problem)));
         let Some(why) = granted.skipped else { return Some(granted) };
@@ -270,7 +265,7 @@ impl Compiler<'_> {
 
     fn rule(&mut self, owner: &Owner<'_>, rule: Rule<'_>) {
         let key = ServiceKey { namespace: owner.key.namespace.clone(), name: rule.backend.service.clone() };
-        let found = self.resolve(&key, rule.backend, owner.exposure);
+        let found = self.world.resolve(&key, rule.backend, owner.exposure);
         self.out.named.insert(key);
         let (service, mut action) = match (found, &owner.granted.closed) {
             (Found::Port(name), Some(why)) => (Some(name), Action::Unavailable(why.clone())),
@@ -393,49 +388,6 @@ impl Compiler<'_> {
             // Of a refused owner the index is never used: its action becomes `Refused`.
             (_, _, place) => place.unwrap_or(ServiceIndex(0)),
         }
-    }
-
-    fn resolve(&self, key: &ServiceKey, backend: &IngressBackend, exposure: Exposure) -> Found {
-        let Some(entry) = self.world.services.get(key) else {
-            let problem = Problem::error(Reason::NotFound, format!("there is no Service {key}"));
-            return Found::Nothing(("name", problem.fix(format!("write the Service in namespace {}, or correct the name", key.namespace))));
-        };
-        let service = entry.service();
-        if let (Some(seal), Exposure::External) = (&entry.seal, exposure) {
-            let problem = Problem::error(Reason::NotExposed, format!("Service {key} is {}", seal.why()));
-            return Found::Refused(("name", problem.fix(seal.fix())));
-        }
-        if let ServiceType::ExternalName(name) = &service.service_type
-            && !self.world.may_lead_to(name)
-        {
-            let found = format!("Service {key} leads to {name}, and externalName.allow does not list it");
-            let problem = Problem::error(Reason::NotExposed, found).expected("a name that may be led to");
-            return Found::Refused((
-                "name",
-                problem.fix(format!("add `{name}` to externalName.allow, or point to a Service with endpoints")),
-            ));
-        }
-        let mut matching = service.ports.iter().filter(|port| match &backend.port {
-            PortRef::Number(number) => port.port == *number,
-            PortRef::Name(name) => port.name == *name,
-        });
-        let Some(mut port) = matching.next() else {
-            let has = service
-                .ports
-                .iter()
-                .map(|port| if port.name.is_empty() { port.port.to_string() } else { format!("{} ({})", port.port, port.name) });
-            let has = has.collect::<Vec<_>>().join(", ");
-            let problem = Problem::error(Reason::NotFound, format!("Service {key} has no port `{}`", backend.port));
-            return Found::Nothing(("port", problem.expected(format!("one of: {has}")).fix("correct the port, or add it to the Service")));
-        };
-        if let Some(tcp) = matching.find(|port| port.protocol == Protocol::Tcp).filter(|_| port.protocol != Protocol::Tcp) {
-            port = tcp;
-        }
-        if port.protocol != Protocol::Tcp {
-            let found = format!("port `{}` of Service {key} is {}", backend.port, port.protocol.as_str());
-            return Found::Refused(("port", Problem::error(Reason::Invalid, found).expected("a TCP port")));
-        }
-        Found::Port(PortName { service: key.clone(), port: port.port, protocol: port.protocol })
     }
 
     fn problem(&mut self, key: &ObjectKey, problem: Problem) {

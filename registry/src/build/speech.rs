@@ -1,84 +1,71 @@
-//! What each port of a Service speaks to its replicas: `appProtocol`, and for TLS the Secrets that its annotations name.
+//! What each port of a Service speaks to its replicas: `appProtocol`, and for TLS the Secrets and ConfigMaps that its annotations name.
 //!
-//! Invariant: fail closed. While a Secret that is named is not there, or holds not what it is named for, a port that speaks TLS has no
-//! endpoint. A change of a Secret builds only the Services again that name it.
+//! Invariant: fail closed. While one that is named is not there, or holds not what it is named for, a port that speaks TLS has no endpoint.
+//! A change of one builds only the Services again that name it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use config::exposure::{UPSTREAM_CA, UPSTREAM_CERTIFICATE, UPSTREAM_NAME};
-use config::object::{AppProtocol, Kind, Name, Object, ObjectKey, Secret, Service, ServiceKey};
+use config::object::{AppProtocol, Kind, Object, ObjectKey, Service, ServiceKey};
 use config::problem::{Problem, Reason};
 use rustls::pki_types::ServerName;
 
 use super::World;
-use super::certificates::Secrets;
+use super::referents::Referents;
 use crate::speech::{self, Speech, UpstreamTls};
 
-/// Every Secret that is read, and the Services that name one.
+/// Every Secret and ConfigMap that is read, and the Services that name one.
 #[derive(Debug, Default)]
 pub(crate) struct Terms {
-    pub(crate) secrets: Secrets,
+    pub(crate) referents: Referents,
     named: BTreeMap<ObjectKey, BTreeSet<ServiceKey>>,
 }
 
 impl Terms {
-    /// Puts a Secret, or takes it away. The Services that name it are in the answer.
-    pub(super) fn set_secret(&mut self, key: ObjectKey, after: Option<Arc<Object>>) -> Vec<ServiceKey> {
+    /// Puts a Secret or ConfigMap, or takes it away. The Services that name it are in the answer.
+    pub(super) fn set_referent(&mut self, key: ObjectKey, after: Option<Arc<Object>>) -> Vec<ServiceKey> {
         let naming = self.named.get(&key).into_iter().flatten().cloned().collect();
-        match after {
-            Some(secret) => _ = self.secrets.insert(key, secret),
-            None => _ = self.secrets.remove(&key),
-        }
+        self.referents.set(key, after);
         naming
     }
 
-    /// Notes which Secrets a Service names.
+    /// Notes what a Service names.
     pub(super) fn set_service(&mut self, key: &ServiceKey, before: Option<&Object>, after: Option<&Object>) {
-        for secret in secrets_of(before) {
-            if let Some(naming) = self.named.get_mut(&secret) {
+        for referent in named_by(before) {
+            if let Some(naming) = self.named.get_mut(&referent) {
                 naming.remove(key);
                 if naming.is_empty() {
-                    self.named.remove(&secret);
+                    self.named.remove(&referent);
                 }
             }
         }
-        for secret in secrets_of(after) {
-            self.named.entry(secret).or_default().insert(key.clone());
+        for referent in named_by(after) {
+            self.named.entry(referent).or_default().insert(key.clone());
         }
     }
-
-    /// A Secret that is there.
-    pub(crate) fn secret(&self, key: &ObjectKey) -> Option<&Secret> {
-        secret(&self.secrets, key)
-    }
 }
 
-/// A Secret that is there.
-pub(super) fn secret<'s>(secrets: &'s Secrets, key: &ObjectKey) -> Option<&'s Secret> {
-    match &**secrets.get(key)? {
-        Object::Secret(secret) => Some(secret),
-        _ => None,
-    }
-}
-
-fn secrets_of(object: Option<&Object>) -> impl Iterator<Item = ObjectKey> {
+fn named_by(object: Option<&Object>) -> impl Iterator<Item = ObjectKey> {
     let service = if let Some(Object::Service(service)) = object { Some(service) } else { None };
-    service.into_iter().flat_map(|service| {
-        let names = [&service.upstream.ca, &service.upstream.certificate];
-        names.into_iter().flatten().map(|name| secret_of(service, name))
-    })
+    service.into_iter().flat_map(|service| believed_by(service).into_iter().chain(shown_by(service)))
 }
 
-/// Names a Secret of the Service's namespace.
-pub(super) fn secret_of(service: &Service, name: &Name) -> ObjectKey {
-    ObjectKey { kind: Kind::Secret, namespace: service.meta.namespace.clone(), name: name.clone() }
+/// What holds the authorities that a Service's replicas are verified by.
+fn believed_by(service: &Service) -> Option<ObjectKey> {
+    Some(service.upstream.ca.as_ref()?.key(&service.meta.namespace))
+}
+
+/// The Secret whose certificate a Service's replicas are shown.
+pub(super) fn shown_by(service: &Service) -> Option<ObjectKey> {
+    let name = service.upstream.certificate.clone()?;
+    Some(ObjectKey { kind: Kind::Secret, namespace: service.meta.namespace.clone(), name })
 }
 
 impl World {
-    /// Puts a Secret, or takes it away.
-    pub(crate) fn set_secret(&mut self, key: ObjectKey, after: Option<Arc<Object>>) {
-        self.dirty.extend(self.terms.set_secret(key, after));
+    /// Puts a Secret or ConfigMap, or takes it away.
+    pub(crate) fn set_referent(&mut self, key: ObjectKey, after: Option<Arc<Object>>) {
+        self.dirty.extend(self.terms.set_referent(key, after));
     }
 
     /// The terms of TLS to a Service's replicas, when a port of it needs them and they can be had; what is wrong goes to `problems`.
@@ -92,14 +79,14 @@ impl World {
         if !service.ports.iter().any(|port| port.app() == AppProtocol::Https) {
             return None;
         }
-        let upstream = &service.upstream;
-        let authorities = upstream.ca.as_ref().map(|name| {
-            let found = self.terms.secret(&secret_of(service, name)).and_then(|secret| secret.ca.clone());
-            found.ok_or_else(|| problems.push(absent(service, name, UPSTREAM_CA, "ca.crt")))
+        let referents = &self.terms.referents;
+        let authorities = believed_by(service).map(|key| {
+            let found = referents.authorities(&key).cloned();
+            found.ok_or_else(|| problems.push(absent(&key, UPSTREAM_CA, "ca.crt")))
         });
-        let certificate = upstream.certificate.as_ref().map(|name| {
-            let found = self.terms.secret(&secret_of(service, name)).and_then(|secret| secret.certificate.clone());
-            found.ok_or_else(|| problems.push(absent(service, name, UPSTREAM_CERTIFICATE, "tls.crt` and `tls.key")))
+        let certificate = shown_by(service).map(|key| {
+            let found = referents.secret(&key).and_then(|secret| secret.certificate.clone());
+            found.ok_or_else(|| problems.push(absent(&key, UPSTREAM_CERTIFICATE, "tls.crt` and `tls.key")))
         });
         if authorities.is_none() && !speech::system_has_authorities() {
             problems.push(nobody_believed());
@@ -134,17 +121,18 @@ fn field(key: &str) -> String {
     format!("metadata.annotations[\"{key}\"]")
 }
 
-fn absent(service: &Service, name: &Name, key: &str, parts: &str) -> Problem {
-    let namespace = &service.meta.namespace;
-    let found = format!("there is no Secret {namespace}/{name} with `{parts}`: the ports that speak TLS have no endpoint");
+fn absent(key: &ObjectKey, annotation: &str, parts: &str) -> Problem {
+    let found = format!("there is no {key} with `{parts}`: the ports that speak TLS have no endpoint");
     Problem::error(Reason::NotFound, found)
-        .at(field(key))
-        .expected(format!("a Secret in namespace {namespace} with `{parts}`"))
+        .at(field(annotation))
+        .expected(format!("a {} in namespace {} with `{parts}`", key.kind.as_str(), key.namespace))
         .fix("write it, or correct the name")
 }
 
 fn nobody_believed() -> Problem {
     let found = "the system has no certificate authorities, so that no replica that speaks TLS can be verified";
     let problem = Problem::warning(Reason::NotFound, found).at("spec.ports");
-    problem.fix(format!("name a Secret with `ca.crt` by the annotation `{UPSTREAM_CA}`, or install the system's `ca-certificates`"))
+    problem.fix(format!(
+        "name a Secret or ConfigMap with `ca.crt` by the annotation `{UPSTREAM_CA}`, or install the system's `ca-certificates`"
+    ))
 }

@@ -32,7 +32,7 @@ impl Registry {
     pub(super) fn shown_certificates(&self) -> impl Iterator<Item = (ObjectKey, &Certificate)> {
         let terms = &self.world.terms;
         let shown: BTreeSet<ObjectKey> = self.certificates.shown.iter().cloned().chain(self.world.shown_secrets()).collect();
-        shown.into_iter().filter_map(|key| terms.secret(&key)?.certificate.as_ref().map(|shown| (key, shown)))
+        shown.into_iter().filter_map(|key| terms.referents.secret(&key)?.certificate.as_ref().map(|shown| (key, shown)))
     }
 
     /// When each of them expires.

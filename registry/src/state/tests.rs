@@ -63,6 +63,29 @@ fn many_origins_are_saved_in_one_go() {
     assert!(object_files(&dir.path().join(OBJECTS)).unwrap().iter().all(|file| !beside(file).exists()));
 }
 
+/// As a version wrote them that knew Secrets alone.
+#[test]
+fn names_of_secrets_are_read_and_written_as_they_were_before_config_maps() {
+    let meta = r#""meta":{"namespace":"a","name":"web","uid":null,"created":null,"deleting":false,"labels":{},"annotations":{}}"#;
+    let service = format!(
+        r#"{{"Service":{{{meta},"service_type":"ClusterIp","cluster_ip":"Allocate","selector":null,"ports":[],"publish_not_ready":false,"upstream":{{"ca":"authority","name":null,"certificate":"ours"}},"external_ips":[],"unknown_fields":[]}}}}"#
+    );
+    let ingress = format!(
+        r#"{{"Ingress":{{{meta},"class":null,"default_backend":null,"rules":[],"client":{{"namespace":"a","secret":"staff","optional":true}}}}}}"#
+    );
+    let header = r#"{"tidegate":1,"records":2,"origin":"m/a.yaml"}"#;
+    let line = |json: &str| format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()));
+    let before: String = [header, &service, &ingress].map(line).concat();
+    let (from, objects, lines) = record::read_objects(before.as_bytes());
+    assert!(lines.damage.is_empty() && !lines.lost, "{lines:?}");
+    let [Object::Service(read), Object::Ingress(asks)] = &objects[..] else { panic!("{objects:?}") };
+    let secret = |name: &str| Some(config::object::CaRef::Secret(name.into()));
+    assert_eq!((&read.upstream.ca, asks.client.clone().map(|terms| terms.ca)), (&secret("authority"), secret("staff")));
+    let mut after = Vec::new();
+    record::write_objects(&from.unwrap(), &objects.into_iter().map(Arc::new).collect::<Vec<_>>(), &mut after).unwrap();
+    assert_eq!(String::from_utf8(after).unwrap(), before);
+}
+
 #[test]
 fn a_second_holder_is_refused_and_told_who_has_it() {
     let dir = tempfile::tempdir().unwrap();

@@ -36,8 +36,9 @@ pub(super) struct Lost {
 impl Lost {
     /// Whether a seal is lost of which nobody knows what it covers. `nameless` are seals of documents that do not say what they are.
     pub(super) fn hides_a_seal(&self, nameless: &[Option<Name>]) -> bool {
-        // A Namespace is sealed without being read, and what a class, an Ingress or a Secret carries is not served.
-        let covers = |kind| !matches!(kind, Kind::Namespace | Kind::Ingress | Kind::IngressClass | Kind::Secret);
+        // A Namespace is sealed without being read, and what a class, an Ingress, a Secret or a ConfigMap carries is not served.
+        let carries = [Kind::Namespace, Kind::Ingress, Kind::IngressClass, Kind::Secret, Kind::ConfigMap];
+        let covers = |kind| !carries.contains(&kind);
         let known = |name: &Option<Name>| {
             self.kept.iter().any(|object| {
                 let meta = object.meta();

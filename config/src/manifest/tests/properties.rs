@@ -5,7 +5,8 @@ use proptest::sample::Index;
 
 use crate::manifest::parse;
 
-const GOOD: [&str; 6] = [
+const GOOD: [&str; 7] = [
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata:\n  X-Frame-Options: DENY\n  more: |\n    two\n    lines\nbinaryData: {b: AA==}\n",
     "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: a\n  labels: {tidegate.dev/exposure: internal}\n",
     "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: a}\nspec:\n  clusterIP: 127.96.0.9\n  ports:\n  - {name: http, port: 80, targetPort: web}\n  - name: b\n    port: 81\n",
     "apiVersion: v1\nkind: Pod\nmetadata: {name: web-0}\nspec:\n  containers:\n  - name: c\n    ports: [{name: web, containerPort: 8080}]\nstatus: {podIP: 127.0.1.1}\n",

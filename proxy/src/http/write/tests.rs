@@ -149,7 +149,7 @@ fn filters_change_the_line_the_host_and_fields_and_nothing_else() {
     let text = "POST /p?q HTTP/1.1\r\nHost: A.b:8\r\nX-Env: test\r\nAccept: a\r\nx-env: again\r\nContent-Length: 7\r\n\r\n";
     let head = request(text);
     let labels = [("tidegate.dev/request-headers-set", "X-Env: live"), ("tidegate.dev/response-headers-remove", "server")];
-    let reading = config::annotations::read(&labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect());
+    let reading = config::annotations::read(&"a".into(), &labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect());
     let filters = registry::filter::Filters::new(reading.filters, None);
     let asked = |fields| crate::filter::Asked {
         method: Method::Post,

@@ -19,8 +19,12 @@ fn authorities(name: &str, ca: &Authorities, labels: &[(&str, &str)]) -> Object 
     Object::Secret(Secret { meta: meta(name, labels), certificate: None, ca: Some(ca.clone()), auth: None })
 }
 
-fn terms(secret: &str, optional: bool) -> Option<ClientTerms> {
-    Some(ClientTerms { namespace: "a".into(), secret: secret.into(), optional })
+fn in_a_map(name: &str, ca: &Authorities, labels: &[(&str, &str)]) -> Object {
+    Object::ConfigMap(ConfigMap { meta: meta(name, labels), ca: Some(ca.clone()), fields: Ok(Box::default()) })
+}
+
+fn terms(ca: &str, optional: bool) -> Option<ClientTerms> {
+    Some(ClientTerms { namespace: "a".into(), ca: CaRef::parse(ca).unwrap(), optional })
 }
 
 /// An Ingress for `host` made at `created`, which asks its clients for something.
@@ -93,6 +97,34 @@ fn without_its_authorities_a_host_takes_nobody() {
 }
 
 #[test]
+fn a_config_map_vouches_as_a_secret_does_and_neither_stands_in_for_the_other() {
+    let ((ca, _), (other, _)) = (issued(), issued());
+    let site = |ca: &str| site("a/staff", "staff.example", 1, terms(ca, false));
+    let of = |named: &str, holders: Vec<Object>| {
+        let mut registry = registry(world(vec![site(named)], holders));
+        let snapshot = publish(&mut registry);
+        match snapshot.external.certificates.demand(Some("staff.example")) {
+            Some(Demand::By(policy)) => Ok(policy.is_of(&ca)),
+            Some(Demand::Nobody(why)) => Err(why.to_string()),
+            None => panic!("nothing is asked"),
+        }
+    };
+    let both = || vec![in_a_map("a/ca", &ca, &[]), authorities("a/ca", &other, &[])];
+    assert_eq!((of("configmap/ca", both()), of("ca", both())), (Ok(true), Ok(false)));
+    for holders in [vec![authorities("a/ca", &ca, &[])], vec![in_a_map("b/ca", &ca, &[])], vec![in_a_map("a/ca", &ca, &[SEAL])]] {
+        assert_eq!(of("configmap/ca", holders), Err("there is no ConfigMap a/ca with `ca.crt`, or it is sealed".to_owned()));
+    }
+    // A change counts from the next handshake on, without routes being compiled.
+    let mut registry = registry(world(vec![site("configmap/ca")], vec![in_a_map("a/ca", &other, &[])]));
+    let first = publish(&mut registry);
+    registry.apply(batch(false, vec![("m/late.yaml", manifest(vec![in_a_map("a/none", &ca, &[])]))]), T);
+    assert!(registry.publish(T).is_none(), "nobody names the other one");
+    again(&mut registry, world(vec![site("configmap/ca")], vec![in_a_map("a/ca", &ca, &[])]));
+    let second = publish(&mut registry);
+    assert!(policy(&second, "staff.example").unwrap().is_of(&ca) && !policy(&first, "staff.example").unwrap().is_of(&ca));
+}
+
+#[test]
 fn the_oldest_ingress_of_a_host_decides_and_who_asks_for_more_is_not_served() {
     let (ca, _) = issued();
     let of = |first, second| {
@@ -101,7 +133,7 @@ fn the_oldest_ingress_of_a_host_decides_and_who_asks_for_more_is_not_served() {
         let snapshot = publish(&mut registry);
         let served = snapshot.external.routes.find("web.example", "/more").is_ok_and(|route| &*route.path == "/more");
         let told = registry.problems().iter().filter(|problem| problem.to_string().contains("Ingress a/two: metadata.annotations")).count();
-        (policy(&snapshot, "web.example").map(|policy| policy.terms.secret.to_string()), served, told)
+        (policy(&snapshot, "web.example").map(|policy| policy.terms.ca.to_string()), served, told)
     };
     assert_eq!(of(terms("ca", false), terms("ca", false)), (Some("ca".into()), true, 0));
     assert_eq!(of(terms("ca", false), None), (Some("ca".into()), true, 0), "whoever asks for nothing is asked all the same");

@@ -77,6 +77,60 @@ fn without_its_secret_a_route_leads_nowhere() {
     }
 }
 
+/// As a file says it.
+fn map(name: &str, data: &str) -> Object {
+    let (namespace, name) = name.split_once('/').unwrap();
+    let text = format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}, namespace: {namespace}}}, data: {{{data}}}}}");
+    config::manifest::parse(text.as_bytes()).objects.remove(0)
+}
+
+/// What answers of `web.example` have set.
+fn set(snapshot: &Snapshot) -> Vec<String> {
+    let filters = found(snapshot, "web.example", "/").filters.clone().expect("it has filters");
+    filters.response.set.iter().map(|line| format!("{}: {}", line.name, line.value)).collect()
+}
+
+const HEADERS: (&str, &str) = ("nginx.ingress.kubernetes.io/custom-headers", "a/headers");
+
+#[test]
+fn answers_have_the_fields_of_a_config_map_as_it_is_now() {
+    let ours = ("response-headers-set", "X-B: ours");
+    let mut registry = registry(world(vec![site(&["/"], &[HEADERS, ours]), map("a/headers", "X-A: one, x-b: theirs, X-C: ''")]));
+    let first = publish(&mut registry);
+    assert_eq!(set(&first), ["X-B: ours", "X-A: one"], "what our own key sets counts");
+    let filters = found(&first, "web.example", "/").filters.clone().unwrap();
+    assert_eq!(filters.response.remove.iter().map(|name| &**name).collect::<Vec<_>>(), ["X-C"]);
+    let row = registry.routes().remove(0);
+    assert_eq!(row.filters[0], "custom-headers: answers have the fields of ConfigMap headers", "{:?}", row.filters);
+    let told = registry.check().annotations;
+    assert!(told.iter().any(|row| row.key == HEADERS.0 && row.verdict.as_str() == "differs"), "{told:?}");
+    again(&mut registry, world(vec![site(&["/"], &[HEADERS]), map("a/headers", "X-A: two")]));
+    assert_eq!(set(&publish(&mut registry)), ["X-A: two"]);
+    again(&mut registry, world(vec![site(&["/"], &[HEADERS]), map("a/headers", "X-A: two"), map("a/other", "X-A: two")]));
+    assert!(registry.publish(T).is_none(), "nobody names the other one");
+}
+
+#[test]
+fn without_its_fields_a_route_leads_nowhere() {
+    let mut sealed = map("a/headers", "X-A: one");
+    sealed.meta_mut().labels = labels(&[SEAL]);
+    for (more, why) in [
+        (vec![], "there is no ConfigMap a/headers"),
+        (vec![map("b/headers", "X-A: one")], "there is no ConfigMap a/headers"),
+        (vec![secret("a/headers", BERT)], "there is no ConfigMap a/headers"),
+        (vec![map("a/headers", "Host: x, X-A: one")], "ConfigMap a/headers cannot be fields of answers: its key `Host`"),
+        (vec![sealed], "ConfigMap a/headers is sealed by its labels"),
+    ] {
+        let mut registry = registry(world(more.into_iter().chain([site(&["/"], &[HEADERS])]).collect()));
+        let snapshot = publish(&mut registry);
+        assert!(route(&snapshot, External, "web.example", "/").contains(why), "{why}");
+        let told = registry.problems().iter().map(ToString::to_string).collect::<String>();
+        assert!(told.contains(why) && told.contains(HEADERS.0) && told.contains("answers nobody"), "{told}");
+        again(&mut registry, world(vec![map("a/headers", "X-A: one"), site(&["/"], &[HEADERS])]));
+        assert_eq!(set(&publish(&mut registry)), ["X-A: one"], "it opens once they are there");
+    }
+}
+
 #[test]
 fn a_pattern_becomes_the_prefix_that_it_cuts_off() {
     let target = "nginx.ingress.kubernetes.io/rewrite-target";

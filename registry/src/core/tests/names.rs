@@ -129,3 +129,17 @@ fn no_name_carries_a_sealed_address_or_leads_to_a_virtual_ip_or_out_of_a_seal() 
     assert_eq!(route(&snapshot, External, "out.example", "/"), "Host");
     assert_eq!(addresses(&snapshot, Internal, "a/out"), ["198.51.100.1:8443"]);
 }
+
+#[test]
+fn what_dns_said_is_forgotten_with_the_last_way_to_the_name() {
+    let (with, without) = (leads("partner.example", &[]), leads("partner.example", &[]).into_iter().take(1).collect::<Vec<_>>());
+    let mut registry = world(&settings(&["partner.example"], &[]), with.clone());
+    answers(&mut registry, "partner.example", &["198.51.100.1"]);
+    assert_eq!(addresses(&publish(&mut registry), Internal, "a/out").len(), 1);
+    again(&mut registry, without);
+    assert!(addresses(&publish(&mut registry), Internal, "a/out").is_empty(), "nobody asks any more whether it is still there");
+    answers(&mut registry, "partner.example", &["198.51.100.1"]);
+    assert!(registry.publish(T).is_none(), "an answer that comes too late is nobody's");
+    again(&mut registry, with);
+    assert!(addresses(&publish(&mut registry), External, "a/out").is_empty(), "DNS is asked first");
+}

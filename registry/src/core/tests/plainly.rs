@@ -9,9 +9,49 @@ use super::*;
 
 pub(super) type World = BTreeMap<ObjectKey, Object>;
 
-/// The address that random worlds count as our own listener.
+/// What holds beside the objects: settings, and what DNS has said to whoever asked.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Law {
+    pub(super) strict: bool,
+    /// Names that `externalName.allow` lists, each by itself.
+    pub(super) allowed: &'static [&'static str],
+    /// Those of `externalName.allowInside`.
+    pub(super) inside: &'static [&'static str],
+    pub(super) heard: BTreeMap<Name, Vec<Answer>>,
+}
+
+/// An address that DNS may say: as it says it, as it is connected to if it ever is, and whether it leads inward.
+pub(super) type Answer = (&'static str, Option<&'static str>, bool);
+
+/// Every one of them. The pods of random worlds are at 10.0.0.1 to 10.0.0.6.
+pub(super) const ANSWERS: [Answer; 22] = [
+    ("198.51.100.1", Some("198.51.100.1"), false),
+    ("2001:db8::1", Some("2001:db8::1"), false),
+    ("10.0.0.1", Some("10.0.0.1"), false),
+    ("10.0.0.2", Some("10.0.0.2"), false),
+    ("::ffff:10.0.0.3", Some("10.0.0.3"), false),
+    ("10.9.9.9", Some("10.9.9.9"), false),
+    ("127.0.0.1", Some("127.0.0.1"), true),
+    ("::1", Some("::1"), true),
+    ("::ffff:127.0.0.1", Some("127.0.0.1"), true),
+    ("64:ff9b::7f00:1", Some("64:ff9b::7f00:1"), true),
+    ("2002:7f00:1::", Some("2002:7f00:1::"), true),
+    ("169.254.169.254", Some("169.254.169.254"), true),
+    ("64:ff9b::a9fe:a9fe", Some("64:ff9b::a9fe:a9fe"), true),
+    ("fe80::1", Some("fe80::1"), true),
+    ("fd00:ec2::254", Some("fd00:ec2::254"), true),
+    ("100.100.100.200", Some("100.100.100.200"), true),
+    ("10.96.7.7", Some("10.96.7.7"), true),
+    ("10.96.9.9", Some("10.96.9.9"), true),
+    ("192.0.2.7", Some("192.0.2.7"), true),
+    ("0.0.0.0", None, true),
+    ("224.0.0.1", None, true),
+    ("::", None, true),
+];
+
+/// The addresses that random worlds count as our own: a listener, and the machine.
 pub(super) fn own() -> OwnAddresses {
-    OwnAddresses { listeners: vec!["10.9.9.9:8080".parse().unwrap()], local: Vec::new() }
+    OwnAddresses { listeners: vec!["10.9.9.9:8080".parse().unwrap()], local: vec!["192.0.2.7".parse().unwrap()] }
 }
 
 /// One address of a service.
@@ -25,6 +65,24 @@ struct Member {
 fn seals(meta: &Meta) -> bool {
     let all = meta.labels.iter().chain(&meta.annotations).map(|(key, value)| (&**key, &**value));
     all.filter(|(key, _)| key.starts_with("tidegate.dev/")).any(|pair| pair != OPEN)
+}
+
+/// Whether it says `external`.
+fn opens(meta: &Meta) -> bool {
+    meta.labels.get(OPEN.0).is_some_and(|word| **word == *OPEN.1)
+}
+
+/// Whether a workload means a pod with these labels.
+fn means(workload: &Workload, labels: &Labels) -> bool {
+    let has = |key: &str, values: &BTreeSet<Box<str>>| labels.get(key).is_some_and(|value| values.contains(value));
+    let Selector { labels: wanted, expressions } = &workload.selector;
+    wanted.iter().all(|pair| labels.iter().any(|other| other == pair))
+        && expressions.iter().all(|Expression { key, test }| match test {
+            Test::In(values) => has(key, values),
+            Test::NotIn(values) => !has(key, values),
+            Test::Exists => labels.contains_key(key),
+            Test::DoesNotExist => !labels.contains_key(key),
+        })
 }
 
 /// The number of a service's port at this pod.
@@ -48,23 +106,26 @@ fn find_port<'s>(snapshot: &'s Snapshot, name: &crate::snapshot::PortName) -> Op
     snapshot.internal.services.iter().find(|service| service.name == *name)
 }
 
-pub(super) struct Plainly<'w>(pub(super) &'w World);
+pub(super) struct Plainly<'w> {
+    pub(super) objects: &'w World,
+    pub(super) law: &'w Law,
+}
 
 impl Plainly<'_> {
     fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<&Object> {
-        self.0.get(&ObjectKey { kind, namespace: namespace.into(), name: name.into() })
+        self.objects.get(&ObjectKey { kind, namespace: namespace.into(), name: name.into() })
     }
 
     fn services(&self) -> impl Iterator<Item = &Service> {
-        self.0.values().filter_map(|object| if let Object::Service(service) = object { Some(service) } else { None })
+        self.objects.values().filter_map(|object| if let Object::Service(service) = object { Some(service) } else { None })
     }
 
     fn pods(&self) -> impl Iterator<Item = &Pod> {
-        self.0.values().filter_map(|object| if let Object::Pod(pod) = object { Some(pod) } else { None })
+        self.objects.values().filter_map(|object| if let Object::Pod(pod) = object { Some(pod) } else { None })
     }
 
     fn all_slices(&self) -> impl Iterator<Item = &EndpointSlice> {
-        self.0.values().filter_map(|object| if let Object::EndpointSlice(slice) = object { Some(slice) } else { None })
+        self.objects.values().filter_map(|object| if let Object::EndpointSlice(slice) = object { Some(slice) } else { None })
     }
 
     fn slices<'s>(&'s self, service: &'s Service) -> impl Iterator<Item = &'s EndpointSlice> {
@@ -73,13 +134,29 @@ impl Plainly<'_> {
         self.all_slices().filter(of)
     }
 
+    /// A pod: by itself, by its Namespace, or by a workload that means it.
+    fn seals_pod(&self, pod: &Pod) -> bool {
+        let workloads = self.objects.values().filter_map(|object| if let Object::Workload(found) = object { Some(found) } else { None });
+        let here = |workload: &Workload| workload.meta.namespace == pod.meta.namespace && seals(&workload.meta);
+        self.seals(&pod.meta) || workloads.into_iter().any(|workload| here(workload) && means(workload, &pod.meta.labels))
+    }
+
     /// By itself, or by its Namespace.
     fn seals(&self, meta: &Meta) -> bool {
         seals(meta) || self.get(Kind::Namespace, "", &meta.namespace).is_some_and(|namespace| seals(namespace.meta()))
     }
 
     fn sealed(&self, service: &Service) -> bool {
-        self.seals(&service.meta) || self.slices(service).any(|slice| seals(&slice.meta))
+        let namespace = self.get(Kind::Namespace, "", &service.meta.namespace);
+        let open = opens(&service.meta) || namespace.is_some_and(|namespace| opens(namespace.meta()));
+        self.seals(&service.meta) || self.slices(service).any(|slice| seals(&slice.meta)) || (self.law.strict && !open)
+    }
+
+    /// Where DNS leads this port of a service that is an outside name.
+    fn led_to(&self, name: &Name, port: &ServicePort) -> impl Iterator<Item = SocketAddr> {
+        let number = if let PortRef::Number(number) = port.target_port { number } else { port.port };
+        let heard = self.law.heard.get(name).into_iter().flatten().filter_map(|(_, connected, _)| *connected);
+        heard.map(move |ip| SocketAddr::new(ip.parse().unwrap(), number))
     }
 
     /// The pods that the selector finds.
@@ -92,8 +169,9 @@ impl Plainly<'_> {
 
     /// All members of the first port, in any order and repeated.
     fn members(&self, service: &Service) -> Vec<Member> {
-        if let ServiceType::ExternalName(_) = service.service_type {
-            return Vec::new(); // nobody asked DNS
+        if let ServiceType::ExternalName(name) = &service.service_type {
+            let there = |address| Member { address, ready: true, leaving: false };
+            return self.led_to(name, &service.ports[0]).map(there).collect();
         }
         if self.slices(service).next().is_some() {
             let any_new = self.slices(service).any(|slice| !slice.legacy);
@@ -115,7 +193,7 @@ impl Plainly<'_> {
 
     /// Whether some seal covers an address.
     fn covered(&self, address: SocketAddr) -> bool {
-        let pods = self.pods().any(|pod| !pod.finished && self.seals(&pod.meta) && holds(pod, address));
+        let pods = self.pods().any(|pod| !pod.finished && self.seals_pod(pod) && holds(pod, address));
         let slices = self.all_slices().any(|slice| self.seals(&slice.meta) && lists(slice, address, slice.ports.is_empty()));
         pods || slices || self.services().any(|service| self.sealed(service) && self.names(service, address))
     }
@@ -129,15 +207,31 @@ impl Plainly<'_> {
                 None => holds(pod, address),
             })
         };
-        self.slices(service).any(|slice| lists(slice, address, strange(slice))) || self.selected(service).any(by_pod)
+        let led = match &service.service_type {
+            ServiceType::ExternalName(name) => service.ports.iter().any(|port| self.led_to(name, port).any(|at| at == address)),
+            _ => false,
+        };
+        led || self.slices(service).any(|slice| lists(slice, address, strange(slice))) || self.selected(service).any(by_pod)
+    }
+
+    /// Whether clients outside may not be led there by this service's name.
+    fn leads_inward(&self, service: &Service, address: SocketAddr) -> bool {
+        let ServiceType::ExternalName(name) = &service.service_type else { return false };
+        let inward = |(_, connected, inward): &&Answer| *inward && connected.is_some_and(|ip| address.ip().to_string() == ip);
+        !self.law.inside.contains(&&**name) && ANSWERS.iter().any(|answer| inward(&answer))
     }
 
     /// Services that an external Ingress names, sealed or not.
     fn named_outside(&self) -> BTreeSet<String> {
+        self.named(|ingress| !seals(&ingress.meta) && self.is_outside(ingress.class.as_deref()))
+    }
+
+    /// Services that such an Ingress names.
+    fn named(&self, such: impl Fn(&Ingress) -> bool) -> BTreeSet<String> {
         let mut named = BTreeSet::new();
-        for object in self.0.values() {
+        for object in self.objects.values() {
             let Object::Ingress(ingress) = object else { continue };
-            if seals(&ingress.meta) || !self.is_outside(ingress.class.as_deref()) {
+            if !such(ingress) {
                 continue;
             }
             let backends = ingress.rules.iter().flat_map(|rule| &rule.paths).map(|path| &path.backend).chain(&ingress.default_backend);
@@ -147,7 +241,8 @@ impl Plainly<'_> {
     }
 
     fn is_outside(&self, class: Option<&str>) -> bool {
-        let classes = || self.0.values().filter_map(|object| if let Object::IngressClass(class) = object { Some(class) } else { None });
+        let classes =
+            || self.objects.values().filter_map(|object| if let Object::IngressClass(class) = object { Some(class) } else { None });
         let default = classes().filter(|class| class.default).map(|class| &*class.meta.name).min();
         match class.or(default) {
             None => true,
@@ -202,8 +297,13 @@ impl Plainly<'_> {
             prop_assert!(service.is_some_and(|service| !self.sealed(service)), "{} is sealed or gone", name);
             let Some(inside) = find_port(snapshot, &served.name) else { return Err(TestCaseError::fail(format!("{name} is not inside"))) };
             let all = |served: &Served| served.endpoints.iter().map(|endpoint| endpoint.replica.address).collect::<BTreeSet<_>>();
-            let expected: BTreeSet<SocketAddr> = all(inside).into_iter().filter(|address| !self.covered(*address)).collect();
+            let barred =
+                |address: &SocketAddr| self.covered(*address) || service.is_some_and(|service| self.leads_inward(service, *address));
+            let expected: BTreeSet<SocketAddr> = all(inside).into_iter().filter(|address| !barred(address)).collect();
             prop_assert_eq!(all(served), expected, "{} carries all that no seal covers, and nothing else", name);
+            if let Some(Service { service_type: ServiceType::ExternalName(to), .. }) = service {
+                prop_assert!(self.law.allowed.contains(&&**to), "{} leads to {}, which is not allowed", name, to);
+            }
         }
         for route in snapshot.external.routes.routes() {
             prop_assert!(!matches!(route.action, Action::Refused(_)));
@@ -212,13 +312,30 @@ impl Plainly<'_> {
         self.services().try_for_each(|service| self.judge_inside(service, snapshot))
     }
 
+    /// DNS is asked for names that an Ingress leads to, and only where that is allowed.
+    pub(super) fn judge_names(&self, asked: &BTreeSet<Name>) -> Result<(), TestCaseError> {
+        let led = |routed: &dyn Fn(&str) -> bool| {
+            let names = self.services().filter_map(|service| match &service.service_type {
+                ServiceType::ExternalName(name) => Some((format!("{}/{}", service.meta.namespace, service.meta.name), name.clone())),
+                _ => None,
+            });
+            let allowed = names.filter(|(_, name)| self.law.allowed.contains(&&**name));
+            allowed.filter(|(service, _)| routed(service)).map(|(_, name)| name).collect::<BTreeSet<Name>>()
+        };
+        let (named, any) = (self.named_outside(), self.named(|_| true));
+        prop_assert!(asked.is_subset(&led(&|service| any.contains(service))), "{:?} are asked for", asked);
+        prop_assert!(led(&|service| named.contains(service)).is_subset(asked), "{:?} are all that is asked for", asked);
+        Ok(())
+    }
+
     /// Inside, every service has the endpoints that a plain reading gives.
     fn judge_inside(&self, service: &Service, snapshot: &Snapshot) -> Result<(), TestCaseError> {
         let name = format!("{}/{}", service.meta.namespace, service.meta.name);
         let vip = |address: &SocketAddr| snapshot.internal.listeners.keys().any(|socket| socket.address == *address);
-        // What a load balancer listens on everywhere is ours at every loopback address.
+        // What a load balancer listens on everywhere is ours at every address of this machine.
         let outward = |address: &SocketAddr| {
-            let here = |at: IpAddr| at == address.ip() || (at.is_unspecified() && address.ip().is_loopback());
+            let machine = address.ip().is_loopback() || own().local.contains(&address.ip());
+            let here = |at: IpAddr| at == address.ip() || (at.is_unspecified() && machine);
             snapshot.external.listeners.keys().any(|socket| socket.address.port() == address.port() && here(socket.address.ip()))
         };
         let ours = |address: &SocketAddr| vip(address) || outward(address) || own().listeners.contains(address);

@@ -42,6 +42,19 @@ fn a_sealed_service_whose_port_is_not_known_covers_all_ports_of_its_pods() {
     assert_eq!(with(vec![unnamed], true, &[SEAL], 9090), ["10.0.0.2:9090"], "the node's address is not its own");
 }
 
+/// Found by the property of random worlds.
+#[test]
+fn a_port_that_is_not_known_uncovers_none_that_is() {
+    let mut db = by_name("data/db", &[SEAL]);
+    let admin = ServicePort { name: "admin".into(), port: 81, target_port: PortRef::Number(9090), ..db.ports[0].clone() };
+    db.ports.push(admin);
+    let ports = vec![PodPort { name: "other".into(), ..named_port(5432) }];
+    let pod = Pod { ports, host_network: true, ..pod("data/db-1", "db", "10.0.0.2") };
+    let with = |port| carried(front(&["10.0.0.2"], port).into_iter().chain([object(db.clone()), object(pod.clone())]).collect());
+    assert_eq!((with(5432), with(9090)), (vec![], vec![]), "the pod's own port, and what the service says");
+    assert_eq!(with(80), ["10.0.0.2:80"], "the node's address is not its own");
+}
+
 #[test]
 fn a_sealed_service_covers_its_pods_also_when_its_slices_say_something_else() {
     let with = |change: fn(&mut EndpointSlice), port: u16| {

@@ -28,7 +28,7 @@ fn web(speaks: &str, upstream: UpstreamTerms, more: Vec<Object>) -> Vec<Object> 
 }
 
 fn named(ca: &str) -> UpstreamTerms {
-    UpstreamTerms { ca: Some(ca.into()), ..UpstreamTerms::default() }
+    UpstreamTerms { ca: CaRef::parse(ca), ..UpstreamTerms::default() }
 }
 
 /// The newest picture, whether this is new or not.
@@ -101,4 +101,25 @@ fn without_the_secret_that_is_named_there_is_no_endpoint() {
     assert_eq!(registry.problems(), []);
     again(&mut registry, web("http", named("gone"), Vec::new()));
     assert_eq!(find(&publish(&mut registry), External, "a/web").unwrap().endpoints.len(), 1, "without TLS it means nothing");
+}
+
+#[test]
+fn authorities_may_be_in_a_config_map() {
+    let (one, two) = (issued(), issued());
+    let map = |name: &str, (ca, _): &(Authorities, Certificate)| {
+        Object::ConfigMap(ConfigMap { meta: meta(name, &[]), ca: Some(ca.clone()), fields: Ok(Box::default()) })
+    };
+    let mut registry = registry(web("https", named("configmap/ca"), vec![secret("a/ca", &one)]));
+    assert!(find(&publish(&mut registry), External, "a/web").unwrap().endpoints.is_empty());
+    let told = registry.problems()[0].to_string();
+    assert!(told.contains("there is no ConfigMap a/ca with `ca.crt`") && told.contains("expected a ConfigMap in namespace a"), "{told}");
+    let believes = |snapshot: &Snapshot| match &find(snapshot, External, "a/web").unwrap().endpoints[0].replica.speaks {
+        Speech::Tls(terms) => terms.clone(),
+        other => panic!("{other:?}"),
+    };
+    again(&mut registry, web("https", named("configmap/ca"), vec![map("a/ca", &one)]));
+    let first = believes(&publish(&mut registry));
+    again(&mut registry, web("https", named("configmap/ca"), vec![map("a/ca", &two)]));
+    assert_ne!(first, believes(&publish(&mut registry)));
+    assert_eq!(registry.problems(), []);
 }

@@ -14,18 +14,20 @@ fn agree(protocol: &str) -> Behaviour {
 
 /// Asks to go on with a protocol.
 fn connect(client: &mut Frames, protocol: &str) -> u32 {
-    client.ask(
-        &[
-            (":method", "CONNECT"),
-            (":protocol", protocol),
-            (":scheme", "http"),
-            (":authority", "shop.example"),
-            (":path", "/chat"),
-            ("sec-websocket-version", "13"),
-            ("origin", "http://shop.example"),
-        ],
-        false,
-    )
+    connect_with(client, protocol, &[("origin", "http://shop.example")])
+}
+
+/// The same, with these fields behind.
+fn connect_with(client: &mut Frames, protocol: &str, fields: &[(&str, &str)]) -> u32 {
+    let all = [
+        (":method", "CONNECT"),
+        (":protocol", protocol),
+        (":scheme", "http"),
+        (":authority", "shop.example"),
+        (":path", "/chat"),
+        ("sec-websocket-version", "13"),
+    ];
+    client.ask(&[&all, fields].concat(), false)
 }
 
 fn open(scene: &Scene) -> f64 {
@@ -152,6 +154,18 @@ fn a_change_of_the_routes_and_idle_time_leave_it_alone() {
     assert!(!client.until_quiet(std::time::Duration::from_millis(1500)), "it was closed");
     echo(&mut client, stream, b"still here");
     assert_eq!(client.fetch("shop.example", "/").status, 404, "its route is gone");
+}
+
+#[test]
+fn what_follows_a_connect_has_no_length() {
+    let scene = Scene::new(agree("websocket"));
+    let mut client = scene.frames();
+    for length in ["0", "5"] {
+        let stream = connect_with(&mut client, "websocket", &[("content-length", length)]);
+        let answer = client.answer(stream);
+        assert!(answer.status == 400 || matches!(answer.end, Some(End::Reset(_))), "{length}: {answer:?}");
+    }
+    assert_eq!(scene.replica.requests(), 0, "a replica would wait for content that never comes");
 }
 
 #[test]

@@ -48,6 +48,8 @@ pub(super) fn judge(ending: &mut Ending, head: &Parts, ask: &Ask, switches: bool
     let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
     let framing = match (lengths.next(), lengths.next()) {
         (_, Some(_)) => return bad,
+        // What follows a CONNECT is no content (RFC 9110 section 9.3.6): a length would make a replica wait for some.
+        (Some(_), None) if head.method == Method::CONNECT => return bad,
         (Some(length), None) => {
             let digits = length.as_bytes().iter().all(u8::is_ascii_digit);
             let length = length.to_str().ok().filter(|_| digits).and_then(|text| text.parse().ok());

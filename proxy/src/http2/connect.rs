@@ -133,8 +133,7 @@ async fn carry_down(
     loop {
         if !piece.is_empty() {
             count.add(piece.len() as u64);
-            reply::room(worker, to).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
-            to.send_data(piece, false).map_err(io::Error::other)?;
+            reply::give(worker, to, piece, false).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
         }
         let mut next = Vec::with_capacity(PIECE);
         if from.read_buf(&mut next).await? == 0 {

@@ -5,7 +5,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
@@ -21,6 +21,9 @@ use super::exchange;
 use super::serve::OpenStream;
 use crate::http::attempt::Attempt;
 use crate::worker::Worker;
+
+/// Most bytes of content in one frame, as long as nobody asks for larger ones (RFC 9113 section 4.2).
+const FRAME: usize = 16 * 1024;
 
 /// Nobody waits for an answer any more.
 pub(super) struct BrokenOff;
@@ -102,13 +105,8 @@ async fn send(open: &OpenStream, answer: &mut Answer, mut to: SendStream<Bytes>)
         let sent = match frame.map(|frame| frame.map(Frame::into_data)) {
             Some(Ok(Ok(bytes))) => {
                 let last = answer.is_end_stream();
-                if !bytes.is_empty()
-                    && let Err(broken) = room(&open.client.caller.worker, &mut to).await
-                {
-                    to.send_reset(Reason::CANCEL);
-                    return Err(broken);
-                }
-                to.send_data(bytes, last).map(|()| last)
+                give(&open.client.caller.worker, &mut to, bytes, last).await?;
+                Ok(last)
             }
             Some(Ok(Err(frame))) => match frame.into_trailers() {
                 Ok(trailers) => to.send_trailers(trailers).map(|()| true),
@@ -143,22 +141,39 @@ fn poll_next(answer: &mut Answer, to: &mut SendStream<Bytes>, context: &mut Cont
     }
 }
 
-/// Waits until the stream takes more.
-pub(super) async fn room(worker: &Worker, to: &mut SendStream<Bytes>) -> Result<(), BrokenOff> {
-    to.reserve_capacity(1); // for more it need not wait: what is sent and has no room yet is held back by the codec
+/// Sends content as the stream takes it, and no more of it, so that a client that takes little is told from one that takes nothing.
+pub(super) async fn give(worker: &Worker, to: &mut SendStream<Bytes>, mut content: Bytes, last: bool) -> Result<(), BrokenOff> {
+    loop {
+        let room = if content.is_empty() { 0 } else { room(worker, to, content.len()).await? };
+        let piece = content.split_to(room.min(content.len()));
+        let done = content.is_empty();
+        to.send_data(piece, last && done).map_err(|_| BrokenOff)?;
+        if done {
+            return Ok(());
+        }
+    }
+}
+
+/// Waits until the stream takes more, and says how much, in bytes.
+async fn room(worker: &Worker, to: &mut SendStream<Bytes>, wanted: usize) -> Result<usize, BrokenOff> {
+    to.reserve_capacity(wanted.min(FRAME)); // no more of what all streams share than the next frame needs
     if to.capacity() > 0 {
-        return Ok(());
+        return Ok(to.capacity());
     }
     let patience = worker.deadlines.register();
     patience.set(worker.limits.idle_timeout_ms);
     let room = poll_fn(|context| {
         while to.capacity() == 0 {
-            match std::task::ready!(to.poll_capacity(context)) {
+            match ready!(to.poll_capacity(context)) {
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return Poll::Ready(Err(BrokenOff)),
             }
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(to.capacity()))
     });
-    patience.guard(room).await.unwrap_or(Err(BrokenOff))
+    if let Ok(room) = patience.guard(room).await {
+        return room;
+    }
+    to.send_reset(Reason::CANCEL);
+    Err(BrokenOff)
 }

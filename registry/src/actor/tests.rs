@@ -84,8 +84,9 @@ async fn an_edit_of_the_folder_becomes_a_snapshot() {
     assert_eq!(endpoints(&first, "web"), ["127.0.1.1:8080"], "the first picture is whole");
     assert!(ready(&on).await);
     put(dir.path(), "pod.yaml", &pod("web-1", "web", "127.0.1.2"));
-    let second = until(&mut on, |snapshot| endpoints(snapshot, "web") == ["127.0.1.2:8080"]).await;
-    assert_eq!(second.version, 2, "one edit is one step");
+    let second = until(&mut on, |snapshot| snapshot.version > 1).await;
+    // Later ones, without the endpoint that drained, may have come since.
+    assert_eq!(endpoints(&second, "web"), ["127.0.1.2:8080"], "one edit is one step, and nothing was read in the middle of it");
     put(dir.path(), "pod.yaml", "apiVersion: v1\nkind: [");
     put(dir.path(), "more.yaml", &service("more"));
     let third = until(&mut on, |snapshot| snapshot.internal.services.len() == 2).await;

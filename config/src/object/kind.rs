@@ -19,7 +19,7 @@ pub enum Kind {
     Service,
     /// discovery.k8s.io/v1 EndpointSlice
     EndpointSlice,
-    /// core/v1 Endpoints (the older form; read into an [`EndpointSlice`])
+    /// core/v1 Endpoints (the older form; read into an `EndpointSlice`)
     Endpoints,
     /// networking.k8s.io/v1 Ingress
     Ingress,

@@ -8,7 +8,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use hyper::rt::Executor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -29,6 +29,8 @@ struct Gathering<S> {
     out: Option<Buffer>,
     /// It failed while nobody listened.
     broken: Option<io::Error>,
+    /// Wakes the task in which the codec runs. Hyper has others that are driven here, and a socket wakes only who asked it last.
+    codec: Option<Waker>,
 }
 
 impl<S> Clone for Gathered<S> {
@@ -39,7 +41,7 @@ impl<S> Clone for Gathered<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Gathered<S> {
     pub(super) fn new(buffers: &Rc<Buffers>, stream: S) -> Gathered<S> {
-        Gathered(Rc::new(RefCell::new(Gathering { buffers: buffers.clone(), stream, out: None, broken: None })))
+        Gathered(Rc::new(RefCell::new(Gathering { buffers: buffers.clone(), stream, out: None, broken: None, codec: None })))
     }
 
     /// Runs `work`, which reads and writes here, and sends what it wrote each time that it was polled.
@@ -56,6 +58,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gathered<S> {
     /// Sends what is here. What the socket does not take now leaves once it can: this task is woken then.
     fn settle(&self, context: &mut Context<'_>) {
         let gathering = &mut *self.0.borrow_mut();
+        if !gathering.runs_here(context) {
+            return;
+        }
         if let Poll::Ready(Err(error)) = gathering.poll_send(context) {
             gathering.broken = Some(error);
             context.waker().wake_by_ref(); // the codec hears of it when it reads or writes next
@@ -88,7 +93,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gathering<S> {
         Poll::Ready(Ok(()))
     }
 
-    fn listens(&mut self) -> io::Result<()> {
+    fn runs_here(&self, context: &Context<'_>) -> bool {
+        self.codec.as_ref().is_some_and(|codec| codec.will_wake(context.waker()))
+    }
+
+    /// The codec reads or writes, and hears of what broke.
+    fn listens(&mut self, context: &Context<'_>) -> io::Result<()> {
+        if !self.runs_here(context) {
+            self.codec = Some(context.waker().clone());
+        }
         self.broken.take().map_or(Ok(()), Err)
     }
 }
@@ -96,7 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gathering<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gathered<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let gathering = &mut *self.0.borrow_mut();
-        gathering.listens()?;
+        gathering.listens(context)?;
         Pin::new(&mut gathering.stream).poll_read(context, into)
     }
 }
@@ -108,7 +121,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
 
     fn poll_write_vectored(self: Pin<&mut Self>, context: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let gathering = &mut *self.0.borrow_mut();
-        gathering.listens()?;
+        gathering.listens(context)?;
         let length = pieces.iter().map(|piece| piece.len()).sum::<usize>();
         if gathering.out.as_ref().map_or(0, |out| out.filled().len()) + length > MOST {
             ready!(gathering.poll_send(context))?;
@@ -126,8 +139,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.0.borrow_mut().listens())
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.0.borrow_mut().listens(context))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

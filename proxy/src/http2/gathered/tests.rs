@@ -117,6 +117,19 @@ async fn a_full_socket_is_waited_for_and_nothing_is_lost() {
     assert_eq!(io.0.borrow().stream.writes.concat(), expected(30, 1000));
 }
 
+/// The socket would wake that task, and who knows whether it still cares.
+#[tokio::test]
+async fn a_task_in_which_no_codec_runs_sends_nothing() {
+    let io = noted(&[0]);
+    io.drive(frames(&io, 1, 10)).await;
+    assert!(io.0.borrow().out.is_some(), "the socket was full");
+    let mut other = pin!(io.drive(async {}));
+    assert!(other.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    assert_eq!(sizes(&io), [0; 0]);
+    io.drive(async {}).await;
+    assert_eq!(sizes(&io), [10]);
+}
+
 #[tokio::test]
 async fn the_codec_hears_of_what_broke() {
     let io = noted(&[]);

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the same fields go on as from an HTTP/1 client (`http/write.rs`): none that belongs to a connection, none that tells where
 //! a request comes from unless a trusted proxy wrote it. Framing is written anew. A name or value that HTTP/1 could misread never comes
-//! here: hyper refuses CR, LF and NUL, upper case, and the fields of a connection (RFC 9113 section 8.2).
+//! here: h2 and http refuse CR, LF and NUL, upper case, and the fields of a connection (RFC 9113 section 8.2).
 
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_LENGTH, COOKIE, DATE, Entry, FORWARDED, HOST, HeaderName, HeaderValue, TE};

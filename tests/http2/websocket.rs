@@ -1,7 +1,7 @@
 //! Other protocols on one stream: extended CONNECT (RFC 8441), which replicas see as an upgrade of HTTP/1.1.
 
 use tidegate_tests::await_until;
-use tidegate_tests::frames::{END_STREAM, End, Frames, kind};
+use tidegate_tests::frames::{END_STREAM, End, Frames, INITIAL_WINDOW, kind};
 
 use super::*;
 
@@ -154,6 +154,19 @@ fn a_change_of_the_routes_and_idle_time_leave_it_alone() {
     assert!(!client.until_quiet(std::time::Duration::from_millis(1500)), "it was closed");
     echo(&mut client, stream, b"still here");
     assert_eq!(client.fetch("shop.example", "/").status, 404, "its route is gone");
+}
+
+#[test]
+fn a_client_that_takes_nothing_of_it_is_given_up() {
+    let scene = Scene::with(agree("websocket"), |setup| setup.config("limits: {idleTimeoutMs: 1000}\n"));
+    let mut client = Frames::with(scene.gate.http(), &[(INITIAL_WINDOW, 1000)]);
+    client.greedy = false;
+    let stream = connect(&mut client, "websocket");
+    client.until("the answer", |client| client.on(stream).status == 200);
+    client.data(stream, &[7; 5000], false);
+    let answer = client.answer(stream);
+    assert!(matches!(answer.end, Some(End::Reset(_))) && answer.body.len() == 1000, "{:?} after {} bytes", answer.end, answer.body.len());
+    await_until("its replica to be left alone", || open(&scene) == 0.0 && scene.replica.open() == 0);
 }
 
 #[test]

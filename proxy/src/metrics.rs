@@ -279,12 +279,12 @@ fn of_workers(workers: &[Arc<WorkerCounts>], families: &mut Families) {
     families.counters(
         "tidegate_waited_total",
         "Requests, and connections through a Service's own listener, that waited for somebody to answer them.",
-        vec![(Labels::default(), all(&|worker| worker.waited.get()))],
+        vec![(Vec::new(), all(&|worker| worker.waited.get()))],
     );
     families.gauges(
         "tidegate_waiting_requests",
         "The same, those that wait now.",
-        vec![(Labels::default(), all(&|worker| worker.waiting.get()))],
+        vec![(Vec::new(), all(&|worker| worker.waiting.get()))],
     );
     families.counters(
         "tidegate_turned_away_total",

@@ -51,7 +51,7 @@ impl Frames {
 
     /// The length of the content, once the head is whole.
     fn length(&self) -> Option<u64> {
-        let (&[_, second], rest) = self.head[..self.held].split_first_chunk()? else { return None };
+        let (&[_, second], rest) = self.head[..self.held].split_first_chunk()?;
         let mask = if second & 0x80 == 0 { 0 } else { 4 };
         let (length, size) = match second & 0x7f {
             126 => (u64::from(u16::from_be_bytes(*rest.first_chunk()?)), 2),

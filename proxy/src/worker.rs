@@ -32,6 +32,7 @@ use crate::filter::Proven;
 use crate::http::caller::Caller;
 use crate::http::desk::Desks;
 use crate::http::head::HeadLimits;
+use crate::http::tried::Tried;
 use crate::http2::lanes::Lanes;
 use crate::http2::link::Link;
 use crate::listener::{Listener, Speaks};
@@ -376,6 +377,11 @@ impl Worker {
             Some(keep_s) => self.shared.clients.pick(service, keep_s, client, avoid, now_us),
             None => balance::pick(&service.endpoints, avoid, by, now_us, &mut self.rng.borrow_mut()),
         }
+    }
+
+    /// How long a connection to a replica may take to stand.
+    pub(crate) fn connect_timeout(&self, tried: &Tried) -> Duration {
+        Duration::from_millis(tried.connect_ms().unwrap_or(self.limits.connect_timeout_ms))
     }
 
     /// As a route asks for it. A Service's session affinity wins.

@@ -1,17 +1,15 @@
 //! Whom to ask, and what to think of a replica afterwards: one try of one request, whichever HTTP brought it.
 //!
-//! Invariant: a request is sent a second time only when the first sending cannot have been processed (no connection stood), or when its
-//! method is idempotent (RFC 9110 section 9.2.2), all of it is still here, and not a byte of an answer came; never twice in any other
-//! case. No byte of a message is read or written here.
+//! Invariant: `tried.rs` says what may be tried; an endpoint that failed is avoided while there is another. No byte of a message is read or
+//! written here.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use config::exposure::Exposure;
-use config::filter::{Balance, RetryOn};
+use config::filter::Balance;
 use registry::filter::Filters;
 use registry::route::Route;
 use registry::snapshot::{Endpoint, EndpointId, Plane, Service, Snapshot};
@@ -19,6 +17,7 @@ use tokio::net::TcpStream;
 
 use super::caller::Caller;
 use super::decide::{Decision, decide, decide_own, refused_exposure};
+use super::tried::{Tried, Unreached};
 use crate::balance::{self, By, InFlight};
 use crate::clock::now_us;
 use crate::listener::Speaks;
@@ -27,158 +26,6 @@ use crate::stats::{Count, Met};
 use crate::waiting::{Key, Place};
 use crate::worker::Worker;
 use crate::{tls, upstream};
-
-/// Further endpoints that a request is tried on when connecting fails.
-const TRIES: usize = 3;
-
-/// What was tried for one request.
-#[derive(Default)]
-pub(crate) struct Tried {
-    /// Once something of it was sent, it cannot be sent again.
-    once: bool,
-    /// Endpoints that failed; allocates only then.
-    endpoints: Vec<EndpointId>,
-    /// Times that a connection was full or gone before anything was sent.
-    unsent: usize,
-    /// Times that a connection broke before a byte of an answer.
-    died: usize,
-    /// The last of them was a reused one.
-    reused: bool,
-    /// No connection stood so many times since the last wait.
-    unreached: usize,
-    /// What kept a connection from standing will not pass in a moment.
-    for_good: bool,
-    /// Where it waits for somebody who can be reached.
-    place: Option<Place>,
-    /// The route whose filters let it through.
-    passed: Option<Arc<Route>>,
-}
-
-impl Tried {
-    /// Nothing yet. `once`: once something of the request was sent, it cannot be sent again.
-    pub(crate) fn begin(once: bool) -> Tried {
-        Tried { once, ..Tried::default() }
-    }
-
-    /// The filters of this route let it through.
-    pub(crate) fn pass(&mut self, route: Arc<Route>) {
-        self.passed = Some(route);
-    }
-
-    /// The route whose filters let it through, when that had any.
-    pub(crate) fn passed(&self) -> Option<(&Arc<Route>, &Filters)> {
-        let route = self.passed.as_ref()?;
-        Some((route, route.filters.as_deref()?))
-    }
-
-    /// Whether a route has yet to let it through: by its filters, or because it is another one than before.
-    fn must_pass(&self, route: &Arc<Route>) -> bool {
-        match (&route.filters, &self.passed) {
-            (None, None) => false,
-            (_, Some(passed)) => !Arc::ptr_eq(passed, route),
-            (Some(_), None) => true,
-        }
-    }
-
-    /// How long a connection may take to stand.
-    pub(crate) fn connect_timeout(&self, worker: &Worker) -> Duration {
-        let asked = self.passed().and_then(|(_, filters)| filters.timeouts.connect_ms);
-        Duration::from_millis(asked.unwrap_or(worker.limits.connect_timeout_ms))
-    }
-
-    /// Further endpoints that may be tried.
-    fn retries(&self) -> usize {
-        self.passed().and_then(|(_, filters)| filters.retries).map_or(TRIES, usize::from)
-    }
-
-    /// No connection to this one stood.
-    pub(crate) fn no_connection(&mut self, Unreached { endpoint, for_now }: Unreached) {
-        self.endpoints.push(endpoint);
-        self.unreached += 1;
-        self.reused = false;
-        self.for_good |= !for_now;
-    }
-
-    /// Endpoints that failed.
-    pub(crate) fn count(&self) -> usize {
-        self.endpoints.len()
-    }
-
-    /// It is time to give up, or to wait.
-    fn spent(&self) -> bool {
-        self.unreached > self.retries()
-    }
-
-    /// Nothing of it was sent, for a reason that is nobody's fault. False when it is time to give up.
-    pub(crate) fn not_sent(&mut self) -> bool {
-        self.unsent += 1;
-        self.unsent <= TRIES
-    }
-
-    /// The connection broke before a byte of an answer, and the request [may be repeated](Tried::may_repeat).
-    pub(crate) fn broke(&mut self, endpoint: EndpointId, reused: bool) {
-        self.died += 1;
-        self.reused = reused;
-        self.endpoints.push(endpoint);
-    }
-
-    /// Whether sending it again cannot do anything twice that matters. `whole`: all of it is still here.
-    pub(crate) fn may_repeat(&self, idempotent: bool, whole: bool) -> bool {
-        whole && idempotent && self.died < self.retries()
-    }
-
-    /// After what else than a broken connection it is sent again.
-    pub(crate) fn retry_on(&self) -> RetryOn {
-        self.passed().map_or_else(RetryOn::default, |(_, filters)| filters.retry_on)
-    }
-
-    /// How long the head of an answer may take, by the route.
-    pub(crate) fn try_ms(&self) -> Option<u64> {
-        self.passed()?.1.timeouts.try_ms
-    }
-
-    /// What it is sent on must surely stand.
-    pub(crate) fn once(&self) -> bool {
-        self.once
-    }
-
-    /// A connection broke: what was idle as long as that one is not trusted either.
-    pub(crate) fn died(&self) -> bool {
-        self.died > 0
-    }
-
-    /// Why nobody answered: one that died without an answer is what matters.
-    pub(crate) fn reason(&self) -> Reason {
-        match (self.died, self.endpoints.is_empty()) {
-            (0, true) => Reason::NoEndpoint,
-            (0, false) => Reason::UpstreamConnect,
-            _ => Reason::UpstreamReset,
-        }
-    }
-
-    /// Somebody may be there by now: all are tried anew.
-    fn start_over(&mut self) {
-        self.endpoints.clear();
-        self.unreached = 0;
-        self.reused = false;
-    }
-
-    /// Endpoints to avoid. One that closed an idle connection may be well: a client that keeps its endpoint asks it again on a new one.
-    fn avoided(&self, keeps: bool) -> &[EndpointId] {
-        match self.endpoints.split_last() {
-            Some((_, others)) if keeps && self.reused => others,
-            _ => &self.endpoints,
-        }
-    }
-}
-
-/// No connection to an endpoint stood.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Unreached {
-    pub(crate) endpoint: EndpointId,
-    /// Nobody was there, which may be otherwise in a moment: not a time that was too short, nor a certificate that is wrong.
-    pub(crate) for_now: bool,
-}
 
 /// Why nobody was chosen.
 #[derive(Debug)]
@@ -219,7 +66,7 @@ impl Caller {
             Some(balance) => self.worker.pick_as(balance, (self.listener.exposure, &**service), client, avoid, now_us),
         };
         // A replica that closed an idle connection may be well: if there is no other, it is asked again on a new one.
-        let endpoint = pick(tried.avoided(keeps)).or_else(|| if tried.reused { pick(&[]) } else { None });
+        let endpoint = pick(tried.avoided(keeps)).or_else(|| if tried.reused() { pick(&[]) } else { None });
         endpoint.map(|endpoint| (service, endpoint)).ok_or_else(nobody)
     }
 
@@ -319,15 +166,15 @@ impl Caller {
     }
 
     /// Waits until somebody of a service may be reached. False when it is time to say that there is nobody.
-    pub(crate) async fn wait(&self, service: Key, tried: &mut Tried) -> bool {
-        if !tried.endpoints.is_empty() && (tried.for_good || tried.retries() == 0) {
+    pub(crate) async fn wait(&self, service: Key, tried: &mut Tried, place: &mut Option<Place>) -> bool {
+        if !tried.may_wait() {
             return false;
         }
         let now_ms = now_us() / 1000;
-        if tried.place.is_none() {
-            tried.place = self.worker.waiting.place(service, self.worker.limits.endpoint_wait_ms, &self.worker.limits, now_ms);
+        if place.is_none() {
+            *place = self.worker.waiting.place(service, self.worker.limits.endpoint_wait_ms, &self.worker.limits, now_ms);
         }
-        let Some(place) = &mut tried.place else { return false };
+        let Some(place) = place else { return false };
         let again = place.turn(now_ms).await;
         if again {
             tried.start_over();
@@ -347,12 +194,12 @@ impl Caller {
         let (worker, replica) = (&self.worker, &endpoint.replica);
         let mut attempt = self.begin(service, endpoint, trail);
         // What was idle as long as one that has just died is not trusted either.
-        let pooled = if tried.died() { None } else { worker.pool.borrow_mut().checkout(replica.id, tried.once) };
+        let pooled = if tried.died() { None } else { worker.pool.borrow_mut().checkout(replica.id, tried.once()) };
         attempt.reused = pooled.is_some();
         let stream = match pooled {
             Some(stream) => stream,
             None => {
-                let timeout = tried.connect_timeout(worker);
+                let timeout = worker.connect_timeout(tried);
                 // Rare, and large: in a box, so that the state of every request is smaller.
                 let connected = Box::pin(upstream::connect(replica.address, timeout)).await;
                 let connected = connected.map_err(|error| attempt.unreachable(service, &error))?;

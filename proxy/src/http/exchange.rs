@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::asked;
-use super::attempt::{Attempt, NoChoice, Trail, Tried, Unreached};
+use super::attempt::{Attempt, NoChoice, Trail};
 use super::body::BodyReader;
 use super::client;
 use super::desk::{Desk, Message};
@@ -23,6 +23,7 @@ use super::lift;
 use super::relay::{self, Again, Failure, Relayed};
 use super::respond;
 use super::serve::Connection;
+use super::tried::{Tried, Unreached};
 use super::tunnel::Tunnel;
 use super::write::{Forward, set_host, write_request};
 use crate::clock::now_us;
@@ -202,6 +203,7 @@ impl Exchange {
 
     /// Tries until there is an answer or a reason why not.
     async fn tries(&mut self, connection: &mut Connection, desk: &mut Desk, tried: &mut Tried) -> Tries {
+        let mut place = None;
         Tries::Ended(loop {
             let (endpoint, reused) = match self.send(connection, &mut desk.request, tried).await {
                 Ok(sent) => {
@@ -221,7 +223,7 @@ impl Exchange {
                 }
                 Err(Unsent::Not(NoChoice::Nobody(service))) => {
                     // Rare, and large.
-                    if Box::pin(connection.caller.wait(service, tried)).await {
+                    if Box::pin(connection.caller.wait(service, tried, &mut place)).await {
                         continue;
                     }
                     break self.refuse(connection, desk, tried.reason(), None).await;

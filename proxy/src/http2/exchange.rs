@@ -30,11 +30,12 @@ use super::{fields, form, grpc, one};
 use crate::clock::now_us;
 use crate::filter::{self, Asked, Down, Up};
 use crate::http::asked;
-use crate::http::attempt::{NoChoice, Tried, Unreached};
+use crate::http::attempt::NoChoice;
 use crate::http::caller::Caller;
 use crate::http::head::{self, Framing, HeadLimits, ResponseHead};
 use crate::http::hops;
 use crate::http::relay::Failure;
+use crate::http::tried::{Tried, Unreached};
 use crate::http::write::Forward;
 use crate::picture::Held;
 use crate::reason::Reason;
@@ -160,7 +161,7 @@ impl Exchange {
             ended.map_err(|failure| self.refusal(failure))?;
         }
         let mut tried = Tried::begin(self.framing != Framing::None || !self.method().idempotent());
-        let mut deadline = None;
+        let (mut deadline, mut place) = (None, None);
         loop {
             let sent = {
                 let sending = pin!(self.send(&tried));
@@ -193,7 +194,7 @@ impl Exchange {
                 Err(Failed::Nobody(service)) => {
                     let caller = self.ending.caller.clone();
                     // Rare, and large.
-                    let waiting = Box::pin(caller.wait(service, &mut tried));
+                    let waiting = Box::pin(caller.wait(service, &mut tried, &mut place));
                     let again = match &deadline {
                         None => waiting.await,
                         Some(until) => tokio::time::timeout_at(*until, waiting).await.map_err(|_| OUT_OF_TIME)?,
@@ -303,7 +304,7 @@ impl Exchange {
         } else {
             let mut attempt = caller.begin(service, endpoint, trail);
             let need = Need {
-                timeout: tried.connect_timeout(&caller.worker),
+                timeout: caller.worker.connect_timeout(tried),
                 afresh: tried.died(),
                 surely: tried.once(),
                 upgrade: self.switch.is_some(),
@@ -491,7 +492,7 @@ impl Exchange {
 
     fn refusal(&self, failure: Failure) -> Refusal {
         let reason = match failure {
-            Failure::NoAnswer | Failure::BadAnswer | Failure::CutUpstream => {
+            Failure::NoAnswer | Failure::BadAnswer | Failure::CutUpstream | Failure::Left | Failure::Again | Failure::Unwanted(_) => {
                 self.ending.broke(false);
                 Reason::UpstreamReset
             }

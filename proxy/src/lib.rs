@@ -39,6 +39,6 @@ pub mod traffic;
 pub mod tricks;
 pub(crate) mod udp;
 pub mod upstream;
-mod waiting;
+pub mod waiting;
 mod websocket;
 pub mod worker;

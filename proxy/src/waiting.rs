@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use crate::stats::{WorkerCounts, plane};
 
 /// A service that nobody answered for so long is not waited for.
-pub(crate) const WITHIN_MS: u64 = 30_000;
+pub const WITHIN_MS: u64 = 30_000;
 /// Between two tries to reach endpoints that the picture has but nobody can reach; doubled each time.
 const PAUSE: Duration = Duration::from_millis(20);
 /// The longest such pause.
@@ -26,17 +26,18 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// A service port on one plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Key(usize, u32);
+pub struct Key(usize, u32);
 
 impl Key {
-    pub(crate) fn of(exposure: Exposure, service: &Service) -> Key {
+    /// Of this service on this plane.
+    pub fn of(exposure: Exposure, service: &Service) -> Key {
         Key(plane(exposure), service.slot)
     }
 }
 
 /// What a worker knows of services without anybody to answer.
 #[derive(Debug, Default)]
-pub(crate) struct Waiting {
+pub struct Waiting {
     away: RefCell<HashMap<Key, Away, foldhash::fast::RandomState>>,
     counts: Arc<WorkerCounts>,
     /// Rung with each picture.
@@ -52,12 +53,12 @@ struct Away {
 
 impl Waiting {
     /// Nobody waits yet; who does is counted there.
-    pub(crate) fn new(counts: Arc<WorkerCounts>) -> Waiting {
+    pub fn new(counts: Arc<WorkerCounts>) -> Waiting {
         Waiting { counts, ..Waiting::default() }
     }
 
     /// A place among those who wait for this service, for so long. `None` when there is none, or when waiting makes no sense.
-    pub(crate) fn place(self: &Rc<Self>, key: Key, wait_ms: u64, limits: &Limits, now_ms: u64) -> Option<Place> {
+    pub fn place(self: &Rc<Self>, key: Key, wait_ms: u64, limits: &Limits, now_ms: u64) -> Option<Place> {
         if wait_ms == 0 {
             return None;
         }
@@ -74,7 +75,7 @@ impl Waiting {
     }
 
     /// Somebody of this service was reached.
-    pub(crate) fn reached(&self, key: Key) {
+    pub fn reached(&self, key: Key) {
         let mut all = self.away.borrow_mut();
         if all.is_empty() {
             return;
@@ -93,14 +94,14 @@ impl Waiting {
     }
 
     /// Forgets services that are not asked for any more.
-    pub(crate) fn sweep(&self, now_ms: u64) {
+    pub fn sweep(&self, now_ms: u64) {
         self.away.borrow_mut().retain(|_, away| away.waiting > 0 || now_ms.saturating_sub(away.since_ms) <= 2 * WITHIN_MS);
     }
 }
 
 /// A request's place. Given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub struct Place {
     of: Rc<Waiting>,
     key: Key,
     until_ms: u64,
@@ -108,14 +109,17 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Waits until it is worth another look. False when the time is over.
-    pub(crate) async fn turn(&mut self, now_ms: u64) -> bool {
+    /// How long to wait for another picture before it is worth another look anyway. `None` when the time is over.
+    pub fn pause(&mut self, now_ms: u64) -> Option<Duration> {
         let left = Duration::from_millis(self.until_ms.saturating_sub(now_ms));
-        if left.is_zero() {
-            return false;
-        }
         let pause = self.pause.min(left);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        (!left.is_zero()).then_some(pause)
+    }
+
+    /// Waits until it is worth another look. False when the time is over.
+    pub(crate) async fn turn(&mut self, now_ms: u64) -> bool {
+        let Some(pause) = self.pause(now_ms) else { return false };
         // The end of a pause says only that it is worth a look.
         let _ = tokio::time::timeout(pause, self.of.changed.notified()).await;
         true
@@ -182,7 +186,7 @@ mod tests {
         assert!(waiting.place(SHOP, 1_000, &limits(8), 10 * WITHIN_MS).is_some());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn those_who_wait_go_in_the_order_in_which_they_came() {
         let waiting = Rc::<Waiting>::default();
         let went = Rc::<RefCell<Vec<usize>>>::default();
@@ -202,12 +206,12 @@ mod tests {
         assert_eq!(*went.borrow(), [0, 1, 2, 3]);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn time_ends() {
+    #[test]
+    fn pauses_grow_and_time_ends() {
         let waiting = Rc::<Waiting>::default();
         let mut place = waiting.place(SHOP, 1_000, &limits(8), 0).unwrap();
-        assert!(place.turn(0).await);
-        assert!(place.turn(999).await);
-        assert!(!place.turn(1_000).await);
+        let pauses: Vec<u128> = [0, 20, 60, 140, 300, 620, 999].into_iter().map(|now| place.pause(now).unwrap().as_millis()).collect();
+        assert_eq!(pauses, [20, 40, 80, 160, 320, 380, 1]);
+        assert!(place.pause(1_000).is_none());
     }
 }

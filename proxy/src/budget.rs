@@ -10,30 +10,37 @@ use std::cell::Cell;
 const WINDOW_MS: u64 = 10_000;
 /// So many in that time are always free.
 const FREE: u64 = 20;
+/// Parts of a repetition that are counted.
+const PARTS: u64 = 1_000;
 
 /// One service's, on one worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Budget {
-    began_ms: Cell<u64>,
-    /// Requests answered when the window began.
+    at_ms: Cell<u64>,
+    /// Requests answered until then.
     answered: Cell<u64>,
-    spent: Cell<u64>,
+    /// What may be spent, in [`PARTS`].
+    parts: Cell<u64>,
+}
+
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget { at_ms: Cell::new(0), answered: Cell::new(0), parts: Cell::new(FREE * PARTS) }
+    }
 }
 
 impl Budget {
     /// Takes one repetition out of `percent` of the traffic, when `answered` requests were answered so far. False when there is none.
     pub fn take(&self, percent: u64, answered: u64, now_ms: u64) -> bool {
-        if now_ms.saturating_sub(self.began_ms.get()) >= WINDOW_MS {
-            // What was answered lately counts for a window that has just begun, too, as if it had come in the middle of it.
-            let lately = answered.saturating_sub(self.answered.get()).min(answered) / 2;
-            self.began_ms.set(now_ms);
-            self.answered.set(answered - lately);
-            self.spent.set(0);
-        }
-        let traffic = answered.saturating_sub(self.answered.get());
-        let allowed = FREE + traffic.saturating_mul(percent) / 100;
-        let free = self.spent.get() < allowed;
-        self.spent.set(self.spent.get() + u64::from(free));
+        let since = now_ms.saturating_sub(self.at_ms.replace(now_ms));
+        let passed = since.min(WINDOW_MS);
+        let traffic = answered.saturating_sub(self.answered.replace(answered));
+        // What was earned fades within the window, and of a longer time its share counts.
+        let kept = self.parts.get() * (WINDOW_MS - passed) / WINDOW_MS;
+        let earned = traffic * percent * (PARTS / 100) * passed.max(1) / since.max(1);
+        let parts = kept + earned + FREE * PARTS * passed / WINDOW_MS;
+        let free = parts >= PARTS;
+        self.parts.set(parts - if free { PARTS } else { 0 });
         free
     }
 }
@@ -49,16 +56,17 @@ mod tests {
     #[test]
     fn a_few_are_free_and_more_follow_the_traffic() {
         let budget = Budget::default();
-        assert_eq!(taken(&budget, 0, WINDOW_MS), FREE);
-        assert_eq!(taken(&budget, 1_000, WINDOW_MS + 1_000), 200);
-        assert_eq!(taken(&budget, 1_000, WINDOW_MS + 2_000), 0);
+        assert_eq!(taken(&budget, 0, 0), FREE);
+        assert_eq!(taken(&budget, 1_000, 1_000), 200 + FREE / 10);
+        assert_eq!(taken(&budget, 1_000, 1_000), 0);
+        assert_eq!(taken(&budget, 1_000, 1_000 + WINDOW_MS), FREE);
     }
 
     #[test]
-    fn a_window_that_begins_knows_what_came_before() {
+    fn of_a_long_time_the_last_part_counts() {
         let budget = Budget::default();
-        assert_eq!(taken(&budget, 0, WINDOW_MS), FREE);
-        assert_eq!(taken(&budget, 1_000, 2 * WINDOW_MS), FREE + 100);
+        assert_eq!(taken(&budget, 0, 0), FREE);
+        assert_eq!(taken(&budget, 100_000, 10 * WINDOW_MS), 2_000 + FREE);
     }
 
     #[test]
@@ -67,9 +75,9 @@ mod tests {
         let (mut answered, mut spent) = (0, 0);
         for second in 0..600 {
             answered += 500;
-            spent += taken(&budget, answered, WINDOW_MS + second * 1_000);
+            spent += taken(&budget, answered, second * 1_000);
         }
         let share = spent as f64 / answered as f64;
-        assert!((0.18..0.32).contains(&share), "{share}");
+        assert!((0.18..0.21).contains(&share), "{share}");
     }
 }

@@ -28,6 +28,8 @@ pub struct Request {
     pub at: At,
     tried: Tried,
     place: Option<Place>,
+    /// When it began to wait.
+    pub waits_since_ms: Option<u64>,
     /// Times that it was read by a process which did not answer.
     died: usize,
 }
@@ -77,6 +79,7 @@ impl Request {
             at: At::Deciding,
             tried: Tried::begin(!idempotent),
             place: None,
+            waits_since_ms: None,
             died: 0,
         }
     }
@@ -148,6 +151,7 @@ impl Request {
             self.place = world.workers[self.worker].waiting.place(key, limits.endpoint_wait_ms, &limits, world.now_ms);
         }
         let Some(place) = &mut self.place else { return Err(Ended::Refused("no place to wait")) };
+        self.waits_since_ms.get_or_insert(world.now_ms);
         let Some(pause) = place.pause(world.now_ms) else {
             if world.fault != Some(Fault::QueuesWithoutEnd) {
                 return Err(Ended::Refused("waited in vain"));
@@ -221,11 +225,12 @@ impl Request {
     }
 
     /// Whether it may end without an answer for this reason.
-    pub fn may_fail(&self, reason: &str) -> bool {
+    pub fn may_fail(&self, reason: &str, world: &World) -> bool {
         match reason {
             "no route" => self.exposure == Exposure::External && self.service == objects::SEALED,
             "broken" => !self.idempotent || self.died >= 2,
-            // In these worlds nobody is away for so long, and there are places for all.
+            "waited in vain" => self.waits_since_ms.is_some_and(|since| world.now_ms >= since + world.limits.endpoint_wait_ms),
+            // In these worlds there are places for all, and nobody is away for so long that nobody is waited for.
             _ => false,
         }
     }

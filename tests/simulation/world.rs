@@ -214,6 +214,14 @@ impl World {
                     self.at(after, Next::Exit(old.name));
                 }
             }
+            // A service is away for longer than anybody waits.
+            (3, Some(pod)) if of_service.len() == 1 && self.rng.u8(..8) == 0 => {
+                if let Some(next) = self.new_pod(service) {
+                    let back = self.rng.u64(6_000..9_000);
+                    self.at(0, Next::Exit(pod.name));
+                    self.at(back, Next::Start(next));
+                }
+            }
             // A crash: it is started again where it was.
             (3, Some(pod)) => {
                 self.network.exit(pod.ip);
@@ -323,7 +331,7 @@ impl World {
             Err(ended) => {
                 self.ended += 1;
                 if let Ended::Refused(why) = ended
-                    && !request.may_fail(why)
+                    && !request.may_fail(why, self)
                 {
                     let (took, method) = (self.now_ms - request.began_ms, if request.idempotent { "GET" } else { "POST" });
                     return Err(format!("request {id} ({method} s{}) failed after {took} ms: {why}", request.service));
@@ -382,9 +390,13 @@ impl World {
         if self.newest.external.services.iter().any(|service| *service.name.service.name == *sealed) {
             return Err("the outside has a sealed service".to_owned());
         }
-        let waiting = self.requests.values().filter(|request| matches!(request.at, At::Waiting)).count();
-        if waiting > self.limits.waiting_requests * self.workers.len() {
-            return Err(format!("{waiting} requests wait"));
+        let waiting = || self.requests.values().filter(|request| matches!(request.at, At::Waiting));
+        if waiting().count() > self.limits.waiting_requests * self.workers.len() {
+            return Err("more requests wait than there are places".to_owned());
+        }
+        let too_long = |request: &&Request| request.waits_since_ms.is_some_and(|since| self.now_ms > since + self.limits.endpoint_wait_ms);
+        if let Some(request) = waiting().find(too_long) {
+            return Err(format!("request {} waits since {:?}", request.id, request.waits_since_ms));
         }
         Ok(())
     }

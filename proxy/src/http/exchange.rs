@@ -256,7 +256,8 @@ impl Exchange {
         let (attempt, mut upstream) = reached.map_err(Unsent::NoConnection)?;
         if !write_within(&mut upstream, &request.out, Duration::from_millis(caller.worker.limits.connect_timeout_ms)).await {
             attempt.broke(true, now_us());
-            let again = self.may_repeat(&request.head, tried) && attempt.may_cost_more(caller.worker.limits.retry_budget_percent);
+            let percent = caller.worker.limits.retry_budget_percent;
+            let again = self.may_repeat(&request.head, tried) && (attempt.reused || attempt.may_cost_more(percent));
             return Err(if again { Unsent::Broken((attempt.endpoint, attempt.reused)) } else { Unsent::Lost });
         }
         let others = service.endpoints.len() > 1 + tried.count();
@@ -299,7 +300,8 @@ impl Exchange {
         }
         let relayed = match relayed {
             Err(Failure::Unwanted(_)) => return Err(Failure::Again),
-            Err(Failure::NoAnswer) if may_repeat && attempt.may_cost_more(percent) => return Err(Failure::Again),
+            // Closing an idle connection is a replica's right, and no trouble that more requests would add to.
+            Err(Failure::NoAnswer) if may_repeat && (attempt.reused || attempt.may_cost_more(percent)) => return Err(Failure::Again),
             Err(Failure::SlowUpstream) if may_repeat && others && !connection.begun.get() && tried.retry_on().timeout() => {
                 return Err(if attempt.may_cost_more(percent) { Failure::Again } else { Failure::SlowUpstream });
             }

@@ -206,13 +206,14 @@ impl Exchange {
                 Err(Failed::Unsent) if tried.not_sent() => {}
                 Err(Failed::Unsent) => return Err(Refusal::Because(Reason::UpstreamConnect, None)),
                 Err(Failed::Broken(endpoint, reused)) => {
-                    if !self.may_cost_more(&tried) {
+                    // Closing an idle connection is a replica's right, and no trouble that more requests would add to.
+                    if !(self.may_repeat(&tried) && (reused || self.may_cost_more())) {
                         return Err(Refusal::Because(Reason::UpstreamReset, None));
                     }
                     tried.broke(endpoint, reused);
                 }
                 Err(Failed::Slow(endpoint)) => {
-                    if !tried.retry_on().timeout() || !self.may_cost_more(&tried) {
+                    if !(tried.retry_on().timeout() && self.may_repeat(&tried) && self.may_cost_more()) {
                         return Err(OUT_OF_TIME);
                     }
                     tried.broke(endpoint, false);
@@ -352,19 +353,22 @@ impl Exchange {
             }
         };
         match got {
-            Ok(got) if others && tried.retry_on().status(got.status.as_u16()) && self.may_cost_more(tried) => {
+            Ok(got) if others && tried.retry_on().status(got.status.as_u16()) && self.may_repeat(tried) && self.may_cost_more() => {
                 Err(Failed::Unwanted(endpoint))
             }
             got => got,
         }
     }
 
-    /// Whether it may be sent again, and its service's budget has room for that.
-    fn may_cost_more(&self, tried: &Tried) -> bool {
+    fn may_repeat(&self, tried: &Tried) -> bool {
         let whole = self.ask.is_some() || self.framing == Framing::None;
+        tried.may_repeat(self.method().idempotent(), whole)
+    }
+
+    /// Whether its service's budget has room for sending it again.
+    fn may_cost_more(&self) -> bool {
         let percent = self.ending.caller.worker.limits.retry_budget_percent;
-        let room = || self.ending.attempt.as_ref().is_none_or(|attempt| attempt.may_cost_more(percent));
-        tried.may_repeat(self.method().idempotent(), whole) && room()
+        self.ending.attempt.as_ref().is_none_or(|attempt| attempt.may_cost_more(percent))
     }
 
     /// By the way that was found.

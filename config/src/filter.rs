@@ -19,7 +19,7 @@ pub use balance::Balance;
 pub use cors::{Cors, Origins};
 pub(crate) use headers::fields_of;
 pub use headers::{Edits, Line};
-pub use limits::Timeouts;
+pub use limits::{RetryOn, Timeouts};
 pub use redirect::{Https, Location, Part, Redirects};
 pub use rewrite::{Rewrite, is_pattern};
 
@@ -56,8 +56,10 @@ pub struct Filters {
     pub hsts: Option<Name>,
     /// How long is waited.
     pub timeouts: Timeouts,
-    /// Further endpoints that are tried when no connection to one stands; 0: the request is sent once and never again.
+    /// Further times that a request is tried; 0: it is sent once and never again.
     pub retries: Option<u8>,
+    /// After what else it is sent again.
+    pub retry_on: RetryOn,
     /// How an endpoint is picked.
     pub balance: Option<Balance>,
 }
@@ -84,7 +86,8 @@ impl Filters {
         lines.extend(self.upstream_host.iter().map(|host| format!("upstream-vhost: the replica sees Host {host}")));
         self.request.describe("request-headers", &mut lines);
         self.timeouts.describe(&mut lines);
-        lines.extend(self.retries.map(|retries| format!("retries: {retries} further endpoints when connecting fails")));
+        lines.extend(self.retries.map(|retries| format!("retries: {retries} further tries")));
+        self.retry_on.describe(&mut lines);
         lines.extend(self.balance.map(|balance| format!("balance: {}", balance.as_str())));
         lines.extend(self.custom_headers.iter().map(|name| format!("custom-headers: answers have the fields of ConfigMap {name}")));
         self.response.describe("response-headers", &mut lines);

@@ -135,6 +135,16 @@ pub struct Limits {
     pub connect_timeout_ms: u64,
     /// After SIGTERM, what is in flight may take this long. Default 8,000 ms.
     pub drain_deadline_ms: u64,
+    /// A request whose service has nobody to answer for a moment waits so long. Default 5,000 ms; 0: not at all.
+    pub endpoint_wait_ms: u64,
+    /// The same for a connection through a Service's own listener. Default 0: it is reset at once.
+    pub connection_wait_ms: u64,
+    /// So many requests and connections may wait on each worker. Default 1,024.
+    pub waiting_requests: usize,
+    /// Connections to a replica that has left end after this. Default 30,000 ms.
+    pub replica_drain_ms: u64,
+    /// Of a service's requests so many in a hundred may be sent again after something of them was sent. Default 20.
+    pub retry_budget_percent: u64,
     /// Idle connections kept for each replica and worker. Default 1,024.
     pub idle_per_replica: usize,
     /// A UDP flow that carries nothing ends after this. Default 30,000 ms.
@@ -152,6 +162,11 @@ impl Default for Limits {
             idle_timeout_ms: 75_000,
             connect_timeout_ms: 5_000,
             drain_deadline_ms: 8_000,
+            endpoint_wait_ms: 5_000,
+            connection_wait_ms: 0,
+            waiting_requests: 1024,
+            replica_drain_ms: 30_000,
+            retry_budget_percent: 20,
             idle_per_replica: 1024,
             udp_idle_timeout_ms: 30_000,
             udp_flows: 16_384,

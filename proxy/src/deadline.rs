@@ -7,8 +7,10 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+
+use registry::snapshot::ReplicaId;
 
 /// Time between sweeps.
 pub const TICK: Duration = Duration::from_millis(250);
@@ -29,14 +31,30 @@ struct Entry {
     /// Waiting for a request: ends at once when the worker drains.
     idle: Cell<bool>,
     expired: Cell<bool>,
+    /// Whose connection it lives by.
+    follows: Cell<Option<ReplicaId>>,
+    /// That connection is to end.
+    cut: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Entry {
     fn expire(&self) {
         self.expired.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
+        }
+    }
+
+    /// Wakes whoever polls with this context once something has come.
+    fn watch(&self, context: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|old| old.will_wake(context.waker())) {
+            *waker = Some(context.waker().clone());
         }
     }
 }
@@ -48,8 +66,14 @@ pub struct Expired;
 impl Deadlines {
     /// A deadline for a new connection, not set.
     pub fn register(self: &Rc<Self>) -> Deadline {
-        let entry =
-            Rc::new(Entry { at_ms: Cell::new(NEVER), idle: Cell::new(false), expired: Cell::new(false), waker: RefCell::new(None) });
+        let entry = Rc::new(Entry {
+            at_ms: Cell::new(NEVER),
+            idle: Cell::new(false),
+            expired: Cell::new(false),
+            follows: Cell::new(None),
+            cut: Cell::new(false),
+            waker: RefCell::new(None),
+        });
         let mut entries = self.entries.borrow_mut();
         let at = self.free.borrow_mut().pop().unwrap_or(entries.len());
         if at == entries.len() {
@@ -73,6 +97,14 @@ impl Deadlines {
     /// Wakes every connection: the process ends now.
     pub fn expire_all(&self) {
         self.expire(|_| true);
+    }
+
+    /// Wakes every connection that lives by one to this replica.
+    pub fn cut(&self, replica: ReplicaId) {
+        for entry in self.entries.borrow().iter().flatten().filter(|entry| entry.follows.get() == Some(replica)) {
+            entry.cut.set(true);
+            entry.wake();
+        }
     }
 
     fn expire(&self, due: impl Fn(&Entry) -> bool) {
@@ -129,11 +161,33 @@ impl Deadline {
             if self.entry.expired.get() {
                 return Poll::Ready(Err(Expired));
             }
-            let mut waker = self.entry.waker.borrow_mut();
-            if !waker.as_ref().is_some_and(|old| old.will_wake(context.waker())) {
-                *waker = Some(context.waker().clone());
-            }
+            self.entry.watch(context);
             Poll::Pending
+        })
+        .await
+    }
+
+    /// From now on it lives by a connection to this replica, or by none.
+    pub fn follow(&self, replica: Option<ReplicaId>) {
+        self.entry.follows.set(replica);
+        self.entry.cut.set(false);
+    }
+
+    /// Ready once that connection is to end.
+    pub fn poll_cut(&self, context: &Context<'_>) -> Poll<()> {
+        if self.entry.cut.get() {
+            return Poll::Ready(());
+        }
+        self.entry.watch(context);
+        Poll::Pending
+    }
+
+    /// Runs `work` until it ends, or until the connection that it lives by is to end; `work` is dropped then.
+    pub async fn until_cut<F: Future>(&self, work: F) -> Option<F::Output> {
+        let mut work = pin!(work);
+        poll_fn(|context| match work.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => self.poll_cut(context).map(|()| None),
         })
         .await
     }
@@ -175,6 +229,21 @@ mod tests {
         assert_eq!(idle.guard(std::future::pending::<()>()).await, Err(Expired));
         let mut waits = Box::pin(busy.guard(std::future::pending::<()>()));
         assert!(poll_fn(|context| Poll::Ready(waits.as_mut().poll(context).is_pending())).await);
+    }
+
+    #[tokio::test]
+    async fn what_lives_by_a_replica_ends_with_it_and_nothing_else_does() {
+        let replica = |id| Some(ReplicaId(std::num::NonZeroU64::new(id).unwrap()));
+        let deadlines = Rc::new(Deadlines::default());
+        let (one, other) = (deadlines.register(), deadlines.register());
+        one.follow(replica(1));
+        other.follow(replica(2));
+        deadlines.cut(replica(1).unwrap());
+        assert_eq!(one.until_cut(std::future::pending::<()>()).await, None);
+        let mut waits = Box::pin(other.until_cut(std::future::pending::<()>()));
+        assert!(poll_fn(|context| Poll::Ready(waits.as_mut().poll(context).is_pending())).await);
+        one.follow(replica(2));
+        assert!(poll_fn(|context| Poll::Ready(one.poll_cut(context).is_pending())).await, "it lives by another one now");
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod lift;
 pub(crate) mod relay;
 pub(crate) mod respond;
 pub(crate) mod serve;
+pub mod tried;
 mod tunnel;
 pub mod write;
 

@@ -44,11 +44,11 @@ impl<S: Idle> Pool<S> {
         self.keep = keep;
     }
 
-    /// A connection that was alive when last looked at.
-    pub fn checkout(&mut self, replica: ReplicaId) -> Option<S> {
+    /// A connection that was alive when last looked at. `surely`: the system is asked, since what is sent on it cannot be sent again.
+    pub fn checkout(&mut self, replica: ReplicaId, surely: bool) -> Option<S> {
         let idle = self.idle.get_mut(&replica)?;
         while let Some(Resting { stream, .. }) = idle.pop() {
-            if stream.quiet() {
+            if stream.quiet() && (!surely || stream.drained()) {
                 return Some(stream);
             }
         }
@@ -123,7 +123,7 @@ pub(crate) mod tests {
         spoke.readable().await.unwrap();
         pool.checkin(replica(1), closed, 0);
         pool.checkin(replica(1), spoke, 0);
-        assert!(pool.checkout(replica(1)).is_none());
+        assert!(pool.checkout(replica(1), false).is_none());
     }
 
     #[tokio::test]
@@ -136,7 +136,7 @@ pub(crate) mod tests {
         while coop::has_budget_remaining() {
             coop::consume_budget().await;
         }
-        assert!(pool.checkout(replica(1)).is_none());
+        assert!(pool.checkout(replica(1), false).is_none());
     }
 
     #[tokio::test]
@@ -147,7 +147,7 @@ pub(crate) mod tests {
         near.readable().await.unwrap();
         assert_eq!(near.try_read(&mut [0; 5]).unwrap(), 5);
         pool.checkin(replica(1), near, 0);
-        assert!(pool.checkout(replica(1)).is_some());
+        assert!(pool.checkout(replica(1), false).is_some());
     }
 
     #[tokio::test]
@@ -157,9 +157,9 @@ pub(crate) mod tests {
         let newest = new.local_addr().unwrap();
         pool.checkin(replica(1), old, 0);
         pool.checkin(replica(1), new, 1);
-        assert!(pool.checkout(replica(2)).is_none());
-        assert_eq!(pool.checkout(replica(1)).unwrap().local_addr().unwrap(), newest);
+        assert!(pool.checkout(replica(2), false).is_none());
+        assert_eq!(pool.checkout(replica(1), false).unwrap().local_addr().unwrap(), newest);
         pool.sweep(1);
-        assert!(pool.checkout(replica(1)).is_none(), "the old one was idle for too long");
+        assert!(pool.checkout(replica(1), false).is_none(), "the old one was idle for too long");
     }
 }

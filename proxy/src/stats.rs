@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use config::exposure::Exposure;
 use registry::snapshot::{PortName, Service};
 
+use crate::budget::Budget;
 use crate::reason::Reason;
 use crate::tls::Outcome;
 
@@ -171,6 +172,10 @@ pub struct WorkerCounts {
     pub connections: [Count; 2],
     /// Client connections open now, by exposure.
     pub connections_open: [Count; 2],
+    /// Requests and connections that wait for somebody to answer them.
+    pub waiting: Count,
+    /// All that ever did.
+    pub waited: Count,
 }
 
 impl WorkerCounts {
@@ -212,6 +217,8 @@ pub struct Met {
     pub name: PortName,
     /// Whose turn it is, where endpoints are picked one after the other.
     pub turn: Cell<usize>,
+    /// How many requests may be sent again.
+    pub budget: Budget,
     counts: Arc<ServiceCounts>,
 }
 
@@ -248,7 +255,7 @@ impl LocalCounts {
         let counts = Arc::new(ServiceCounts::default());
         let entry = Entry { name: service.name.clone(), exposure, counts: counts.clone() };
         self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
-        Rc::new(Met { name: service.name.clone(), turn: Cell::default(), counts })
+        Rc::new(Met { name: service.name.clone(), turn: Cell::default(), budget: Budget::default(), counts })
     }
 }
 

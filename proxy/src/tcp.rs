@@ -1,7 +1,8 @@
 //! One opaque TCP connection through a Service's own listener: pick, connect, copy both ways.
 //!
-//! Invariant: half-close passes through; a reset on one side is a reset on the other; a service without a Ready endpoint resets at
-//! once. Nothing is read before an upstream stands, so a failed connect costs the client nothing and another endpoint is tried.
+//! Invariant: half-close passes through; a reset on one side is a reset on the other; a service without an endpoint that can be reached
+//! resets, at once unless `limits.connectionWaitMs` says otherwise. Nothing is read before an upstream stands, so a failed connect costs
+//! the client nothing and another endpoint is tried.
 
 use std::future::poll_fn;
 use std::io;
@@ -24,40 +25,87 @@ use crate::proxied;
 use crate::splice::Pipe;
 use crate::stats::{Count, Flow};
 use crate::upstream;
+use crate::waiting::Key;
+use crate::websocket::Watched;
 use crate::worker::Worker;
 
+/// How long a client may go on sending after its replica has left.
+const FAREWELL_MS: u64 = 1_000;
 /// Endpoints tried for one connection.
 const TRIES: usize = 4;
 
 /// Carries `stream` of `client`, accepted on `listener`, to its end.
 pub(crate) async fn carry(worker: Rc<Worker>, mut stream: TcpStream, client: SocketAddr, listener: Arc<Listener>) {
-    let Some((service, mut upstream, _flight)) = open(&worker, &stream, client, &listener).await else {
+    let Some((service, mut upstream, flight)) = open(&worker, &stream, client, &listener).await else {
         reset(&stream);
         return;
     };
     let counts = worker.counts.of(listener.exposure, &service);
+    let leaves = worker.deadlines.register();
+    leaves.follow(Some(flight.replica().id));
     counts.own.begun();
-    let broken = copy_both(&worker, &mut stream, &mut upstream, &counts.own).await.is_err();
+    let ended = leaves.until_cut(copy_both(&worker, &mut stream, &mut upstream, &counts.own)).await;
     counts.own.ended();
-    if broken {
-        reset(&stream);
-        reset(&upstream);
+    match ended {
+        Some(Ok(())) => {}
+        Some(Err(_)) => {
+            reset(&stream);
+            reset(&upstream);
+        }
+        None => {
+            drop(upstream);
+            farewell(&worker, &mut Watched::new(stream, None)).await;
+        }
     }
+}
+
+/// Ends a client's connection whose replica has left: says that nothing more comes, and for a moment reads what still does, since a
+/// socket that is closed over unread bytes says a reset.
+pub(crate) async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(worker: &Worker, client: &mut Watched<'_, S>) {
+    let patience = worker.deadlines.register();
+    patience.set(FAREWELL_MS);
+    let ends = async {
+        client.end().await?;
+        let mut sink = worker.buffers.take();
+        while sink.read(client.inner()).await? > 0 {
+            sink.clear();
+        }
+        worker.buffers.give(sink);
+        io::Result::Ok(())
+    };
+    let _ = patience.guard(ends).await; // whoever does not listen hears nothing
 }
 
 /// Picks and connects until an endpoint takes the connection. The picture is held until then.
 async fn open(worker: &Worker, stream: &TcpStream, client: SocketAddr, listener: &Listener) -> Option<(Arc<Service>, TcpStream, InFlight)> {
     let mut tried: Vec<EndpointId> = Vec::new();
-    while tried.len() < TRIES {
+    let mut place = None;
+    loop {
         let held = worker.pictures.hold();
         let plane = held.snapshot().plane(listener.exposure);
         let service = plane.service(plane.listeners.get(&listener.socket())?.service).clone();
-        let endpoint = worker.pick(&service, client.ip(), &tried, By::Connections, now_us())?;
+        let key = Key::of(listener.exposure, &service);
+        let picked = if tried.len() < TRIES { worker.pick(&service, client.ip(), &tried, By::Connections, now_us()) } else { None };
+        let Some(endpoint) = picked else {
+            drop(held);
+            let now_ms = now_us() / 1000;
+            if place.is_none() {
+                place = worker.waiting.place(key, worker.limits.connection_wait_ms, &worker.limits, now_ms);
+            }
+            if !place.as_mut()?.turn(now_ms).await {
+                return None;
+            }
+            tried.clear();
+            continue;
+        };
         let flight = InFlight::begin(&endpoint.replica);
         let timeout = Duration::from_millis(worker.limits.connect_timeout_ms);
         let connected = upstream::connect(endpoint.replica.address, timeout).await;
         match introduced(connected, &service, client, stream).await {
-            Ok(upstream) => return Some((service, upstream, flight)),
+            Ok(upstream) => {
+                worker.waiting.reached(key);
+                return Some((service, upstream, flight));
+            }
             Err(error) => {
                 tracing::debug!(service = %service.name, address = %endpoint.replica.address, %error, "connect failed");
                 balance::failed(&endpoint.replica.load, now_us());
@@ -66,7 +114,6 @@ async fn open(worker: &Worker, stream: &TcpStream, client: SocketAddr, listener:
             }
         }
     }
-    None
 }
 
 /// Says first who connects, to replicas that want to be told.

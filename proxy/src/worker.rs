@@ -16,7 +16,7 @@ use config::filter::Balance;
 use config::settings::Limits;
 use hyper::body::Bytes;
 use registry::event::Report;
-use registry::snapshot::{Endpoint, EndpointId, Plane, ReplicaId, Service, Snapshot, Socket, Way};
+use registry::snapshot::{Endpoint, EndpointId, Plane, Replica, ReplicaId, Service, Snapshot, Socket, Way};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -27,10 +27,12 @@ use crate::balance::{self, By};
 use crate::buffer::Buffers;
 use crate::clock::now_us;
 use crate::deadline::{Deadlines, TICK};
+use crate::departed::Departed;
 use crate::filter::Proven;
 use crate::http::caller::Caller;
 use crate::http::desk::Desks;
 use crate::http::head::HeadLimits;
+use crate::http::tried::Tried;
 use crate::http2::lanes::Lanes;
 use crate::http2::link::Link;
 use crate::listener::{Listener, Speaks};
@@ -43,6 +45,7 @@ use crate::stream::Stream;
 use crate::terms::{Live, Terms};
 use crate::tls::{Cause, Handshakes, Outcome};
 use crate::udp::{self, Flows};
+use crate::waiting::Waiting;
 use crate::{http, http2, proxied, tcp};
 
 /// What the control thread or a sibling asks of a worker.
@@ -106,6 +109,8 @@ pub(crate) struct Worker {
     pub(crate) desks: Desks,
     pub(crate) pipes: Pipes,
     pub(crate) flows: Flows,
+    pub(crate) waiting: Rc<Waiting>,
+    departed: Departed,
     pub(crate) access: RefCell<Option<LocalAccessLog>>,
     pub(crate) draining: Cell<bool>,
     /// `Date` for answers of our own, renewed by the tick.
@@ -245,6 +250,8 @@ impl Worker {
             desks: Desks::new(head_limits(&shared.terms.limits)),
             pipes: Pipes::default(),
             flows: Flows::default(),
+            waiting: Rc::new(Waiting::new(start.counts.clone())),
+            departed: Departed::default(),
             access: RefCell::new(start.access.take()),
             draining: Cell::new(false),
             date: RefCell::new(httpdate::fmt_http_date(SystemTime::now())),
@@ -372,6 +379,11 @@ impl Worker {
         }
     }
 
+    /// How long a connection to a replica may take to stand.
+    pub(crate) fn connect_timeout(&self, tried: &Tried) -> Duration {
+        Duration::from_millis(tried.connect_ms().unwrap_or(self.limits.connect_timeout_ms))
+    }
+
     /// As a route asks for it. A Service's session affinity wins.
     pub(crate) fn pick_as<'s>(
         &self,
@@ -464,11 +476,13 @@ impl Worker {
         let (mut pool, mut links) = (self.pool.borrow_mut(), self.links.borrow_mut());
         for side in [Exposure::External, Exposure::Internal] {
             left(before.plane(side), held.snapshot().plane(side), |replica| {
-                pool.forget(replica);
-                links.forget(replica);
-                self.lanes.forget(replica);
+                pool.forget(replica.id);
+                links.forget(replica.id);
+                self.lanes.forget(replica.id);
+                self.departed.add(replica);
             });
         }
+        self.waiting.ring();
     }
 
     fn tick(&self, ticks: u64) {
@@ -477,12 +491,14 @@ impl Worker {
         if let Some(access) = &*self.access.borrow() {
             access.flush();
         }
+        self.departed.sweep(now_ms, self.limits.replica_drain_ms, |replica| self.deadlines.cut(replica));
         self.flows.sweep(now_ms.saturating_sub(self.limits.udp_idle_timeout_ms));
         if ticks.is_multiple_of(4) {
             let oldest_ms = now_ms.saturating_sub(self.limits.idle_timeout_ms);
             self.pool.borrow_mut().sweep(oldest_ms);
             self.links.borrow_mut().sweep(oldest_ms);
             self.lanes.sweep(oldest_ms);
+            self.waiting.sweep(now_ms);
             self.buffers.sweep();
             self.desks.sweep();
             *self.date.borrow_mut() = httpdate::fmt_http_date(SystemTime::now());
@@ -549,20 +565,20 @@ async fn pause_after(listener: &Listener, error: &std::io::Error) {
 }
 
 /// Calls `gone` with each replica that a service of `before` had and its successor in `after` has not.
-fn left(before: &Plane, after: &Plane, mut gone: impl FnMut(ReplicaId)) {
+fn left(before: &Plane, after: &Plane, mut gone: impl FnMut(&Arc<Replica>)) {
     let aligned =
         before.services.len() == after.services.len() && before.services.iter().zip(after.services.iter()).all(|(a, b)| a.slot == b.slot);
     if aligned {
         for (a, b) in before.services.iter().zip(after.services.iter()).filter(|(a, b)| !Arc::ptr_eq(a, b)) {
             let now: HashSet<ReplicaId> = b.endpoints.iter().map(|endpoint| endpoint.replica.id).collect();
-            a.endpoints.iter().map(|endpoint| endpoint.replica.id).filter(|id| !now.contains(id)).for_each(&mut gone);
+            a.endpoints.iter().map(|endpoint| &endpoint.replica).filter(|replica| !now.contains(&replica.id)).for_each(&mut gone);
         }
         return;
     }
     let now: HashSet<ReplicaId> =
         after.services.iter().flat_map(|service| &service.endpoints).map(|endpoint| endpoint.replica.id).collect();
-    let then = before.services.iter().flat_map(|service| &service.endpoints).map(|endpoint| endpoint.replica.id);
-    then.filter(|id| !now.contains(id)).for_each(gone);
+    let then = before.services.iter().flat_map(|service| &service.endpoints).map(|endpoint| &endpoint.replica);
+    then.filter(|replica| !now.contains(&replica.id)).for_each(gone);
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use config::object::{Name, Protocol};
 
@@ -114,6 +115,7 @@ impl Lifecycle {
         if let Some((_, members)) = self.live.get_mut(key) {
             *members -= 1;
             if *members == 0 {
+                replica.load.leaving.store(true, Relaxed);
                 self.live.remove(key);
             }
         }
@@ -156,15 +158,18 @@ mod tests {
         let (first, shared) = life.join(key(Identity::Uid("u".into())), None);
         let (second, same) = life.join(key(Identity::Uid("u".into())), None);
         assert!(Arc::ptr_eq(&shared, &same));
+        let leaving = || shared.load.leaving.load(Relaxed);
         assert_ne!(first, second);
         life.leave(&key(Identity::Uid("u".into())), first, shared.clone(), "a/b:80".into(), 1);
         let (_, still) = life.join(key(Identity::Uid("u".into())), None);
         assert_eq!(still.id, shared.id);
+        assert!(!leaving(), "it is a member still");
         for id in [second, first] {
             life.leave(&key(Identity::Uid("u".into())), id, shared.clone(), "a/b:80".into(), 1);
         }
         let (_, other) = life.join(key(Identity::Uid("u".into())), None);
         assert_ne!(other.id, shared.id);
+        assert!(leaving() && !other.load.leaving.load(Relaxed));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 use config::exposure::Exposure;
 use config::object::{AppProtocol, Name, Protocol, ProxyVersion, ServiceKey};
@@ -245,6 +245,8 @@ pub struct Load {
     pub latency_us: AtomicU32,
     /// When it was last measured, in microseconds since the process started.
     pub measured_us: AtomicU64,
+    /// Its pod is terminating, or nobody names it any more: connections to it will not be used for long.
+    pub leaving: AtomicBool,
 }
 
 /// A listener's or VIP's address, for the ban on forwarding to ourselves.

@@ -125,7 +125,13 @@ fn a_switch_that_nobody_asked_for_is_a_bad_answer() {
 
 #[test]
 fn a_reset_of_one_side_resets_the_other() {
-    let mut scene = Scene::new(agree("websocket"));
+    let mut scene = Scene::new(agree("mqtt"));
+    let switched = |scene: &Scene| {
+        let mut client = scene.client();
+        client.send(ASK.replace("websocket", "mqtt"));
+        assert_eq!(client.response().status, 101);
+        client
+    };
     let mut kept = switched(&scene);
     switched(&scene).reset();
     await_until("one to be left", || open(&scene) == 1.0 && scene.replica.open() == 1);

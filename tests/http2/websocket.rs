@@ -101,7 +101,8 @@ fn a_reset_of_one_side_ends_the_other() {
     let (mut client, stream) = switched(&scene);
     client.reset(stream);
     await_until("the replica to be left alone", || scene.replica.open() == 0 && open(&scene) == 0.0);
-    let stream = connect(&mut client, "websocket");
+    scene.replica.now(agree("mqtt"));
+    let stream = connect(&mut client, "mqtt");
     client.until("the answer", |client| client.on(stream).status == 200);
     scene.replica.die();
     const CANCEL: u32 = 8;

@@ -89,10 +89,10 @@ pub(crate) const TABLE: &[(&str, Means)] = &[
         "proxy-next-upstream",
         Read(
             "proxy-next-upstream",
-            "`off`, or `error` and others",
+            "`off`, or `error`, `timeout`, `http_403`, `http_404`, `http_429`, `http_500`, `http_502`, `http_503`, `http_504` and others",
             next_upstream,
             Some(
-                "tried again is what could not be connected to, and what was idempotent and died without a byte of an answer; never by status",
+                "`error` is always on; `timeout` is that of `read-timeout`; `invalid_header` and `updating` are not served, nor is `non_idempotent`: what may have been processed is never sent twice",
             ),
         ),
     ),
@@ -281,9 +281,13 @@ fn tries(draft: &mut Draft, text: &str) -> Result<(), Wrong> {
 }
 
 fn next_upstream(draft: &mut Draft, text: &str) -> Result<(), Wrong> {
-    if text == "off" && draft.filters.retries.is_none() {
-        draft.filters.retries = Some(0);
+    if text == "off" {
+        draft.filters.retries.get_or_insert(0);
+        return Ok(());
     }
+    let ours = |word: &str| !["error", "invalid_header", "updating", "non_idempotent"].contains(&word);
+    let words = text.split_whitespace().filter(|word| ours(word)).map(|word| word.strip_prefix("http_").unwrap_or(word));
+    draft.filters.retry_on = words.into_iter().try_fold(crate::filter::RetryOn::default(), crate::filter::RetryOn::with)?;
     Ok(())
 }
 

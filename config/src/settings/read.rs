@@ -18,6 +18,7 @@ use crate::problem::{Problem, Reason};
 pub(super) const KEYS: &str = "manifests, http, https, internalHttp, admin, metrics, serviceCidr, internalCidrs, trustedProxies, stateDir, workers, \
                     log, accessLog, exposure, ingress, tls, proxyProtocol, external, nodeName, externalName, dns, limits";
 pub(super) const LIMITS: &str = "headBytes, headers, headTimeoutMs, idleTimeoutMs, connectTimeoutMs, drainDeadlineMs, idlePerReplica, \
+                    endpointWaitMs, connectionWaitMs, waitingRequests, replicaDrainMs, retryBudgetPercent, \
                     udpIdleTimeoutMs, udpFlows";
 /// A day and an hour; longer is more likely a wrong unit than a wish.
 const MOST_MS: u64 = 25 * 3_600_000;
@@ -171,6 +172,11 @@ fn limits(value: Value, to: &mut Limits, out: &mut Wrong) {
             "idleTimeoutMs" => set(&mut to.idle_timeout_ms, within(1..=MOST_MS)),
             "connectTimeoutMs" => set(&mut to.connect_timeout_ms, within(1..=MOST_MS)),
             "drainDeadlineMs" => set(&mut to.drain_deadline_ms, within(0..=MOST_MS)),
+            "endpointWaitMs" => set(&mut to.endpoint_wait_ms, within(0..=MOST_MS)),
+            "connectionWaitMs" => set(&mut to.connection_wait_ms, within(0..=MOST_MS)),
+            "waitingRequests" => set(&mut to.waiting_requests, within(0..=1_000_000).map(|count| count as usize)),
+            "replicaDrainMs" => set(&mut to.replica_drain_ms, within(0..=MOST_MS)),
+            "retryBudgetPercent" => set(&mut to.retry_budget_percent, within(0..=100)),
             "udpIdleTimeoutMs" => set(&mut to.udp_idle_timeout_ms, within(1..=MOST_MS)),
             "udpFlows" => set(&mut to.udp_flows, within(1..=1_000_000).map(|count| count as usize)),
             "idlePerReplica" => set(&mut to.idle_per_replica, within(0..=100_000).map(|count| count as usize)),

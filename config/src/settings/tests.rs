@@ -14,7 +14,7 @@ fn nothing_said_means_the_defaults() {
 }
 
 /// Each key with a value that is not its default.
-const OTHERS: [(&str, &str); 31] = [
+const OTHERS: [(&str, &str); 36] = [
     ("manifests", "[a, b/c.yaml]"),
     ("http", "127.0.0.1:0"),
     ("https", "127.0.0.1:8443"),
@@ -46,6 +46,11 @@ const OTHERS: [(&str, &str); 31] = [
     ("limits.idlePerReplica", "5"),
     ("limits.udpIdleTimeoutMs", "6"),
     ("limits.udpFlows", "7"),
+    ("limits.endpointWaitMs", "8"),
+    ("limits.connectionWaitMs", "9"),
+    ("limits.waitingRequests", "10"),
+    ("limits.replicaDrainMs", "11"),
+    ("limits.retryBudgetPercent", "12"),
 ];
 
 fn yaml(key: &str, value: &str) -> String {
@@ -95,6 +100,11 @@ fn each_key_sets_its_setting() {
             idle_per_replica: 5,
             udp_idle_timeout_ms: 6,
             udp_flows: 7,
+            endpoint_wait_ms: 8,
+            connection_wait_ms: 9,
+            waiting_requests: 10,
+            replica_drain_ms: 11,
+            retry_budget_percent: 12,
         },
     };
     assert_eq!(Settings::parse(&text), Ok(expected));
@@ -140,6 +150,7 @@ fn each_wrong_value_names_its_key() {
         ("dns: {servers: [ns.example]}", "dns.servers[0]"),
         ("limits: {udpIdleTimeoutMs: 0}", "limits.udpIdleTimeoutMs"),
         ("limits: {udpFlows: 0}", "limits.udpFlows"),
+        ("limits: {retryBudgetPercent: 101}", "limits.retryBudgetPercent"),
         ("limits: 1", "limits"),
         ("limits: {headBytes: 1}", "limits.headBytes"),
         ("limits: {headers: 0}", "limits.headers"),

@@ -1,14 +1,12 @@
 //! Whom to ask, and what to think of a replica afterwards: one try of one request, whichever HTTP brought it.
 //!
-//! Invariant: a request is sent a second time only when the first sending cannot have been processed (no connection stood), or when its
-//! method is idempotent (RFC 9110 section 9.2.2), all of it is still here, and not a byte of an answer came; never twice in any other
-//! case. No byte of a message is read or written here.
+//! Invariant: `tried.rs` says what may be tried; an endpoint that failed is avoided while there is another. No byte of a message is read or
+//! written here.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use config::exposure::Exposure;
 use config::filter::Balance;
@@ -19,118 +17,23 @@ use tokio::net::TcpStream;
 
 use super::caller::Caller;
 use super::decide::{Decision, decide, decide_own, refused_exposure};
+use super::tried::{Tried, Unreached};
 use crate::balance::{self, By, InFlight};
 use crate::clock::now_us;
 use crate::listener::Speaks;
 use crate::reason::Reason;
-use crate::stats::Met;
+use crate::stats::{Count, Met};
+use crate::waiting::{Key, Place};
 use crate::worker::Worker;
 use crate::{tls, upstream};
-
-/// Further endpoints that a request is tried on when connecting fails.
-const TRIES: usize = 3;
-
-/// What was tried for one request.
-#[derive(Default)]
-pub(crate) struct Tried {
-    /// Endpoints that failed; allocates only then.
-    endpoints: Vec<EndpointId>,
-    /// Times that a connection was full or gone before anything was sent.
-    unsent: usize,
-    /// A connection broke before a byte of an answer.
-    died: bool,
-    /// It was a reused one.
-    reused: bool,
-    /// The route whose filters let it through.
-    passed: Option<Arc<Route>>,
-}
-
-impl Tried {
-    /// The filters of this route let it through.
-    pub(crate) fn pass(&mut self, route: Arc<Route>) {
-        self.passed = Some(route);
-    }
-
-    /// The route whose filters let it through, when that had any.
-    pub(crate) fn passed(&self) -> Option<(&Arc<Route>, &Filters)> {
-        let route = self.passed.as_ref()?;
-        Some((route, route.filters.as_deref()?))
-    }
-
-    /// Whether a route has yet to let it through: by its filters, or because it is another one than before.
-    fn must_pass(&self, route: &Arc<Route>) -> bool {
-        match (&route.filters, &self.passed) {
-            (None, None) => false,
-            (_, Some(passed)) => !Arc::ptr_eq(passed, route),
-            (Some(_), None) => true,
-        }
-    }
-
-    /// How long a connection may take to stand.
-    pub(crate) fn connect_timeout(&self, worker: &Worker) -> Duration {
-        let asked = self.passed().and_then(|(_, filters)| filters.timeouts.connect_ms);
-        Duration::from_millis(asked.unwrap_or(worker.limits.connect_timeout_ms))
-    }
-
-    /// Further endpoints that may be tried.
-    fn retries(&self) -> usize {
-        self.passed().and_then(|(_, filters)| filters.retries).map_or(TRIES, usize::from)
-    }
-
-    /// No connection to this one stood. False when it is time to give up.
-    pub(crate) fn no_connection(&mut self, endpoint: EndpointId) -> bool {
-        let more = self.endpoints.len() < self.retries();
-        if more {
-            self.endpoints.push(endpoint);
-            self.reused = false;
-        }
-        more
-    }
-
-    /// Nothing of it was sent, for a reason that is nobody's fault. False when it is time to give up.
-    pub(crate) fn not_sent(&mut self) -> bool {
-        self.unsent += 1;
-        self.unsent <= TRIES
-    }
-
-    /// The connection broke before a byte of an answer, and the request [may be repeated](Tried::may_repeat).
-    pub(crate) fn broke(&mut self, endpoint: EndpointId, reused: bool) {
-        self.died = true;
-        self.reused = reused;
-        self.endpoints.push(endpoint);
-    }
-
-    /// Whether sending it again cannot do anything twice that matters. `whole`: all of it is still here.
-    pub(crate) fn may_repeat(&self, idempotent: bool, whole: bool) -> bool {
-        !self.died && whole && idempotent && self.retries() > 0
-    }
-
-    /// A connection broke: what was idle as long as that one is not trusted either.
-    pub(crate) fn died(&self) -> bool {
-        self.died
-    }
-
-    /// Why nobody answered: one that died without an answer is what matters.
-    pub(crate) fn reason(&self) -> Reason {
-        if self.died { Reason::UpstreamReset } else { Reason::UpstreamConnect }
-    }
-
-    /// Endpoints to avoid. One that closed an idle connection may be well: a client that keeps its endpoint asks it again on a new one.
-    fn avoided(&self, keeps: bool) -> &[EndpointId] {
-        match self.endpoints.split_last() {
-            Some((_, others)) if keeps && self.reused => others,
-            _ => &self.endpoints,
-        }
-    }
-}
 
 /// Why nobody was chosen.
 #[derive(Debug)]
 pub(crate) enum NoChoice {
     /// The answer is our own; with what the operator alone is told.
     Refused(Reason, Option<Arc<str>>),
-    /// Every endpoint was tried.
-    NobodyLeft,
+    /// The service has no endpoint, or none that could be reached.
+    Nobody(Key),
     /// The route's filters come first.
     Filtered(Arc<Route>),
 }
@@ -151,6 +54,10 @@ impl Caller {
             return Err(NoChoice::Refused(Reason::Misdirected, None));
         }
         let (filters, service) = self.destination(plane, host, path, tried)?;
+        let nobody = || NoChoice::Nobody(Key::of(self.listener.exposure, service));
+        if tried.spent() || service.endpoints.is_empty() {
+            return Err(nobody());
+        }
         let balance = filters.and_then(|filters| filters.balance);
         let keeps = service.affinity_s.is_some() || balance == Some(Balance::ClientIp);
         let client = if keeps { client() } else { self.client };
@@ -159,8 +66,8 @@ impl Caller {
             Some(balance) => self.worker.pick_as(balance, (self.listener.exposure, &**service), client, avoid, now_us),
         };
         // A replica that closed an idle connection may be well: if there is no other, it is asked again on a new one.
-        let endpoint = pick(tried.avoided(keeps)).or_else(|| if tried.reused { pick(&[]) } else { None });
-        endpoint.map(|endpoint| (service, endpoint)).ok_or(NoChoice::NobodyLeft)
+        let endpoint = pick(tried.avoided(keeps)).or_else(|| if tried.reused() { pick(&[]) } else { None });
+        endpoint.map(|endpoint| (service, endpoint)).ok_or_else(nobody)
     }
 
     /// Where a request goes: by a route and its filters, or to the one service that the listener is for.
@@ -191,7 +98,8 @@ impl Caller {
         }
         match decision {
             Decision::Forward { route, service } => Ok((route.filters.as_deref(), service)),
-            Decision::NoEndpoint { .. } => Err(NoChoice::Refused(Reason::NoEndpoint, None)),
+            Decision::NoEndpoint { service: Some(service), route, .. } => Ok((route.filters.as_deref(), service)),
+            Decision::NoEndpoint { service: None, .. } => Err(NoChoice::Refused(Reason::NoEndpoint, None)),
             Decision::NoRoute(_) => {
                 let outside = self.listener.exposure == Exposure::External;
                 let why = if outside { refused_exposure(plane, host, path).cloned() } else { None };
@@ -257,6 +165,23 @@ impl Caller {
         Attempt { flight, endpoint: endpoint.id, reused: false, counts, sent_us: trail.began_us }
     }
 
+    /// Waits until somebody of a service may be reached. False when it is time to say that there is nobody.
+    pub(crate) async fn wait(&self, service: Key, tried: &mut Tried, place: &mut Option<Place>) -> bool {
+        if !tried.may_wait() {
+            return false;
+        }
+        let now_ms = now_us() / 1000;
+        if place.is_none() {
+            *place = self.worker.waiting.place(service, self.worker.limits.endpoint_wait_ms, &self.worker.limits, now_ms);
+        }
+        let Some(place) = place else { return false };
+        let again = place.turn(now_ms).await;
+        if again {
+            tried.start_over();
+        }
+        again
+    }
+
     /// A connection of HTTP/1 to the replica of `endpoint`, which was chosen for `service`: an idle one, or a new one. Errs when none
     /// stood.
     pub(crate) async fn reach(
@@ -265,25 +190,32 @@ impl Caller {
         endpoint: &Endpoint,
         tried: &Tried,
         trail: &mut Trail,
-    ) -> Result<(Attempt, TcpStream), EndpointId> {
+    ) -> Result<(Attempt, TcpStream), Unreached> {
         let (worker, replica) = (&self.worker, &endpoint.replica);
         let mut attempt = self.begin(service, endpoint, trail);
         // What was idle as long as one that has just died is not trusted either.
-        let pooled = if tried.died { None } else { worker.pool.borrow_mut().checkout(replica.id) };
+        let pooled = if tried.died() { None } else { worker.pool.borrow_mut().checkout(replica.id, tried.once()) };
         attempt.reused = pooled.is_some();
         let stream = match pooled {
             Some(stream) => stream,
             None => {
-                let timeout = tried.connect_timeout(worker);
+                let timeout = worker.connect_timeout(tried);
                 // Rare, and large: in a box, so that the state of every request is smaller.
-                Box::pin(upstream::connect(replica.address, timeout)).await.map_err(|error| {
-                    attempt.unreachable(service, &error);
-                    endpoint.id
-                })?
+                let connected = Box::pin(upstream::connect(replica.address, timeout)).await;
+                let connected = connected.map_err(|error| attempt.unreachable(service, &error))?;
+                self.reached(service);
+                connected
             }
         };
         attempt.leaves(trail);
         Ok((attempt, stream))
+    }
+}
+
+impl Caller {
+    /// A replica of this service was connected to.
+    pub(crate) fn reached(&self, service: &Service) {
+        self.worker.waiting.reached(Key::of(self.listener.exposure, service));
     }
 }
 
@@ -300,10 +232,12 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     /// Nothing stood to send it on.
-    pub(crate) fn unreachable(&self, service: &Service, error: &io::Error) {
+    pub(crate) fn unreachable(&self, service: &Service, error: &io::Error) -> Unreached {
         let replica = self.flight.replica();
         tracing::debug!(service = %service.name, address = %replica.address, %error, "connect failed");
         balance::failed(&replica.load, now_us());
+        let nobody = [io::ErrorKind::ConnectionRefused, io::ErrorKind::ConnectionReset, io::ErrorKind::HostUnreachable];
+        Unreached { endpoint: self.endpoint, for_now: nobody.contains(&error.kind()) }
     }
 
     /// It is sent now. On an idle connection it left at once.
@@ -317,6 +251,12 @@ impl Attempt {
     pub(crate) fn answered(&self, status: u16, head_us: u64, now_us: u64) {
         let (load, took) = (&self.flight.replica().load, head_us.saturating_sub(self.sent_us));
         if status >= 500 { balance::answered_badly(load, took, now_us) } else { balance::answered(load, took, now_us) }
+    }
+
+    /// Whether the share of its service's requests that may be sent again has room for this one.
+    pub(crate) fn may_cost_more(&self, percent: u64) -> bool {
+        let answered = self.counts.answers.iter().map(Count::get).sum();
+        self.counts.budget.take(percent, answered, now_us() / 1000)
     }
 
     /// It was not answered, or not to the end. Closing a connection that was idle is a replica's right.

@@ -22,6 +22,8 @@ pub enum Decision<'s> {
     NoEndpoint {
         /// The rule that took it.
         route: &'s Arc<Route>,
+        /// Who would, and may again; `None` when there is no such service.
+        service: Option<&'s Arc<Service>>,
         /// Why nobody can.
         why: &'s str,
     },
@@ -49,20 +51,20 @@ pub fn decide<'s>(plane: &'s Plane, host: &str, path: &str) -> Decision<'s> {
         Action::Forward(index) => {
             let service = plane.service(*index);
             if service.endpoints.is_empty() {
-                return Decision::NoEndpoint { route, why: "no endpoint of the service is ready" };
+                return Decision::NoEndpoint { route, service: Some(service), why: "no endpoint of the service is ready" };
             }
             Decision::Forward { route, service }
         }
-        Action::Unavailable(why) => Decision::NoEndpoint { route, why },
+        Action::Unavailable(why) => Decision::NoEndpoint { route, service: None, why },
         // Such a route belongs to the list of refusals and is never built into `routes`; if it ever were, nothing is forwarded.
         Action::Refused(_) => Decision::NoRoute(Miss::Path),
     }
 }
 
-/// Decides for a listener that is one Service's own: whatever host and path a request names, it goes there. `None`: nobody can answer.
+/// Decides for a listener that is one Service's own: whatever host and path a request names, it goes there. `None`: the listener is about
+/// to close.
 pub fn decide_own<'s>(plane: &'s Plane, socket: &Socket) -> Option<&'s Arc<Service>> {
-    let service = plane.service(plane.listeners.get(socket)?.service);
-    (!service.endpoints.is_empty()).then_some(service)
+    Some(plane.service(plane.listeners.get(socket)?.service))
 }
 
 /// Why exposure was refused to the rule that would have taken the request, when there is such a rule. For log, metric and `explain`;
@@ -100,8 +102,8 @@ mod tests {
         let plane = plane(Exposure::External, routes, RouteTableBuilder::default(), [service("full", 2), service("empty", 0)]);
         let at = |path| decide(&plane, "a.example", path);
         assert!(matches!(at("/full/x"), Decision::Forward { service, .. } if &*service.name.service.name == "full"));
-        assert!(matches!(at("/empty"), Decision::NoEndpoint { .. }));
-        assert!(matches!(at("/gone"), Decision::NoEndpoint { why: "no such Service", .. }));
+        assert!(matches!(at("/empty"), Decision::NoEndpoint { service: Some(_), .. }));
+        assert!(matches!(at("/gone"), Decision::NoEndpoint { why: "no such Service", service: None, .. }));
         assert!(matches!(at("/wrong"), Decision::NoRoute(_)), "a refused rule never forwards");
         assert!(matches!(at("/other"), Decision::NoRoute(Miss::Path)));
         assert!(matches!(decide(&plane, "b.example", "/full"), Decision::NoRoute(Miss::Host)));

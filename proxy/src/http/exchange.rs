@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::filter::RetryOn;
 use registry::route::Route;
 use registry::snapshot::{EndpointId, Service};
 use registry::speech::Speech;
@@ -12,21 +13,23 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::asked;
-use super::attempt::{Attempt, NoChoice, Trail, Tried};
+use super::attempt::{Attempt, NoChoice, Trail};
 use super::body::BodyReader;
 use super::client;
 use super::desk::{Desk, Message};
 use super::head::RequestHead;
 use super::hops;
 use super::lift;
-use super::relay::{self, Failure, Relayed};
+use super::relay::{self, Again, Failure, Relayed};
 use super::respond;
 use super::serve::Connection;
+use super::tried::{Tried, Unreached};
 use super::tunnel::Tunnel;
 use super::write::{Forward, set_host, write_request};
 use crate::clock::now_us;
 use crate::deadline::Expired;
 use crate::filter::{self, Answer, Up};
+use crate::http2::connect::{Agreed, WEBSOCKET};
 use crate::http2::link::Link;
 use crate::reason::Reason;
 
@@ -65,6 +68,8 @@ pub(super) struct Exchange {
 struct Sent {
     upstream: TcpStream,
     attempt: Attempt,
+    /// Its service has another endpoint, which was not tried.
+    others: bool,
 }
 
 /// Why a request could not be sent.
@@ -73,9 +78,11 @@ enum Unsent {
     /// The replica speaks something else than plain HTTP/1.
     Otherwise,
     /// No connection stood.
-    NoConnection(EndpointId),
-    /// The connection broke while it was written to; true when it was a reused one.
+    NoConnection(Unreached),
+    /// The connection broke while it was written to, and the request may be sent again; true when it was a reused one.
     Broken((EndpointId, bool)),
+    /// It broke, and the request may not.
+    Lost,
 }
 
 /// What came of trying.
@@ -140,7 +147,7 @@ impl Exchange {
 
     /// Goes on to an answer.
     async fn go(&mut self, connection: &mut Connection, desk: &mut Desk) -> Turn {
-        let mut tried = Tried::default();
+        let mut tried = Tried::begin(!(self.all_here && desk.request.head.method().idempotent()));
         match self.tries(connection, desk, &mut tried).await {
             Tries::Ended(turn) => turn,
             Tries::Otherwise => Box::pin(lift::run(connection, desk, self.head_length)).await,
@@ -196,21 +203,29 @@ impl Exchange {
 
     /// Tries until there is an answer or a reason why not.
     async fn tries(&mut self, connection: &mut Connection, desk: &mut Desk, tried: &mut Tried) -> Tries {
+        let mut place = None;
         Tries::Ended(loop {
             let (endpoint, reused) = match self.send(connection, &mut desk.request, tried).await {
                 Ok(sent) => {
                     let place = (sent.attempt.endpoint, sent.attempt.reused);
                     match self.answer(connection, desk, sent, tried).await {
                         Ok(relayed) => break self.finish(connection, desk, relayed),
-                        Err(Failure::NoAnswer) if self.may_repeat(desk, tried) => place,
+                        Err(Failure::Again) => place,
                         Err(failure) => break self.give_up(connection, desk, failure).await,
                     }
                 }
                 Err(Unsent::Otherwise) => return Tries::Otherwise,
-                Err(Unsent::Broken(place)) if self.may_repeat(desk, tried) => place,
-                Err(Unsent::Broken(_)) => break self.refuse(connection, desk, Reason::UpstreamReset, None).await,
-                Err(Unsent::NoConnection(endpoint)) if tried.no_connection(endpoint) => continue,
-                Err(Unsent::NoConnection(_) | Unsent::Not(NoChoice::NobodyLeft)) => {
+                Err(Unsent::Broken(place)) => place,
+                Err(Unsent::Lost) => break self.refuse(connection, desk, Reason::UpstreamReset, None).await,
+                Err(Unsent::NoConnection(unreached)) => {
+                    tried.no_connection(unreached);
+                    continue;
+                }
+                Err(Unsent::Not(NoChoice::Nobody(service))) => {
+                    // Rare, and large.
+                    if Box::pin(connection.caller.wait(service, tried, &mut place)).await {
+                        continue;
+                    }
                     break self.refuse(connection, desk, tried.reason(), None).await;
                 }
                 Err(Unsent::Not(NoChoice::Refused(reason, note))) => break self.refuse(connection, desk, reason, note).await,
@@ -220,8 +235,8 @@ impl Exchange {
         })
     }
 
-    fn may_repeat(&self, desk: &Desk, tried: &Tried) -> bool {
-        tried.may_repeat(desk.request.head.method().idempotent(), self.all_here)
+    fn may_repeat(&self, head: &RequestHead, tried: &Tried) -> bool {
+        tried.may_repeat(head.method().idempotent(), self.all_here)
     }
 
     /// Decides, picks, connects and writes. Endpoints that were tried are avoided.
@@ -241,9 +256,12 @@ impl Exchange {
         let (attempt, mut upstream) = reached.map_err(Unsent::NoConnection)?;
         if !write_within(&mut upstream, &request.out, Duration::from_millis(caller.worker.limits.connect_timeout_ms)).await {
             attempt.broke(true, now_us());
-            return Err(Unsent::Broken((attempt.endpoint, attempt.reused)));
+            let percent = caller.worker.limits.retry_budget_percent;
+            let again = self.may_repeat(&request.head, tried) && (attempt.reused || attempt.may_cost_more(percent));
+            return Err(if again { Unsent::Broken((attempt.endpoint, attempt.reused)) } else { Unsent::Lost });
         }
-        Ok(Sent { upstream, attempt })
+        let others = service.endpoints.len() > 1 + tried.count();
+        Ok(Sent { upstream, attempt, others })
     }
 
     /// An outside name is asked by its own name; should the route lead elsewhere meanwhile, by the client's again.
@@ -259,23 +277,46 @@ impl Exchange {
 
     /// Reads the answer and gives it to the client, while the rest of the request's body, if any, goes up.
     async fn answer(&mut self, connection: &mut Connection, desk: &mut Desk, sent: Sent, tried: &Tried) -> Result<Relayed, Failure> {
-        let Sent { mut upstream, attempt } = sent;
-        let relayed = relay::relay(connection, desk, self, &mut upstream, tried.passed().map(|(_, filters)| filters)).await;
+        let Sent { mut upstream, attempt, others } = sent;
+        let may_repeat = self.may_repeat(&desk.request.head, tried);
+        let percent = connection.caller.worker.limits.retry_budget_percent;
+        let again = Again {
+            statuses: if may_repeat && others { tried.retry_on() } else { RetryOn::default() },
+            within_ms: tried.try_ms().filter(|_| self.all_here),
+            budget: &|| attempt.may_cost_more(percent),
+        };
+        let filters = tried.passed().map(|(_, filters)| filters);
+        connection.reading.follow(Some(attempt.flight.replica().id));
+        let relayed = relay::relay(connection, desk, self, &mut upstream, filters, again).await;
+        connection.reading.follow(None);
         let now = now_us();
         match &relayed {
             Ok(done) => attempt.answered(done.status, done.head_us, now),
+            Err(Failure::Unwanted(status)) => attempt.answered(*status, now, now),
             Err(failure @ (Failure::NoAnswer | Failure::BadAnswer | Failure::CutUpstream | Failure::SlowUpstream)) => {
                 attempt.broke(*failure == Failure::NoAnswer, now);
             }
             Err(_) => {}
         }
+        let relayed = match relayed {
+            Err(Failure::Unwanted(_)) => return Err(Failure::Again),
+            // Closing an idle connection is a replica's right, and no trouble that more requests would add to.
+            Err(Failure::NoAnswer) if may_repeat && (attempt.reused || attempt.may_cost_more(percent)) => return Err(Failure::Again),
+            Err(Failure::SlowUpstream) if may_repeat && others && !connection.begun.get() && tried.retry_on().timeout() => {
+                return Err(if attempt.may_cost_more(percent) { Failure::Again } else { Failure::SlowUpstream });
+            }
+            relayed => relayed,
+        };
         if let Ok(done) = &relayed {
             let Attempt { flight, counts, .. } = attempt;
             let worker = &connection.caller.worker;
             counts.answered(done.status, now.saturating_sub(self.trail.began_us));
             if done.switched() {
-                let early = desk.request.input.filled().get(self.head_length + self.body_in_out..).unwrap_or_default();
-                self.tunnel = Some(Box::new(Tunnel::new(Link::Plain(upstream), flight, counts, early, desk.answer.input.filled())));
+                let input = desk.request.input.filled();
+                let websocket = desk.request.head.upgrade(input).is_some_and(|asked| asked.of(input).eq_ignore_ascii_case(WEBSOCKET));
+                let agreed = Agreed { link: Link::Plain(upstream), early: desk.answer.input.filled().into(), websocket };
+                let early = input.get(self.head_length + self.body_in_out..).unwrap_or_default();
+                self.tunnel = Some(Box::new(Tunnel::new(agreed, (flight, counts), early)));
             } else if done.reusable && !worker.draining.get() {
                 worker.pool.borrow_mut().checkin(flight.replica().id, upstream, now / 1000);
             }
@@ -307,7 +348,7 @@ impl Exchange {
     /// Nothing can be sent again: says so to the client if that is still possible.
     async fn give_up(&mut self, connection: &mut Connection, desk: &mut Desk, failure: Failure) -> Turn {
         let reason = match failure {
-            Failure::NoAnswer | Failure::BadAnswer => Reason::UpstreamReset,
+            Failure::NoAnswer | Failure::BadAnswer | Failure::Again | Failure::Left | Failure::Unwanted(_) => Reason::UpstreamReset,
             Failure::BadBody => Reason::BadRequest,
             Failure::LargeBody => Reason::BodyTooLarge,
             Failure::SlowBody => Reason::TimeoutDownstream,

@@ -97,7 +97,7 @@ pub(super) async fn run(connection: &mut Connection, desk: &mut Desk, head_lengt
     connection.reading.clear();
     if let (Ok(_), Some((agreed, attempt))) = (&ended, handover.take()) {
         let Attempt { flight, counts, .. } = attempt;
-        return Turn::Switch(Box::new(Tunnel::new(agreed.link, flight, counts, input.filled(), &agreed.early)));
+        return Turn::Switch(Box::new(Tunnel::new(agreed, (flight, counts), input.filled())));
     }
     match ended {
         Ok(delimited) => {

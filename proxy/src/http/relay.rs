@@ -8,6 +8,7 @@ use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
+use config::filter::RetryOn;
 use registry::filter::Filters;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -75,6 +76,22 @@ pub(crate) enum Failure {
     SlowBody,
     /// The client closed, or stopped reading, or spoiled its body in the middle of the answer.
     ClientGone,
+    /// The replica has left, and the time for what was under way is over.
+    Left,
+    /// It has this status, after which the route wants the request to be sent again; the client has seen nothing of it.
+    Unwanted(u16),
+    /// The request is to be sent again; the client has seen nothing.
+    Again,
+}
+
+/// When the answer is not the client's, since the request can be sent again.
+pub(super) struct Again<'a> {
+    /// After answers of these statuses.
+    pub(super) statuses: RetryOn,
+    /// The answer's head may take so many milliseconds.
+    pub(super) within_ms: Option<u64>,
+    /// Takes one repetition out of the service's budget.
+    pub(super) budget: &'a dyn Fn() -> bool,
 }
 
 /// What ended an upload.
@@ -106,6 +123,7 @@ struct Down<'c> {
     edits: Option<&'c FieldEdits<'c>>,
     /// How long the replica may say nothing, in milliseconds, once it has all of the request.
     patience: Option<(&'c Deadline, u64)>,
+    again: Again<'c>,
 }
 
 /// Relays one answer, by the filters that let its request through.
@@ -115,6 +133,7 @@ pub(super) async fn relay(
     exchange: &mut Exchange,
     upstream: &mut TcpStream,
     filters: Option<&Filters>,
+    again: Again<'_>,
 ) -> Result<Relayed, Failure> {
     let edits = filters.map(|filters| asked::down(connection, &desk.request, filters));
     let read_ms = filters.and_then(|filters| filters.timeouts.read_ms);
@@ -138,6 +157,7 @@ pub(super) async fn relay(
         begun: &connection.begun,
         edits: edits.as_ref(),
         patience: patience.as_ref().map(|(deadline, ms)| (deadline, *ms)),
+        again,
     };
     let (mut client_read, client_write) = connection.stream.split();
     let (upstream_read, upstream_write) = upstream.split();
@@ -164,16 +184,18 @@ pub(super) async fn relay(
             if first && let Poll::Ready(failure) = client.as_mut().poll(context) {
                 return Poll::Ready(Err(failure));
             }
-            match answer.as_mut().poll(context) {
+            let polled = match answer.as_mut().poll(context) {
                 Poll::Pending if !first => client.as_mut().poll(context).map(Err),
                 polled => polled,
-            }
+            };
+            if polled.is_pending() { reading.poll_cut(context).map(|()| Err(Failure::Left)) } else { polled }
         });
         both.await
     };
     connection.reading.clear();
     match relayed {
         Err(Failure::BadBody | Failure::LargeBody | Failure::SlowBody) if connection.begun.get() => Err(Failure::ClientGone),
+        Err(Failure::Left) => Err(if connection.begun.get() { Failure::CutUpstream } else { Failure::NoAnswer }),
         relayed => relayed.map(|relayed| Relayed { rest, ..relayed }),
     }
 }
@@ -253,17 +275,20 @@ impl Down<'_> {
     async fn run(&self, answer: &mut Message<ResponseHead>, mut from: ReadHalf<'_>, mut to: WriteSide<'_>) -> Result<Relayed, Failure> {
         let Message { input: buffer, head, out } = answer;
         buffer.clear();
-        let length = loop {
-            let length = self.read_head(&mut from, head, buffer).await?;
-            self.heard.set(true);
-            match head.status() {
-                101 if self.switches(head, buffer.filled()) => break length,
-                101 => return Err(self.bad()),
-                100..=199 => self.interim(head, &mut to, buffer, length, out).await?,
-                _ => break length,
+        let length = match self.again.within_ms {
+            None => self.final_head(head, buffer, out, &mut from, &mut to).await?,
+            Some(ms) => {
+                let deadline = self.worker.deadlines.register();
+                deadline.set(ms);
+                // Rare, and large.
+                let in_time = deadline.guard(Box::pin(self.final_head(head, buffer, out, &mut from, &mut to))).await;
+                in_time.unwrap_or(Err(Failure::SlowUpstream))?
             }
         };
         let head_us = now_us();
+        if self.again.statuses.status(head.status()) && (self.again.budget)() {
+            return Err(Failure::Unwanted(head.status()));
+        }
         let framing = head.framing();
         // An HTTP/1.0 client knows no chunks: it gets the plain bytes, and the end of the connection ends them.
         let decode = framing == Framing::Chunked && !self.client_11;
@@ -277,6 +302,27 @@ impl Down<'_> {
         let uploaded = !self.uploading.get();
         let reusable = head.keep_alive() && framing != Framing::UntilClose && buffer.is_empty() && uploaded && !switched;
         Ok(Relayed { status: head.status(), head_us, bytes: self.written.get(), reusable, keep, uploaded, rest: None })
+    }
+
+    /// Reads up to the head that is not an interim one; gives its length.
+    async fn final_head(
+        &self,
+        head: &mut ResponseHead,
+        buffer: &mut Buffer,
+        out: &mut Vec<u8>,
+        from: &mut ReadHalf<'_>,
+        to: &mut WriteSide<'_>,
+    ) -> Result<usize, Failure> {
+        loop {
+            let length = self.read_head(from, head, buffer).await?;
+            self.heard.set(true);
+            match head.status() {
+                101 if self.switches(head, buffer.filled()) => return Ok(length),
+                101 => return Err(self.bad()),
+                100..=199 => self.interim(head, to, buffer, length, out).await?,
+                _ => return Ok(length),
+            }
+        }
     }
 
     /// What the replica says next, if it does so in time. While it waits for the request itself, time does not count.

@@ -1,8 +1,10 @@
 //! A connection that has switched to another protocol (RFC 9110 section 7.8), WebSocket for instance: bytes both ways, unread.
 //!
-//! Invariant: it leads to the one replica that agreed to switch, as long as both sides want; a change of the picture does not touch it.
-//! While nothing moves it holds no buffer, like every connection that waits.
+//! Invariant: it leads to the one replica that agreed to switch, as long as both sides want; a change of the picture does not touch it,
+//! unless the replica leaves: then it ends after `limits.replicaDrainMs`, by an end and not by a reset. A WebSocket whose replica is gone
+//! gets a close frame first, if one may stand there. While nothing moves it holds no buffer, like every connection that waits.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
@@ -12,9 +14,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::balance::InFlight;
+use crate::http2::connect::Agreed;
 use crate::http2::link::Link;
 use crate::stats::{Flow, Met};
 use crate::stream::Stream;
+use crate::websocket::{Frames, Watched};
 use crate::worker::Worker;
 use crate::{tcp, upstream};
 
@@ -22,39 +26,50 @@ use crate::{tcp, upstream};
 pub(super) struct Tunnel {
     upstream: Link,
     /// It counts as a request in flight.
-    _flight: InFlight,
+    flight: InFlight,
     counts: Rc<Met>,
     early_up: Box<[u8]>,
     early_down: Box<[u8]>,
+    /// Where its frames end, where it is a WebSocket.
+    frames: Option<RefCell<Frames>>,
 }
 
 impl Tunnel {
-    pub(super) fn new(upstream: Link, flight: InFlight, counts: Rc<Met>, early_up: &[u8], early_down: &[u8]) -> Tunnel {
-        Tunnel { upstream, _flight: flight, counts, early_up: early_up.into(), early_down: early_down.into() }
+    /// With what came from the client behind its request.
+    pub(super) fn new(agreed: Agreed, (flight, counts): (InFlight, Rc<Met>), early_up: &[u8]) -> Tunnel {
+        let Agreed { link: upstream, early: early_down, websocket } = agreed;
+        Tunnel { upstream, flight, counts, early_up: early_up.into(), early_down, frames: websocket.then(RefCell::default) }
     }
 
     /// Carries bytes until both sides have ended, or one is reset: then so is the other.
     pub(super) async fn carry(mut self: Box<Self>, worker: &Worker, client: &mut Stream) {
         // A client that vanished would hold the replica for ever: no time-out ends what may rest for hours.
         let watched = client.on_socket(upstream::watch);
-        let flow = &self.counts.upgraded;
+        let (flow, frames) = (&self.counts.upgraded, self.frames.as_ref());
+        let replica = worker.deadlines.register();
+        replica.follow(Some(self.flight.replica().id));
         flow.begun();
         let carried = async {
             watched?;
             flow.up.add(self.early_up.len() as u64);
             flow.down.add(self.early_down.len() as u64);
-            tokio::try_join!(write(&mut self.upstream, &self.early_up), write(client, &self.early_down))?;
+            let mut first = Watched::new(&mut *client, frames);
+            tokio::try_join!(write(&mut self.upstream, &self.early_up), write(&mut first, &self.early_down))?;
             match (&mut *client, &mut self.upstream) {
-                (Stream::Plain(socket), Link::Plain(upstream)) => tcp::copy_both(worker, socket, upstream, flow).await,
-                (client, Link::Plain(upstream)) => from_tls(worker, client, upstream, flow).await,
-                (client, Link::Tls(upstream)) => to_tls(worker, client, upstream, flow).await,
+                (Stream::Plain(socket), Link::Plain(upstream)) if frames.is_none() => tcp::copy_both(worker, socket, upstream, flow).await,
+                (client, Link::Plain(upstream)) => by_buffers(worker, client, upstream, frames, flow).await,
+                (client, Link::Tls(upstream)) => to_tls(worker, client, upstream, frames, flow).await,
             }
         };
-        let broken = carried.await.is_err();
+        let ended = replica.until_cut(carried).await;
         flow.ended();
-        if broken {
-            client.reset();
+        if let Some(Err(_)) = ended {
             self.upstream.reset();
+        }
+        match ended {
+            Some(Ok(())) => {}
+            Some(Err(_)) if frames.is_none() => client.reset(),
+            _ => tcp::farewell(worker, &mut Watched::new(client, frames)).await,
         }
     }
 }
@@ -65,8 +80,15 @@ async fn write(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<(
 }
 
 /// As [`tcp::copy_both`], to a replica in TLS. It holds one buffer while it waits for the replica: nothing tells when there is more.
-async fn to_tls(worker: &Worker, client: &mut Stream, upstream: &mut TlsStream<TcpStream>, flow: &Flow) -> io::Result<()> {
-    let (mut client_read, mut client_write) = client.split();
+async fn to_tls(
+    worker: &Worker,
+    client: &mut Stream,
+    upstream: &mut TlsStream<TcpStream>,
+    frames: Option<&RefCell<Frames>>,
+    flow: &Flow,
+) -> io::Result<()> {
+    let (mut client_read, client_write) = client.split();
+    let mut client_write = Watched::new(client_write, frames);
     let (mut upstream_read, mut upstream_write) = tokio::io::split(upstream);
     let up = async {
         while client_read.more().await? {
@@ -79,14 +101,21 @@ async fn to_tls(worker: &Worker, client: &mut Stream, upstream: &mut TlsStream<T
         while let tcp::Moved::Some(_) = tcp::pass(&worker.buffers, &mut upstream_read, &mut client_write, &flow.down).await? {
             client_write.flush().await?;
         }
-        client_write.shutdown().await
+        client_write.end().await
     };
     tokio::try_join!(up, down).map(|_| ())
 }
 
-/// As [`tcp::copy_both`], for a client whose bytes are read and written by TLS.
-async fn from_tls(worker: &Worker, client: &mut Stream, upstream: &mut TcpStream, flow: &Flow) -> io::Result<()> {
-    let (mut client_read, mut client_write) = client.split();
+/// As [`tcp::copy_both`], for a client whose bytes are read and written by TLS, or are looked at.
+async fn by_buffers(
+    worker: &Worker,
+    client: &mut Stream,
+    upstream: &mut TcpStream,
+    frames: Option<&RefCell<Frames>>,
+    flow: &Flow,
+) -> io::Result<()> {
+    let (mut client_read, client_write) = client.split();
+    let mut client_write = Watched::new(client_write, frames);
     let (mut upstream_read, mut upstream_write) = upstream.split();
     let up = async {
         while client_read.more().await? {
@@ -100,7 +129,7 @@ async fn from_tls(worker: &Worker, client: &mut Stream, upstream: &mut TcpStream
             let moved = tcp::pass(&worker.buffers, &mut upstream_read, &mut client_write, &flow.down).await?;
             client_write.flush().await?;
             if let tcp::Moved::End = moved {
-                return client_write.shutdown().await;
+                return client_write.end().await;
             }
         }
     };

@@ -5,7 +5,7 @@
 //! From then on bytes are carried both ways, unread, by that one replica, until both sides have ended or one breaks; a change of the
 //! picture does not touch it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 
@@ -15,6 +15,7 @@ use hyper::body::Bytes;
 use hyper::header::{CONNECTION, HeaderName, HeaderValue, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method};
+use registry::snapshot::ReplicaId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 
 use super::link::Link;
@@ -22,9 +23,13 @@ use super::reply;
 use crate::http::attempt::Attempt;
 use crate::http::head::is_token;
 use crate::stats::{Count, Flow};
+use crate::websocket::{Frames, GOING_AWAY};
 use crate::worker::Worker;
 
 static WEBSOCKET_ACCEPT: HeaderName = HeaderName::from_static("sec-websocket-accept");
+
+/// The protocol whose frames we know.
+pub(crate) const WEBSOCKET: &[u8] = b"websocket";
 
 /// Bytes that are carried in one piece.
 const PIECE: usize = 8 * 1024;
@@ -45,6 +50,8 @@ pub(crate) struct Switch {
 pub(crate) struct Agreed {
     pub(crate) link: Link,
     pub(crate) early: Box<[u8]>,
+    /// What was agreed on is a WebSocket.
+    pub(crate) websocket: bool,
 }
 
 impl Switch {
@@ -73,7 +80,7 @@ impl Switch {
         put("connection", b"upgrade");
         put("upgrade", self.protocol.as_bytes());
         if let Some(nonce) = self.nonce
-            && self.is(b"websocket")
+            && self.is(WEBSOCKET)
         {
             put("sec-websocket-key", &base64(nonce.to_be_bytes()));
         }
@@ -97,17 +104,62 @@ impl Switch {
     }
 }
 
-/// Carries bytes between a stream and a replica that has agreed, to the end of both.
-pub(super) async fn carry(worker: &Worker, from: &mut RecvStream, to: &mut SendStream<Bytes>, agreed: Agreed, flow: &Flow) {
+/// Carries bytes between a stream and a replica that has agreed, to the end of both, or until it must end since the replica leaves.
+pub(super) async fn carry(
+    worker: &Worker,
+    from: &mut RecvStream,
+    to: &mut SendStream<Bytes>,
+    (agreed, replica): (Agreed, ReplicaId),
+    flow: &Flow,
+) {
     flow.begun();
+    let leaves = worker.deadlines.register();
+    leaves.follow(Some(replica));
+    let words = Words::of(&agreed);
     let (mut replica_read, mut replica_write) = split(agreed.link);
-    let (up, down) = (carry_up(from, &mut replica_write, &flow.up), carry_down(worker, agreed.early, &mut replica_read, to, &flow.down));
-    if let Err(error) = tokio::try_join!(up, down) {
+    let up = carry_up(from, &mut replica_write, &flow.up);
+    let down = carry_down(worker, agreed.early, &mut replica_read, to, &words, &flow.down);
+    let ended = leaves.until_cut(async { tokio::try_join!(up, down) }).await;
+    if let Some(Err(error)) = &ended {
         tracing::debug!(%error, "a stream that switched protocols broke");
-        to.send_reset(Reason::CANCEL); // RFC 8441 section 5
         replica_read.unsplit(replica_write).reset();
     }
+    match ended {
+        Some(Ok(_)) => {}
+        // It fails only when nobody is there.
+        _ if words.may_close() => _ = reply::give(worker, to, Bytes::from_static(&GOING_AWAY), true).await,
+        Some(Err(_)) => to.send_reset(Reason::CANCEL), // RFC 8441 section 5
+        None => _ = to.send_data(Bytes::new(), true),
+    }
     flow.ended();
+}
+
+/// What is known of the words that a replica sends.
+struct Words {
+    frames: Option<RefCell<Frames>>,
+    /// A piece of them is on its way.
+    giving: Cell<bool>,
+}
+
+impl Words {
+    fn of(agreed: &Agreed) -> Words {
+        Words { frames: agreed.websocket.then(RefCell::default), giving: Cell::new(false) }
+    }
+
+    /// Whether a close frame may come next.
+    fn may_close(&self) -> bool {
+        !self.giving.get() && self.frames.as_ref().is_some_and(|frames| frames.borrow().may_close())
+    }
+
+    async fn give(&self, worker: &Worker, to: &mut SendStream<Bytes>, piece: Bytes) -> io::Result<()> {
+        self.giving.set(true);
+        reply::give(worker, to, piece.clone(), false).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
+        self.giving.set(false);
+        if let Some(frames) = &self.frames {
+            frames.borrow_mut().pass(&piece);
+        }
+        Ok(())
+    }
 }
 
 async fn carry_up(from: &mut RecvStream, to: &mut WriteHalf<Link>, count: &Count) -> io::Result<()> {
@@ -127,17 +179,19 @@ async fn carry_down(
     early: Box<[u8]>,
     from: &mut ReadHalf<Link>,
     to: &mut SendStream<Bytes>,
+    words: &Words,
     count: &Count,
 ) -> io::Result<()> {
     let mut piece = Bytes::from(early);
     loop {
         if !piece.is_empty() {
             count.add(piece.len() as u64);
-            reply::give(worker, to, piece, false).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
+            words.give(worker, to, piece).await?;
         }
         let mut next = Vec::with_capacity(PIECE);
         if from.read_buf(&mut next).await? == 0 {
-            return to.send_data(Bytes::new(), true).map_err(io::Error::other);
+            let last = if words.may_close() { Bytes::from_static(&GOING_AWAY) } else { Bytes::new() };
+            return reply::give(worker, to, last, true).await.map_err(|_| io::ErrorKind::BrokenPipe.into());
         }
         piece = next.into();
     }

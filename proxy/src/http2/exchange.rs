@@ -30,14 +30,16 @@ use super::{fields, form, grpc, one};
 use crate::clock::now_us;
 use crate::filter::{self, Asked, Down, Up};
 use crate::http::asked;
-use crate::http::attempt::{NoChoice, Tried};
+use crate::http::attempt::NoChoice;
 use crate::http::caller::Caller;
 use crate::http::head::{self, Framing, HeadLimits, ResponseHead};
 use crate::http::hops;
 use crate::http::relay::Failure;
+use crate::http::tried::{Tried, Unreached};
 use crate::http::write::Forward;
 use crate::picture::Held;
 use crate::reason::Reason;
+use crate::waiting::Key;
 
 /// A request on its way.
 struct Exchange {
@@ -88,11 +90,17 @@ enum Failed {
     /// The filters of this route come first.
     Filtered(Arc<Route>),
     /// No connection stood.
-    NoConnection(EndpointId),
+    NoConnection(Unreached),
     /// The connection went, or was full, before anything of the request left.
     Unsent,
     /// It broke before a byte of an answer; true when it was a reused one.
     Broken(EndpointId, bool),
+    /// The service has no endpoint, or none that could be reached.
+    Nobody(Key),
+    /// The replica said nothing in time.
+    Slow(EndpointId),
+    /// The route wants it to be sent again after such an answer, and it may be.
+    Unwanted(EndpointId),
 }
 
 /// The time that a route has for all of it is over.
@@ -152,8 +160,8 @@ impl Exchange {
             let ended = Box::pin(form::ends_here(ask, patience)).await;
             ended.map_err(|failure| self.refusal(failure))?;
         }
-        let mut tried = Tried::default();
-        let mut deadline = None;
+        let mut tried = Tried::begin(self.framing != Framing::None || !self.method().idempotent());
+        let (mut deadline, mut place) = (None, None);
         loop {
             let sent = {
                 let sending = pin!(self.send(&tried));
@@ -182,17 +190,35 @@ impl Exchange {
                     tried.pass(route);
                 }
                 Err(Failed::Refused(refusal)) => return Err(refusal),
-                Err(Failed::NoConnection(endpoint)) if tried.no_connection(endpoint) => {}
-                Err(Failed::NoConnection(_)) => return Err(Refusal::Because(tried.reason(), None)),
+                Err(Failed::NoConnection(unreached)) => tried.no_connection(unreached),
+                Err(Failed::Nobody(service)) => {
+                    let caller = self.ending.caller.clone();
+                    // Rare, and large.
+                    let waiting = Box::pin(caller.wait(service, &mut tried, &mut place));
+                    let again = match &deadline {
+                        None => waiting.await,
+                        Some(until) => tokio::time::timeout_at(*until, waiting).await.map_err(|_| OUT_OF_TIME)?,
+                    };
+                    if !again {
+                        return Err(Refusal::Because(tried.reason(), None));
+                    }
+                }
                 Err(Failed::Unsent) if tried.not_sent() => {}
                 Err(Failed::Unsent) => return Err(Refusal::Because(Reason::UpstreamConnect, None)),
                 Err(Failed::Broken(endpoint, reused)) => {
-                    let whole = self.ask.is_some() || self.framing == Framing::None;
-                    if !tried.may_repeat(self.method().idempotent(), whole) {
+                    // Closing an idle connection is a replica's right, and no trouble that more requests would add to.
+                    if !(self.may_repeat(&tried) && (reused || self.may_cost_more())) {
                         return Err(Refusal::Because(Reason::UpstreamReset, None));
                     }
                     tried.broke(endpoint, reused);
                 }
+                Err(Failed::Slow(endpoint)) => {
+                    if !(tried.retry_on().timeout() && self.may_repeat(&tried) && self.may_cost_more()) {
+                        return Err(OUT_OF_TIME);
+                    }
+                    tried.broke(endpoint, false);
+                }
+                Err(Failed::Unwanted(endpoint)) => tried.broke(endpoint, false),
             }
         }
     }
@@ -269,7 +295,7 @@ impl Exchange {
         let (service, endpoint) =
             caller.choose(held.snapshot(), asked, tried, self.ending.trail.now_us(), client).map_err(|none| match none {
                 NoChoice::Refused(reason, note) => Failed::Refused(Refusal::Because(reason, note)),
-                NoChoice::NobodyLeft => Failed::Refused(Refusal::Because(tried.reason(), None)),
+                NoChoice::Nobody(service) => Failed::Nobody(service),
                 NoChoice::Filtered(route) => Failed::Filtered(route),
             })?;
         let trail = &mut self.ending.trail;
@@ -278,7 +304,12 @@ impl Exchange {
             (attempt, Way::One(Link::Plain(stream)))
         } else {
             let mut attempt = caller.begin(service, endpoint, trail);
-            let need = Need { timeout: tried.connect_timeout(&caller.worker), afresh: tried.died(), upgrade: self.switch.is_some() };
+            let need = Need {
+                timeout: caller.worker.connect_timeout(tried),
+                afresh: tried.died(),
+                surely: tried.once(),
+                upgrade: self.switch.is_some(),
+            };
             let found = match way::at_once(&caller.worker, &endpoint.replica, need) {
                 Some(way) => Ok((way, true)),
                 // Rare, and large.
@@ -286,41 +317,67 @@ impl Exchange {
             };
             match found {
                 Ok((way, reused)) => {
+                    if !reused {
+                        caller.reached(service);
+                    }
                     attempt.reused = reused;
                     (attempt, way)
                 }
-                Err(error) => {
-                    attempt.unreachable(service, &error);
-                    return Err(Failed::NoConnection(endpoint.id));
-                }
+                Err(error) => return Err(Failed::NoConnection(attempt.unreachable(service, &error))),
             }
         };
         attempt.leaves(trail);
+        let (endpoint, others) = (endpoint.id, service.endpoints.len() > 1 + tried.count());
         self.ending.attempt = Some(attempt);
         // An outside name is asked by its own name.
         let host = service.host.as_ref().map(|host| Bytes::copy_from_slice(host.as_bytes()));
         let host = host.or_else(|| self.made.as_ref()?.host.clone());
-        let (silence, progress) = (read_timeout(tried), self.progress.clone());
-        let comes = self.framing != Framing::None;
-        let mut sent = pin!(async {
-            match way {
-                Way::One(link) => self.by_one(link, host, held).await,
-                // Such a replica may know extended CONNECT, but few do, and none that was met.
-                Way::Two(..) if self.switch.is_some() => Err(Failed::Refused(Refusal::Because(Reason::UpstreamConnect, None))),
-                Way::Two(place, scheme) => self.by_two(place, (scheme, host), held).await,
+        let first = tried.try_ms().map(Duration::from_millis);
+        let silence = read_timeout(tried).map_or(first, |silence| Some(first.map_or(silence, |first| silence.min(first))));
+        let (progress, comes) = (self.progress.clone(), self.framing != Framing::None);
+        let sent = self.exchange(way, host, held);
+        let got = match silence {
+            None => sent.await,
+            Some(silence) => {
+                let too_long = async {
+                    if comes {
+                        progress.ended().await; // until then, the replica may wait as we do
+                    }
+                    tokio::time::sleep(silence).await;
+                };
+                tokio::select! {
+                    biased;
+                    sent = sent => sent,
+                    () = too_long => Err(Failed::Slow(endpoint)),
+                }
             }
-        });
-        let Some(silence) = silence else { return sent.await };
-        let too_long = async {
-            if comes {
-                progress.ended().await; // until then, the replica may wait as we do
-            }
-            tokio::time::sleep(silence).await;
         };
-        tokio::select! {
-            biased;
-            sent = &mut sent => sent,
-            () = too_long => Err(Failed::Refused(OUT_OF_TIME)),
+        match got {
+            Ok(got) if others && tried.retry_on().status(got.status.as_u16()) && self.may_repeat(tried) && self.may_cost_more() => {
+                Err(Failed::Unwanted(endpoint))
+            }
+            got => got,
+        }
+    }
+
+    fn may_repeat(&self, tried: &Tried) -> bool {
+        let whole = self.ask.is_some() || self.framing == Framing::None;
+        tried.may_repeat(self.method().idempotent(), whole)
+    }
+
+    /// Whether its service's budget has room for sending it again.
+    fn may_cost_more(&self) -> bool {
+        let percent = self.ending.caller.worker.limits.retry_budget_percent;
+        self.ending.attempt.as_ref().is_none_or(|attempt| attempt.may_cost_more(percent))
+    }
+
+    /// By the way that was found.
+    async fn exchange(&mut self, way: Way, host: Option<Bytes>, held: Rc<Held>) -> Result<Got, Failed> {
+        match way {
+            Way::One(link) => self.by_one(link, host, held).await,
+            // Such a replica may know extended CONNECT, but few do, and none that was met.
+            Way::Two(..) if self.switch.is_some() => Err(Failed::Refused(Refusal::Because(Reason::UpstreamConnect, None))),
+            Way::Two(place, scheme) => self.by_two(place, (scheme, host), held).await,
         }
     }
 
@@ -335,7 +392,7 @@ impl Exchange {
         let ask = self.ask.take().map(|ask| (self.limited(ask), self.framing == Framing::Chunked));
         let limits = HeadLimits { bytes: worker.limits.head_bytes, fields: worker.limits.headers };
         let mut head = ResponseHead::new(limits);
-        match one::Talk::new(&worker, link, ask).answer(&mut head, self.method(), replica, self.switch.as_ref()).await {
+        match one::Talk::new(&worker, link, replica, ask).answer(&mut head, self.method(), replica, self.switch.as_ref()).await {
             Ok(answered) => Ok(self.got_one(&head, answered)),
             Err(Failure::NoAnswer) => Err(self.broken()),
             Err(failure) => Err(Failed::Refused(self.refusal(failure))),
@@ -439,7 +496,7 @@ impl Exchange {
 
     fn refusal(&self, failure: Failure) -> Refusal {
         let reason = match failure {
-            Failure::NoAnswer | Failure::BadAnswer | Failure::CutUpstream => {
+            Failure::NoAnswer | Failure::BadAnswer | Failure::CutUpstream | Failure::Left | Failure::Again | Failure::Unwanted(_) => {
                 self.ending.broke(false);
                 Reason::UpstreamReset
             }

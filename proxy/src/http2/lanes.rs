@@ -167,7 +167,7 @@ impl Opening {
     ///
     /// # Errors
     /// When the link breaks at once.
-    pub(super) async fn done(self, worker: &Worker, link: Link) -> io::Result<Place> {
+    pub(super) async fn done(self, worker: &Worker, replica: ReplicaId, link: Link) -> io::Result<Place> {
         let head_bytes = worker.limits.head_bytes;
         let io = Gathered::new(&worker.buffers, link);
         let mut builder = Builder::new(io.clone());
@@ -186,6 +186,8 @@ impl Opening {
             road.lanes.borrow_mut().push(lane);
         }
         let mut opening = Some(self);
+        let leaves = worker.deadlines.register();
+        leaves.follow(Some(replica));
         tokio::task::spawn_local(async move {
             let mut connection = pin!(connection);
             let ended = poll_fn(|context| {
@@ -196,8 +198,10 @@ impl Opening {
                 }
                 polled
             });
-            if let Err(error) = ended.await {
-                tracing::debug!(%error, "an HTTP/2 connection to a replica ended");
+            match leaves.until_cut(ended).await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => tracing::debug!(%error, "an HTTP/2 connection to a replica ended"),
+                None => tracing::debug!("an HTTP/2 connection to a replica that has left is closed"),
             }
         });
         Ok(place)

@@ -14,7 +14,7 @@ use registry::snapshot::ReplicaId;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use super::ask::{Broken, Limited};
-use super::connect::{Agreed, Switch};
+use super::connect::{Agreed, Switch, WEBSOCKET};
 use super::fields;
 use super::link::Link;
 use crate::buffer::Buffer;
@@ -35,6 +35,8 @@ pub(super) struct Talk {
     link: Link,
     input: Buffer,
     upload: Upload,
+    /// It ends when the time of a replica that has left is over.
+    leaves: Deadline,
 }
 
 /// Where the request's body is.
@@ -85,12 +87,14 @@ pub(super) struct Rest {
 
 impl Talk {
     /// On `link`, where the head was written; `ask` is still to be sent, in chunks or as it is.
-    pub(super) fn new(worker: &Rc<Worker>, link: Link, ask: Option<(Limited, bool)>) -> Talk {
+    pub(super) fn new(worker: &Rc<Worker>, link: Link, replica: ReplicaId, ask: Option<(Limited, bool)>) -> Talk {
         let upload = ask.map_or(Upload::Done, |(ask, chunked)| {
             let patience = worker.deadlines.register();
             Upload::Going(Box::new(Going { ask, chunked, out: Vec::new(), at: 0, last: false, patience, waiting: false }))
         });
-        Talk { worker: worker.clone(), link, input: worker.buffers.take(), upload }
+        let leaves = worker.deadlines.register();
+        leaves.follow(Some(replica));
+        Talk { worker: worker.clone(), link, input: worker.buffers.take(), upload, leaves }
     }
 
     /// Reads the head of the final answer to a request of method `to`, and what came with it. A 101 is one where the request asked to
@@ -108,7 +112,8 @@ impl Talk {
         if head.status() == 101 {
             let early = self.input.filled().into();
             self.worker.buffers.give(self.input);
-            let agreed = Some(Agreed { link: self.link, early });
+            let websocket = switch.is_some_and(|switch| switch.is(WEBSOCKET));
+            let agreed = Some(Agreed { link: self.link, early, websocket });
             return Ok(Answered { head: text, begun: Bytes::new(), rest: None, agreed });
         }
         let framing = head.framing();
@@ -156,7 +161,16 @@ impl Talk {
     /// Reads more of the answer while the body goes up. 0 is the end.
     fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<Result<io::Result<usize>, Failure>> {
         self.poll_upload(context)?;
-        pin!(self.input.read(&mut self.link)).poll(context).map(Ok)
+        let read = pin!(self.input.read(&mut self.link)).poll(context);
+        self.unless_left(read, context).map(Ok)
+    }
+
+    /// What was read, or an error while nothing is, once the replica has left.
+    fn unless_left(&self, read: Poll<io::Result<usize>>, context: &Context<'_>) -> Poll<io::Result<usize>> {
+        match read {
+            Poll::Pending => self.leaves.poll_cut(context).map(|()| Err(io::ErrorKind::ConnectionAborted.into())),
+            read => read,
+        }
     }
 
     /// Moves as much of the body as there is. Errs when its client failed.
@@ -173,7 +187,7 @@ impl Talk {
 
     /// After a whole answer: keeps the connection for the next request if it can serve one.
     fn end(self, replica: ReplicaId, keeps: bool) {
-        let Talk { worker, link, input, upload } = self;
+        let Talk { worker, link, input, upload, .. } = self;
         if keeps && matches!(upload, Upload::Done) && input.is_empty() && !worker.draining.get() {
             match link {
                 Link::Plain(stream) => worker.pool.borrow_mut().checkin(replica, stream, now_us() / 1000),
@@ -294,7 +308,8 @@ impl Rest {
     fn poll_plain(&mut self, context: &mut Context<'_>, room: usize) -> Poll<Result<Bytes, Failure>> {
         let Some(talk) = &mut self.talk else { return Poll::Ready(Ok(Bytes::new())) };
         let mut piece = Vec::with_capacity(room);
-        match ready!(pin!((&mut talk.link).take(room as u64).read_buf(&mut piece)).poll(context)) {
+        let read = pin!((&mut talk.link).take(room as u64).read_buf(&mut piece)).poll(context);
+        match ready!(talk.unless_left(read, context)) {
             Ok(count) if count > 0 => {
                 self.body.passed(count as u64);
                 Poll::Ready(Ok(piece.into()))

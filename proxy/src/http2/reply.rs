@@ -47,9 +47,10 @@ pub(super) async fn run(open: OpenStream, request: Request<RecvStream>, mut resp
     answer.keep(kept);
     open.ended.set(answer.over());
     if let (Some((agreed, attempt)), Some(from)) = (handover.take(), &mut carried) {
-        let Attempt { counts, flight: _flight, .. } = attempt;
+        let Attempt { counts, flight, .. } = attempt;
+        let replica = flight.replica().id;
         if let Ok(mut to) = respond.send_response(Response::from_parts(head, ()), false) {
-            Box::pin(connect::carry(&caller.worker, from, &mut to, agreed, &counts.upgraded)).await;
+            Box::pin(connect::carry(&caller.worker, from, &mut to, (agreed, replica), &counts.upgraded)).await;
         }
         return;
     }

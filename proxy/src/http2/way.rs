@@ -30,13 +30,15 @@ pub(super) struct Need {
     pub(super) timeout: Duration,
     /// An idle connection has just died, so none is trusted.
     pub(super) afresh: bool,
+    /// What is sent cannot be sent again, so that an idle connection is looked at closely.
+    pub(super) surely: bool,
     /// An upgrade, which HTTP/2 does not carry.
     pub(super) upgrade: bool,
 }
 
 /// One that stands already, and has served before.
 pub(super) fn at_once(worker: &Worker, replica: &Replica, need: Need) -> Option<Way> {
-    let idle = if need.afresh { None } else { worker.links.borrow_mut().checkout(replica.id) };
+    let idle = if need.afresh { None } else { worker.links.borrow_mut().checkout(replica.id, need.surely) };
     if let Some(link) = idle {
         return Some(Way::One(link));
     }
@@ -78,5 +80,5 @@ pub(super) async fn open(worker: &Rc<Worker>, replica: &Replica, need: Need) -> 
         opening.chose_one();
         return Ok((Way::One(link), false));
     }
-    Ok((Way::Two(opening.done(worker, link).await?, scheme), false))
+    Ok((Way::Two(opening.done(worker, replica.id, link).await?, scheme), false))
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use config::object::{Name, Protocol, ServiceKey};
 
@@ -85,6 +86,7 @@ impl World {
                     Seat { id, replica, was_ready: member.ready, member }
                 }
             };
+            seat.replica.load.leaving.store(seat.member.terminating, Relaxed);
             port.seats.push(seat);
         }
         let service: Name = port.name(key).to_string().into();

@@ -4,6 +4,9 @@ use super::case::{Case, answered, as_sent, bad_answer, forwarded};
 
 const A: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+/// A WebSocket whose replica ends gets a close frame (`lifecycle/leaving.rs`); any other protocol gets the end and nothing else.
+const ASK_FOR_MQTT: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: mqtt\r\n\r\n";
+const AGREED_ON_MQTT: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: mqtt\r\n\r\n";
 const AGREED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
 
 pub(super) const CASES: &[Case] = &[
@@ -99,15 +102,15 @@ pub(super) const CASES: &[Case] = &[
         b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
         &[ASK, A],
     ),
-    answered("agreed", "RFC 9110 15.2.2", "101 as it was asked for", AGREED, &[AGREED]).to(ASK).then_ends().closes(),
+    answered("agreed", "RFC 9110 15.2.2", "101 as it was asked for", AGREED_ON_MQTT, &[AGREED_ON_MQTT]).to(ASK_FOR_MQTT).then_ends().closes(),
     answered(
         "agreed-case",
         "RFC 9110 7.8",
         "protocols know no case",
-        b"HTTP/1.1 101 Yes\r\nUPGRADE: WebSocket\r\nconnection: Upgrade\r\n\r\n",
-        &[b"HTTP/1.1 101 Yes\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\n\r\n"],
+        b"HTTP/1.1 101 Yes\r\nUPGRADE: MQTT\r\nconnection: Upgrade\r\n\r\n",
+        &[b"HTTP/1.1 101 Yes\r\nConnection: upgrade\r\nUpgrade: MQTT\r\n\r\n"],
     )
-    .to(ASK)
+    .to(ASK_FOR_MQTT)
     .then_ends()
     .closes(),
     bad_answer("agreed-unasked", "RFC 9110 7.8", "nobody asked to switch", AGREED),

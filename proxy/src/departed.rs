@@ -1,0 +1,84 @@
+//! Replicas that left the picture of a worker, and when the connections to them end.
+//!
+//! Invariant: time runs for one whose pod is terminating or gone, and not for one that is merely not ready. What was under way when it left
+//! may go on until then; nothing new is sent.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use registry::snapshot::{Replica, ReplicaId};
+
+/// A worker's.
+#[derive(Debug, Default)]
+pub(crate) struct Departed(RefCell<Vec<Gone>>);
+
+#[derive(Debug)]
+struct Gone {
+    replica: Arc<Replica>,
+    /// When it was first seen to be leaving, in milliseconds since the start of the process.
+    since_ms: Option<u64>,
+}
+
+impl Departed {
+    /// One more is in no picture now, or in one service less.
+    pub(crate) fn add(&self, replica: &Arc<Replica>) {
+        let mut all = self.0.borrow_mut();
+        if !all.iter().any(|gone| gone.replica.id == replica.id) {
+            all.push(Gone { replica: replica.clone(), since_ms: None });
+        }
+    }
+
+    /// Calls `end` with each whose time is over. One that nobody else knows any more needs no time.
+    pub(crate) fn sweep(&self, now_ms: u64, patience_ms: u64, end: impl Fn(ReplicaId)) {
+        self.0.borrow_mut().retain_mut(|gone| {
+            if gone.replica.load.leaving.load(Relaxed) {
+                let since_ms = *gone.since_ms.get_or_insert(now_ms);
+                if now_ms.saturating_sub(since_ms) >= patience_ms {
+                    end(gone.replica.id);
+                    return false;
+                }
+            } else {
+                gone.since_ms = None;
+            }
+            Arc::strong_count(&gone.replica) > 1
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::worlds;
+
+    fn replica() -> Arc<Replica> {
+        worlds::service("web", 1).endpoints[0].replica.clone()
+    }
+
+    fn ended(departed: &Departed, now_ms: u64) -> usize {
+        let count = std::cell::Cell::new(0);
+        departed.sweep(now_ms, 1_000, |_| count.set(count.get() + 1));
+        count.get()
+    }
+
+    #[test]
+    fn time_runs_from_when_it_leaves_and_not_while_it_is_merely_not_ready() {
+        let (departed, replica) = (Departed::default(), replica());
+        departed.add(&replica);
+        departed.add(&replica);
+        assert_eq!(ended(&departed, 10_000), 0);
+        replica.load.leaving.store(true, Relaxed);
+        assert_eq!(ended(&departed, 20_000), 0);
+        assert_eq!(ended(&departed, 20_999), 0);
+        assert_eq!(ended(&departed, 21_000), 1);
+        assert_eq!(ended(&departed, 50_000), 0, "once");
+    }
+
+    #[test]
+    fn one_that_nobody_knows_any_more_is_forgotten() {
+        let departed = Departed::default();
+        departed.add(&replica());
+        assert_eq!(ended(&departed, 0), 0);
+        assert!(departed.0.borrow().is_empty());
+    }
+}

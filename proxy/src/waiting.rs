@@ -1,0 +1,217 @@
+//! Requests that wait for somebody to answer them: their service has nobody for a moment, as when its only replica is replaced.
+//!
+//! Invariant: bounded in number and in time. One service may hold as many places as are still free, so that it cannot take those of all
+//! others; and once nobody could be reached for [`WITHIN_MS`], its requests are refused at once: it is down, not away for a moment.
+//! Whoever has waited longest goes first. Nothing that was sent waits here, and nothing that waits holds a picture.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::exposure::Exposure;
+use config::settings::Limits;
+use registry::snapshot::Service;
+use tokio::sync::Notify;
+
+use crate::stats::{WorkerCounts, plane};
+
+/// A service that nobody answered for so long is not waited for.
+pub const WITHIN_MS: u64 = 30_000;
+/// Between two tries to reach endpoints that the picture has but nobody can reach; doubled each time.
+const PAUSE: Duration = Duration::from_millis(20);
+/// The longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// A service port on one plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key(usize, u32);
+
+impl Key {
+    /// Of this service on this plane.
+    pub fn of(exposure: Exposure, service: &Service) -> Key {
+        Key(plane(exposure), service.slot)
+    }
+}
+
+/// What a worker knows of services without anybody to answer.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    away: RefCell<HashMap<Key, Away, foldhash::fast::RandomState>>,
+    counts: Arc<WorkerCounts>,
+    /// Rung with each picture.
+    changed: Notify,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Away {
+    since_ms: u64,
+    waiting: usize,
+}
+
+impl Waiting {
+    /// Nobody waits yet; who does is counted there.
+    pub fn new(counts: Arc<WorkerCounts>) -> Waiting {
+        Waiting { counts, ..Waiting::default() }
+    }
+
+    /// A place among those who wait for this service, for so long. `None` when there is none, or when waiting makes no sense.
+    pub fn place(self: &Rc<Self>, key: Key, wait_ms: u64, limits: &Limits, now_ms: u64) -> Option<Place> {
+        if wait_ms == 0 {
+            return None;
+        }
+        let free = limits.waiting_requests.saturating_sub(self.counts.waiting.get() as usize);
+        let mut all = self.away.borrow_mut();
+        let away = all.entry(key).or_insert(Away { since_ms: now_ms, waiting: 0 });
+        if away.waiting >= free || now_ms.saturating_sub(away.since_ms) > WITHIN_MS {
+            return None;
+        }
+        away.waiting += 1;
+        self.counts.waiting.add(1);
+        self.counts.waited.add(1);
+        Some(Place { of: self.clone(), key, until_ms: now_ms + wait_ms, pause: PAUSE })
+    }
+
+    /// Somebody of this service was reached.
+    pub fn reached(&self, key: Key) {
+        let mut all = self.away.borrow_mut();
+        if all.is_empty() {
+            return;
+        }
+        if let Some(away) = all.remove(&key)
+            && away.waiting > 0
+        {
+            drop(all);
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// There is another picture: whoever waits may look again, in the order in which they came.
+    pub(crate) fn ring(&self) {
+        self.changed.notify_waiters();
+    }
+
+    /// Forgets services that are not asked for any more.
+    pub fn sweep(&self, now_ms: u64) {
+        self.away.borrow_mut().retain(|_, away| away.waiting > 0 || now_ms.saturating_sub(away.since_ms) <= 2 * WITHIN_MS);
+    }
+}
+
+/// A request's place. Given back when it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    of: Rc<Waiting>,
+    key: Key,
+    until_ms: u64,
+    pause: Duration,
+}
+
+impl Place {
+    /// How long to wait for another picture before it is worth another look anyway. `None` when the time is over.
+    pub fn pause(&mut self, now_ms: u64) -> Option<Duration> {
+        let left = Duration::from_millis(self.until_ms.saturating_sub(now_ms));
+        let pause = self.pause.min(left);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        (!left.is_zero()).then_some(pause)
+    }
+
+    /// Waits until it is worth another look. False when the time is over.
+    pub(crate) async fn turn(&mut self, now_ms: u64) -> bool {
+        let Some(pause) = self.pause(now_ms) else { return false };
+        // The end of a pause says only that it is worth a look.
+        let _ = tokio::time::timeout(pause, self.of.changed.notified()).await;
+        true
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.of.counts.waiting.sub(1);
+        if let Some(away) = self.of.away.borrow_mut().get_mut(&self.key) {
+            away.waiting = away.waiting.saturating_sub(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHOP: Key = Key(0, 1);
+    const BLOG: Key = Key(0, 2);
+
+    fn limits(places: usize) -> Limits {
+        Limits { waiting_requests: places, ..Limits::default() }
+    }
+
+    fn take(waiting: &Rc<Waiting>, key: Key, count: usize) -> Vec<Place> {
+        std::iter::from_fn(|| waiting.place(key, 1_000, &limits(8), 0)).take(count).collect()
+    }
+
+    #[test]
+    fn one_service_never_takes_the_places_of_all() {
+        let waiting = Rc::<Waiting>::default();
+        let shop = take(&waiting, SHOP, 100);
+        assert_eq!(shop.len(), 4);
+        let blog = take(&waiting, BLOG, 100);
+        assert_eq!(blog.len(), 2);
+        assert_eq!(waiting.counts.waiting.get(), 6);
+        drop(shop);
+        assert_eq!(take(&waiting, BLOG, 100).len(), 2, "it holds two of eight, and half are for others");
+        drop(blog);
+        assert_eq!(waiting.counts.waiting.get(), 0);
+    }
+
+    #[test]
+    fn a_service_that_is_down_is_not_waited_for_until_somebody_was_reached() {
+        let waiting = Rc::<Waiting>::default();
+        assert!(waiting.place(SHOP, 1_000, &limits(8), 5).is_some());
+        assert!(waiting.place(SHOP, 1_000, &limits(8), 5 + WITHIN_MS).is_some());
+        assert!(waiting.place(SHOP, 1_000, &limits(8), 6 + WITHIN_MS).is_none());
+        waiting.reached(SHOP);
+        assert!(waiting.place(SHOP, 1_000, &limits(8), 6 + WITHIN_MS).is_some());
+        assert!(waiting.place(SHOP, 0, &limits(8), 6 + WITHIN_MS).is_none(), "nobody is to wait");
+    }
+
+    #[test]
+    fn a_service_that_nobody_asks_for_is_forgotten() {
+        let waiting = Rc::<Waiting>::default();
+        let place = waiting.place(SHOP, 1_000, &limits(8), 0);
+        waiting.sweep(10 * WITHIN_MS);
+        assert!(waiting.place(SHOP, 1_000, &limits(8), 10 * WITHIN_MS).is_none(), "it is waited for");
+        drop(place);
+        waiting.sweep(10 * WITHIN_MS);
+        assert!(waiting.place(SHOP, 1_000, &limits(8), 10 * WITHIN_MS).is_some());
+    }
+
+    #[tokio::test]
+    async fn those_who_wait_go_in_the_order_in_which_they_came() {
+        let waiting = Rc::<Waiting>::default();
+        let went = Rc::<RefCell<Vec<usize>>>::default();
+        let local = tokio::task::LocalSet::new();
+        for number in 0..4 {
+            let (mut place, went) = (waiting.place(SHOP, 1_000, &limits(64), 0).unwrap(), went.clone());
+            place.pause = LONGEST_PAUSE;
+            local.spawn_local(async move {
+                assert!(place.turn(0).await);
+                went.borrow_mut().push(number);
+            });
+        }
+        local.run_until(tokio::task::yield_now()).await;
+        assert!(went.borrow().is_empty());
+        waiting.ring();
+        local.await;
+        assert_eq!(*went.borrow(), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn pauses_grow_and_time_ends() {
+        let waiting = Rc::<Waiting>::default();
+        let mut place = waiting.place(SHOP, 1_000, &limits(8), 0).unwrap();
+        let pauses: Vec<u128> = [0, 20, 60, 140, 300, 620, 999].into_iter().map(|now| place.pause(now).unwrap().as_millis()).collect();
+        assert_eq!(pauses, [20, 40, 80, 160, 320, 380, 1]);
+        assert!(place.pause(1_000).is_none());
+    }
+}

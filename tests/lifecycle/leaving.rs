@@ -1,0 +1,160 @@
+//! Replicas that leave: what is under way goes on for a while, and then ends as it should.
+
+use super::*;
+
+const DRAIN: &str = "limits: {replicaDrainMs: 500}\n";
+
+fn db(net: &Net, pods: &[String]) -> String {
+    file(&[&[service("db", net.port(), net.port())], pods].concat())
+}
+
+/// A client whose bytes come back.
+fn echoed(client: &mut Client) {
+    client.send("ping");
+    assert_eq!(client.exactly(4).expect("an echo"), b"ping");
+}
+
+#[test]
+fn a_connection_lives_until_the_deadline_and_ends_in_good_order() {
+    let net = Net::take();
+    let (old, new) = (Replica::start(&net, "db-0", Behaviour::TcpEcho), Replica::start(&net, "db-1", Behaviour::TcpEcho));
+    let (old_pod, new_pod) = (pod("db-0", "db", old.ip()), pod("db-1", "db", new.ip()));
+    for last in [db(&net, &[new_pod.clone()]), db(&net, &[terminating(&old_pod), new_pod])] {
+        let gate = Setup::new(&net).config(DRAIN).manifest("db.yaml", db(&net, &[old_pod.clone()])).start();
+        let mut client = Client::connect(vip(&gate, "db"));
+        echoed(&mut client);
+        gate.write("db.yaml", &last);
+        echoed(&mut client);
+        assert_eq!(client.rest().expect("an end, not a reset"), b"");
+        client.send("more, after the end");
+        drop(client);
+        await_until("the replica's side is closed", || old.open() == 0);
+    }
+}
+
+#[test]
+fn one_that_is_merely_not_ready_keeps_its_connections() {
+    let net = Net::take();
+    let replica = Replica::start(&net, "db-0", Behaviour::TcpEcho);
+    let other = Replica::start(&net, "db-1", Behaviour::TcpGreet(b"hi".to_vec()));
+    let ready = pod("db-0", "db", replica.ip());
+    let unready = ready.replace("status: 'True'", "status: 'False'");
+    let gate = Setup::new(&net).config("limits: {replicaDrainMs: 0}\n").manifest("db.yaml", db(&net, &[ready.clone()])).start();
+    let address = vip(&gate, "db");
+    let mut client = Client::connect(address);
+    echoed(&mut client);
+    gate.write("db.yaml", &db(&net, &[unready, pod("db-1", "db", other.ip())]));
+    // Another one leaves meanwhile, and when its connection has ended, ticks have passed.
+    let mut bystander = Client::connect(address);
+    assert_eq!(bystander.exactly(2).expect("a greeting"), b"hi");
+    gate.write("db.yaml", &db(&net, &[ready]));
+    assert_eq!(bystander.rest().expect("an end"), b"");
+    echoed(&mut client);
+}
+
+#[test]
+fn a_request_in_flight_may_end_until_the_deadline() {
+    let net = Net::take();
+    let (old, new) = (Replica::start(&net, "app-0", Behaviour::Held), Replica::start(&net, "app-1", Behaviour::Named));
+    let site = |replicas: &[&Replica]| app(&net, "app", "app.example", replicas);
+    let gate = Setup::new(&net).config(DRAIN).manifest("app.yaml", site(&[&old])).start();
+    let request = ask(gate.http(), "POST", "/");
+    await_until("it is under way", || old.requests() == 1);
+    gate.write("app.yaml", &site(&[&new]));
+    old.release();
+    assert_eq!(answer(request).replica(), "app-0");
+
+    gate.write("app.yaml", &site(&[&old]));
+    let (safe, unsafe_one) = (ask(gate.http(), "GET", "/"), ask(gate.http(), "POST", "/"));
+    await_until("they are under way", || old.requests() == 3);
+    gate.write("app.yaml", &site(&[&new]));
+    assert_eq!(answer(safe).replica(), "app-1", "what may be sent twice is answered by another");
+    assert_eq!(answer(unsafe_one).status, 502, "what may have been processed is not sent again");
+    assert!(!new.received().iter().any(|request| request.head.starts_with("POST")));
+}
+
+#[test]
+fn an_answer_that_has_begun_is_cut_after_the_deadline() {
+    let net = Net::take();
+    let pieces = ["HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun", "never"].map(|piece| piece.as_bytes().to_vec());
+    let (old, new) = (Replica::start(&net, "app-0", Behaviour::Pieces(pieces.into())), Replica::start(&net, "app-1", Behaviour::Named));
+    let site = |replicas: &[&Replica]| app(&net, "app", "app.example", replicas);
+    let gate = Setup::new(&net).config(DRAIN).manifest("app.yaml", site(&[&old])).start();
+    let mut client = Client::connect(gate.http());
+    client.send("GET / HTTP/1.1\r\nHost: app.example\r\n\r\n");
+    client.through(b"begun").expect("the beginning");
+    let mut streams = tidegate_tests::frames::Frames::connect(gate.http());
+    let fields = [(":method", "GET"), (":scheme", "http"), (":authority", "app.example"), (":path", "/")];
+    let stream = streams.ask(&fields, true);
+    streams.until("the beginning", |client| client.on(stream).body == b"begun");
+    gate.write("app.yaml", &site(&[&new]));
+    assert!(client.closed(), "it cannot look whole");
+    streams.until("the stream's end", |client| client.on(stream).end.is_some());
+    assert!(matches!(streams.on(stream).end, Some(tidegate_tests::frames::End::Reset(_))), "{:?}", streams.on(stream).end);
+    let next = streams.ask(&fields, true);
+    streams.until("the next answer", |client| client.on(next).end.is_some());
+    assert_eq!(streams.on(next).status, 200);
+}
+
+/// An agreement to speak WebSocket, and a frame of text behind it.
+fn greeting() -> Behaviour {
+    let mut said = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n".to_vec();
+    said.extend_from_slice(b"\x81\x02hi");
+    Behaviour::Switch(said)
+}
+
+const SWITCH: &str = "GET / HTTP/1.1\r\nHost: app.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                      Sec-WebSocket-Key: dGlkZWdhdGU=\r\n\r\n";
+/// A close frame with the status 1001.
+const CLOSE: &[u8] = b"\x88\x02\x03\xe9";
+
+fn switched(gate: &Tidegate) -> Client {
+    let mut client = Client::connect(gate.http());
+    client.send(SWITCH);
+    assert_eq!(client.response().status, 101);
+    assert_eq!(client.exactly(4).expect("a frame"), b"\x81\x02hi");
+    client
+}
+
+#[test]
+fn a_websocket_gets_a_close_frame_when_its_replica_leaves_and_when_it_dies() {
+    let net = Net::take();
+    let mut old = Replica::start(&net, "app-0", greeting());
+    let new = Replica::start(&net, "app-1", Behaviour::Named);
+    let site = |replicas: &[&Replica]| app(&net, "app", "app.example", replicas);
+    let gate = Setup::new(&net).config(DRAIN).manifest("app.yaml", site(&[&old])).start();
+    let mut client = switched(&gate);
+    gate.write("app.yaml", &site(&[&new]));
+    assert_eq!(client.rest().expect("an end"), CLOSE);
+
+    gate.write("app.yaml", &site(&[&old]));
+    let mut between = switched(&gate);
+    let mut within = switched(&gate);
+    within.send(b"\x81\x05he"); // comes back as the first half of a frame
+    assert_eq!(within.exactly(4).expect("an echo"), b"\x81\x05he");
+    old.die();
+    assert_eq!(between.rest().expect("an end, although the replica reset"), CLOSE);
+    assert_eq!(within.rest().expect("an end"), b"", "in the middle of a frame nothing of ours may stand");
+}
+
+#[test]
+fn a_websocket_on_a_stream_gets_one_too() {
+    let net = Net::take();
+    let mut old = Replica::start(&net, "app-0", greeting());
+    let gate = Setup::new(&net).config(DRAIN).manifest("app.yaml", app(&net, "app", "app.example", &[&old])).start();
+    let mut client = tidegate_tests::frames::Frames::connect(gate.http());
+    let fields = [
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "http"),
+        (":authority", "app.example"),
+        (":path", "/"),
+        ("sec-websocket-version", "13"),
+    ];
+    let stream = client.ask(&fields, false);
+    client.until("the greeting", |client| client.on(stream).body == b"\x81\x02hi" || client.on(stream).end.is_some());
+    old.die();
+    client.until("the end", |client| client.on(stream).end.is_some());
+    assert_eq!(client.on(stream).body, [b"\x81\x02hi", CLOSE].concat());
+    assert_eq!(client.on(stream).end, Some(tidegate_tests::frames::End::Whole));
+}

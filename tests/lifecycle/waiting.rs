@@ -67,6 +67,7 @@ fn one_replica_replaced_by_another_costs_no_request() {
     let net = Net::take();
     let mut replica = Replica::start(&net, "app-0", Behaviour::Named);
     let gate = Setup::new(&net).manifest("app.yaml", app(&net, "app", "app.example", &[&replica])).start();
+    assert_eq!(gate.get("app.example", "/").status, 200);
     for turn in 1..=5 {
         // It is gone before anybody says so, and the next one comes a while after that was said.
         let name = format!("app-{turn}");
@@ -81,6 +82,16 @@ fn one_replica_replaced_by_another_costs_no_request() {
         }
         replica = next;
     }
+}
+
+#[test]
+fn a_replica_that_was_never_there_is_not_waited_for() {
+    let net = Net::take();
+    let mut replica = Replica::start(&net, "app-0", Behaviour::Named);
+    replica.die();
+    let gate = Setup::new(&net).manifest("app.yaml", app(&net, "app", "app.example", &[&replica])).start();
+    assert_eq!(gate.get("app.example", "/").status, 502);
+    assert_eq!(gate.sum("tidegate_waited_total", &[]), 0.0);
 }
 
 #[test]

@@ -203,7 +203,7 @@ impl Caller {
                 // Rare, and large: in a box, so that the state of every request is smaller.
                 let connected = Box::pin(upstream::connect(replica.address, timeout)).await;
                 let connected = connected.map_err(|error| attempt.unreachable(service, &error))?;
-                self.reached(service);
+                self.reached(service, &attempt.counts);
                 connected
             }
         };
@@ -214,7 +214,8 @@ impl Caller {
 
 impl Caller {
     /// A replica of this service was connected to.
-    pub(crate) fn reached(&self, service: &Service) {
+    pub(crate) fn reached(&self, service: &Service, counts: &Met) {
+        counts.reached.set(true);
         self.worker.waiting.reached(Key::of(self.listener.exposure, service));
     }
 }
@@ -237,7 +238,7 @@ impl Attempt {
         tracing::debug!(service = %service.name, address = %replica.address, %error, "connect failed");
         balance::failed(&replica.load, now_us());
         let nobody = [io::ErrorKind::ConnectionRefused, io::ErrorKind::ConnectionReset, io::ErrorKind::HostUnreachable];
-        Unreached { endpoint: self.endpoint, for_now: nobody.contains(&error.kind()) }
+        Unreached { endpoint: self.endpoint, for_now: self.counts.reached.get() && nobody.contains(&error.kind()) }
     }
 
     /// It is sent now. On an idle connection it left at once.

@@ -169,6 +169,7 @@ impl Tried {
 pub struct Unreached {
     /// Which.
     pub endpoint: EndpointId,
-    /// Nobody was there, which may be otherwise in a moment: not a time that was too short, nor a certificate that is wrong.
+    /// Nobody was there, where somebody was before, so that it may be otherwise in a moment: not a time that was too short, nor a certificate
+    /// that is wrong.
     pub for_now: bool,
 }

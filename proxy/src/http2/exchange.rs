@@ -318,7 +318,7 @@ impl Exchange {
             match found {
                 Ok((way, reused)) => {
                     if !reused {
-                        caller.reached(service);
+                        caller.reached(service, &attempt.counts);
                     }
                     attempt.reused = reused;
                     (attempt, way)

@@ -18,7 +18,7 @@ SECONDS ?= 20
 # What bench-compare measures: `release`, or `build` where the tools for a profile are not to be had.
 BENCHED ?= release
 
-.PHONY: help demo python h2spec browser test fuzz check bench bench-compare tails bench-instructions compare build release quick packages tools fmt-check clippy docs dependencies deny machete
+.PHONY: help demo python h2spec browser test fuzz check bench bench-compare tails bench-instructions rollout compare build release quick packages tools fmt-check clippy docs dependencies deny machete
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +49,11 @@ tails: $(BENCHED) ## Latency at the far end at a constant rate, quiet and while 
 	@benches/compare/setup.sh $(CACHE)/compare
 	@mkdir -p $(CACHE)/tails && $(CC) -O2 -o $(CACHE)/tails/pace benches/tails/pace.c
 	@TIDEGATE=$(CARGO_TARGET_DIR)/$(if $(filter release,$(BENCHED)),profiled,release)/tidegate PACE=$(CACHE)/tails/pace python3 -B benches/tails/tails.py $(ARGS)
+
+rollout: quick ## Roll pods over under load 100 times, beside nginx, HAProxy and Envoy, and count every request; ARGS="--contenders tidegate --replicas 1" (docs/rollout.md)
+	@$(CARGO) build --locked --quiet --workspace --profile quick --bin rollout
+	@benches/compare/setup.sh $(CACHE)/compare nginx libnginx-mod-stream haproxy python3-venv
+	@TIDEGATE_BIN=$(QUICK) ENVOY=$(CACHE)/compare/venv/bin/envoy $(CARGO_TARGET_DIR)/quick/rollout $(ARGS)
 
 bench-instructions: build ## Count instructions for each request with valgrind; ARGS="--top 40 get" says whose (benches/README.md)
 	@$(MAKE) --no-print-directory packages PACKAGES="valgrind openssl"

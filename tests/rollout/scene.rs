@@ -109,7 +109,15 @@ fn sorts(verdict: &Verdict, proxy: &dyn Contender, examples: usize) -> Vec<Sort>
 fn plain(what: &str) -> String {
     let is_pod = |word: &str| [SHOP, TAKER].iter().any(|service| word.starts_with(&format!("{service}-")));
     let is_time = |word: &str| word.starts_with(|first: char| first.is_ascii_digit()) && word.trim_end_matches(',').ends_with('s');
-    let word = |word| if is_pod(word) { "POD" } else if is_time(word) { "some time" } else { word };
+    let word = |word| {
+        if is_pod(word) {
+            "POD"
+        } else if is_time(word) {
+            "some time"
+        } else {
+            word
+        }
+    };
     what.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 

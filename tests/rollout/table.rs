@@ -30,12 +30,31 @@ pub(crate) fn scene(played: &Played) -> String {
         );
     }
     let messages: u64 = rows.values().map(|tally| tally.messages).sum();
-    line(&mut text, format_args!("\n{replaced} pods ended in {:.0} s, {:.0} requests/s and {messages} messages within conversations and streams.", played.took.as_secs_f64(), played.requests_per_second));
+    line(
+        &mut text,
+        format_args!(
+            "\n{replaced} pods ended in {:.0} s, {:.0} requests/s and {messages} messages within conversations and streams.",
+            played.took.as_secs_f64(),
+            played.requests_per_second
+        ),
+    );
     line(&mut text, format_args!("Freed addresses were another pod's after {}.", spread(&handed_on.0, |part| handed_on.at(part))));
-    line(&mut text, format_args!("From the endpoint's removal until the proxy had let go: {}; {held} times never.", spread(&let_go.0, |part| let_go.at(part))));
+    line(
+        &mut text,
+        format_args!(
+            "From the endpoint's removal until the proxy had let go: {}; {held} times never.",
+            spread(&let_go.0, |part| let_go.at(part))
+        ),
+    );
     if !wrong_early.0.is_empty() {
         let worst = ms(wrong_early.at(1.0));
-        line(&mut text, format_args!("Wrong answers before that were asked for up to {worst} after the end of the right pod, of {} at most until the word.", ms(*bound)));
+        line(
+            &mut text,
+            format_args!(
+                "Wrong answers before that were asked for up to {worst} after the end of the right pod, of {} at most until the word.",
+                ms(*bound)
+            ),
+        );
     }
     text
 }
@@ -78,7 +97,8 @@ pub(crate) fn side_by_side(plan: &Plan, all: &[Played]) -> String {
         let of = |name| all.iter().find(|played| (played.name, played.replicas, played.strategy) == (name, replicas, strategy));
         for &kind in &plan.kinds {
             let Some(first) = all.iter().find(|played| (played.replicas, played.strategy) == (replicas, strategy)) else { continue };
-            let cells: Vec<String> = names.iter().map(|&name| of(name).map_or("-".to_owned(), |played| cell(&played.verdict, kind))).collect();
+            let cells: Vec<String> =
+                names.iter().map(|&name| of(name).map_or("-".to_owned(), |played| cell(&played.verdict, kind))).collect();
             line(&mut text, format_args!("| {} | {} | {} |", title(first), kind.word(), cells.join(" | ")));
         }
     }

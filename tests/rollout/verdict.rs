@@ -255,11 +255,7 @@ impl<'a> Court<'a> {
         if took > IN_TIME {
             return Ruling::BadCut(format!("{end}, {took:?} after {} was gone", by.pod));
         }
-        if said(record.kind, end) {
-            Ruling::Cut(took)
-        } else {
-            Ruling::BadCut(format!("{end}, {took:?} after {} was gone", by.pod))
-        }
+        if said(record.kind, end) { Ruling::Cut(took) } else { Ruling::BadCut(format!("{end}, {took:?} after {} was gone", by.pod)) }
     }
 
     /// Nobody had begun to answer.

@@ -4,7 +4,8 @@
 //! other Service before the endpoint is removed. Controllers and kubelets take some milliseconds for each step, by chance: sometimes a new
 //! pod is known before the old one ends, sometimes not.
 //!
-//! Invariant: what is published is what an API server would hold at that moment; nobody waits for the proxy, save to note when it let go.
+//! Invariant: what is published is what an API server would hold at that moment. While a pod is replaced nobody waits for the proxy; only
+//! between one and the next, until it has let go of what is gone.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -22,6 +23,8 @@ const TAKERS: usize = 2;
 const WAITING: usize = 4;
 /// Longest step of a controller or kubelet, in milliseconds.
 const STEP_MS: u64 = 50;
+/// Between two looks at what the proxy has let go of.
+const GLANCE: Duration = Duration::from_millis(2);
 /// How long the proxy has to say that it let go of an endpoint.
 const LETTING_GO: Duration = Duration::from_secs(10);
 
@@ -57,7 +60,8 @@ struct Pod {
     life: usize,
 }
 
-/// A pod that has ended, and whose endpoint is still there.
+/// A pod that has ended.
+#[derive(Debug)]
 struct Ghost {
     service: &'static str,
     member: Member,
@@ -86,6 +90,8 @@ pub(crate) struct World {
     addresses: Addresses,
     nursery: Nursery,
     lives: Vec<Life>,
+    /// Removed, and perhaps still asked.
+    removed: Vec<Ghost>,
     chance: Chance,
     port: u16,
     names: u32,
@@ -104,6 +110,7 @@ impl World {
             addresses: Addresses::new(ips),
             nursery: Nursery::new(journal, WAITING + replicas)?,
             lives: Vec::new(),
+            removed: Vec::new(),
             chance: Chance::of(seed),
             port: net.port(),
             names: 0,
@@ -133,27 +140,27 @@ impl World {
                 let ghosts = old.iter().map(|pod| self.end(proxy, SHOP, pod)).collect::<io::Result<Vec<_>>>()?;
                 ghosts.into_iter().try_for_each(|ghost| self.remove(proxy, ghost))?;
                 old.iter().try_for_each(|_| self.begin(proxy))?;
-                self.trim(proxy)
+                self.settle(proxy)
             }
             Strategy::Surge => old.iter().try_for_each(|pod| {
                 self.begin(proxy)?;
-                self.step();
+                self.step(proxy)?;
                 let ghost = self.end(proxy, SHOP, pod)?;
                 self.remove(proxy, ghost)?;
-                self.trim(proxy)
+                self.settle(proxy)
             }),
             Strategy::Swap => old.iter().try_for_each(|pod| {
                 let ghost = self.end(proxy, SHOP, pod)?;
                 self.remove(proxy, ghost)?;
                 self.begin(proxy)?;
-                self.trim(proxy)
+                self.settle(proxy)
             }),
         }
     }
 
     /// A new pod of the shop, Ready.
     fn begin(&mut self, proxy: &mut dyn Contender) -> io::Result<()> {
-        self.step();
+        self.step(proxy)?;
         let ip = self.addresses.take()?;
         self.bear(SHOP, ip)?;
         self.publish(proxy, SHOP)
@@ -195,31 +202,43 @@ impl World {
         Ok(Ghost { service, member, life })
     }
 
-    /// The kubelet has seen the end: the endpoint goes. Returns when the proxy has let go of it, or has had its time.
+    /// The kubelet has seen the end: the endpoint goes.
     fn remove(&mut self, proxy: &mut dyn Contender, ghost: Ghost) -> io::Result<()> {
-        self.step();
+        self.step(proxy)?;
         self.app(ghost.service).terminating.retain(|member| *member != ghost.member);
-        let removed = Instant::now();
-        self.lives[ghost.life].removed = Some(removed);
+        self.lives[ghost.life].removed = Some(Instant::now());
         self.publish(proxy, ghost.service)?;
-        while removed.elapsed() < LETTING_GO {
-            if proxy.has_let_go(ghost.service, &ghost.member)? {
-                self.lives[ghost.life].let_go = Some(Instant::now());
-                break;
-            }
-            rest(Duration::from_millis(1));
-        }
-        self.nursery.fill(WAITING)
+        self.removed.push(ghost);
+        Ok(())
     }
 
-    /// Ends the oldest pods of the other Service that are more than it wants.
-    fn trim(&mut self, proxy: &mut dyn Contender) -> io::Result<()> {
-        while self.taker.pods.len() > TAKERS {
-            let pod = self.taker.pods[0].member.pod.clone();
-            let ghost = self.end(proxy, TAKER, &pod)?;
-            self.remove(proxy, ghost)?;
+    /// Notes whom the proxy has let go of.
+    fn watch(&mut self, proxy: &mut dyn Contender) -> io::Result<()> {
+        for ghost in std::mem::take(&mut self.removed) {
+            if proxy.has_let_go(ghost.service, &ghost.member)? {
+                self.lives[ghost.life].let_go = Some(Instant::now());
+            } else {
+                self.removed.push(ghost);
+            }
         }
         Ok(())
+    }
+
+    /// Ends what the other Service has too many of, and waits until the proxy has let go of all that is gone, or has had its time.
+    fn settle(&mut self, proxy: &mut dyn Contender) -> io::Result<()> {
+        while self.taker.pods.len() > TAKERS {
+            let oldest = self.taker.pods[0].member.pod.clone();
+            let ghost = self.end(proxy, TAKER, &oldest)?;
+            self.remove(proxy, ghost)?;
+        }
+        self.nursery.fill(WAITING)?;
+        let end = Instant::now() + LETTING_GO;
+        while !self.removed.is_empty() && Instant::now() < end {
+            self.watch(proxy)?;
+            rest(GLANCE);
+        }
+        self.removed.clear();
+        self.step(proxy)
     }
 
     fn publish(&self, proxy: &mut dyn Contender, service: &str) -> io::Result<()> {
@@ -231,8 +250,13 @@ impl World {
     }
 
     /// Some controller does its work.
-    fn step(&mut self) {
-        rest(Duration::from_millis(self.chance.number() % STEP_MS));
+    fn step(&mut self, proxy: &mut dyn Contender) -> io::Result<()> {
+        let end = Instant::now() + Duration::from_millis(self.chance.number() % STEP_MS);
+        while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            self.watch(proxy)?;
+            rest(left.min(GLANCE));
+        }
+        Ok(())
     }
 }
 

@@ -106,7 +106,8 @@ fn address(at: SocketAddr) -> Value {
 }
 
 fn configuration(folder: &Path, http: SocketAddr, tcp: SocketAddr, admin: SocketAddr) -> Value {
-    let lists: Vec<Value> = [SHOP, TAKER].iter().flat_map(|service| parts(service, 0).into_iter().map(|(part, _)| list(folder, service, part))).collect();
+    let lists: Vec<Value> =
+        [SHOP, TAKER].iter().flat_map(|service| parts(service, 0).into_iter().map(|(part, _)| list(folder, service, part))).collect();
     let listeners = json!([
         {"name": "http", "address": address(http), "filter_chains": [{"filters": [http_filter()]}]},
         {"name": "tcp", "address": address(tcp), "filter_chains": [{"filters": [tcp_filter()]}]},

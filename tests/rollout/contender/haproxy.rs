@@ -159,10 +159,8 @@ frontend tcp
                 _ => ("http\n  retry-on conn-failure empty-response\n  http-request disable-l7-retry if !METH_GET", ""),
             };
             // A String takes everything.
-            let _ = write!(
-                text,
-                "backend {service}{part}\n  mode {mode}\n  server-template s 1-{SLOTS} 127.0.0.1:{port} {speaks} disabled\n"
-            );
+            let _ =
+                write!(text, "backend {service}{part}\n  mode {mode}\n  server-template s 1-{SLOTS} 127.0.0.1:{port} {speaks} disabled\n");
         }
     }
     text

@@ -6,7 +6,7 @@
 //!   never repeats a POST that was sent), passive checks are nginx's own.
 //! - It has let go when two workers of the newest configuration run, and all others are shutting down. What those still carry ends with it.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -50,7 +50,7 @@ impl Running {
         Ok(Running { program, folder, doors, generation_at, generation: 0, port: start.port(), module, shop, taker })
     }
 
-    /// The processes that the master started, by what they call themselves: those at work, and the number of those that shut down.
+    /// How many workers are at work: not shutting down, by what they call themselves.
     fn at_work(&self) -> io::Result<usize> {
         let pid = self.program.pid();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
@@ -74,7 +74,7 @@ impl Contender for Running {
         let of = if service == SHOP { &mut self.shop } else { &mut self.taker };
         *of = members.to_vec();
         self.generation += 1;
-        let members = [(SHOP, self.shop.as_slice()), (TAKER, &self.taker)];
+        let members = [(SHOP, self.shop.as_slice()), (TAKER, self.taker.as_slice())];
         let generation = (self.generation_at, self.generation);
         swap(&self.folder, "nginx.conf", &configuration(&self.folder, &self.module, &self.doors, generation, self.port, members))?;
         let pid = i32::try_from(self.program.pid()).ok().and_then(Pid::from_raw);
@@ -143,7 +143,7 @@ fn configuration(
     for (name, members) in members {
         let servers = servers(members, port);
         let (http1, http2, host) = (doors.http1, doors.http2, host(name));
-        let site = [("name", &name as &dyn std::fmt::Display), ("http", &servers), ("http1", &http1), ("http2", &http2), ("host", &host)];
+        let site: [(&str, &dyn Display); 5] = [("name", &name), ("http", &servers), ("http1", &http1), ("http2", &http2), ("host", &host)];
         text.push_str(&filled(SITE, &site));
     }
     text.push_str("}\n");
@@ -151,7 +151,7 @@ fn configuration(
 }
 
 /// A text with each `{key}` as its value; what else stands in braces is nginx's own.
-fn filled(text: &str, values: &[(&str, &dyn std::fmt::Display)]) -> String {
+fn filled(text: &str, values: &[(&str, &dyn Display)]) -> String {
     values.iter().fold(text.to_owned(), |text, (key, value)| text.replace(&format!("{{{key}}}"), &value.to_string()))
 }
 

@@ -185,12 +185,7 @@ async fn call_once(lane: &Lane, record: &mut Record, think: Duration) -> Result<
     conversation.finish().await
 }
 
-async fn start(
-    lane: &Lane,
-    record: &Record,
-    word: &str,
-    think: Duration,
-) -> Result<(ResponseFuture, SendStream<Bytes>), Failed> {
+async fn start(lane: &Lane, record: &Record, word: &str, think: Duration) -> Result<(ResponseFuture, SendStream<Bytes>), Failed> {
     let head = about(record, think).method("POST").uri(format!("http://{}/tidegate.Rollout/{word}", host(record.service)));
     // The access log of the proxy names the call by this.
     let head = head.header("content-type", "application/grpc").header("te", "trailers").header("x-request-id", format!("id-{}", record.id));

@@ -23,7 +23,11 @@ pub(super) async fn serve(mut wire: Wire, me: &Me) -> Result<(), Cut> {
             return socket(wire, me).await;
         }
         tokio::time::sleep(think).await;
-        if path.starts_with("/slow") { slow(&mut wire, me, id).await? } else { answer(&mut wire, me, id).await? }
+        if path.starts_with("/slow") {
+            slow(&mut wire, me, id).await?
+        } else {
+            answer(&mut wire, me, id).await?
+        }
         if field("connection").is_some_and(|options| options.eq_ignore_ascii_case("close")) {
             return Ok(());
         }

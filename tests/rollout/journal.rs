@@ -1,4 +1,4 @@
-//! The replicas' own account of what reached them: one file, to which each of them appends a line for each request that must not come twice.
+//! The replicas' own account of what reached them: one file, to which each appends a line for each request that must not come twice.
 //!
 //! Invariant: a line is one write to a file that is opened for appending, so lines of several processes never mix, and a process that is
 //! killed loses none that it wrote.

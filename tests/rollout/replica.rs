@@ -1,7 +1,7 @@
 //! The replica: a process of its own that serves on one address, and is gone the moment it gets SIGTERM, as apps do that handle no signals.
 //!
-//! It is started before it has an address (`NAME replica JOURNAL`), reads from its standard input the line `SERVICE POD IP PORT`, listens at
-//! PORT for HTTP/1.1, WebSocket, HTTP/2 and gRPC and at the port above for TCP, and says `listening`. When its input ends, so does it.
+//! It is started before it has an address (`NAME replica JOURNAL`), reads the line `SERVICE POD IP PORT` from its standard input, listens
+//! at PORT for HTTP/1.1, WebSocket, HTTP/2 and gRPC and at the port above for TCP, and says `listening`. When its input ends, so does it.
 //!
 //! Invariant: every answer names its pod and Service, and every request that must not come twice is in the journal before it is answered.
 

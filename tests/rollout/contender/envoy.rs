@@ -148,12 +148,13 @@ fn tcp_filter() -> Value {
 
 fn http_filter() -> Value {
     let hosts: Vec<Value> = [SHOP, TAKER].iter().map(|service| site(service)).collect();
+    let router = json!({"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"});
     json!({"name": "http", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "http",
         "stream_idle_timeout": "0s",
         "upgrade_configs": [{"upgrade_type": "websocket"}],
-        "http_filters": [{"name": "router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}],
+        "http_filters": [{"name": "router", "typed_config": router}],
         "route_config": {"virtual_hosts": hosts},
     }})
 }

@@ -1,8 +1,8 @@
 //! HAProxy: slots made by `server-template`, whose address and state its users set by the runtime API, without a reload.
 //!
 //! - A member that is terminating is set to `maint` at once; a new one gets the slot that has been free for longest.
-//! - What could not be sent goes to another server at the first retry (`option redispatch 1`); a GET that died without an answer is repeated
-//!   (`retry-on empty-response`), others never (`disable-l7-retry`).
+//! - What could not be sent goes to another server at the first retry (`option redispatch 1`); a GET that died without an answer is
+//!   repeated (`retry-on empty-response`), others never (`disable-l7-retry`).
 //! - It has let go when the runtime API has answered: it stops all threads for such a change.
 
 use std::fmt::Write as _;

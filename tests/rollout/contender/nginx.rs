@@ -1,9 +1,9 @@
-//! nginx: the configuration is written anew and the master process gets SIGHUP (`nginx -s reload`), as ingress controllers without Lua do it.
+//! nginx: the configuration is written anew and the master process gets SIGHUP (`nginx -s reload`), as controllers without Lua do it.
 //!
 //! - A member that is terminating is left out at once; a Service without members keeps a server that is marked down, since nginx refuses an
 //!   upstream without any.
-//! - Connections to replicas are kept alive, requests that could not be sent go to another server (`proxy_next_upstream error timeout`, which
-//!   never repeats a POST that was sent), passive checks are nginx's own.
+//! - Connections to replicas are kept alive, requests that could not be sent go to another server (`proxy_next_upstream error timeout`,
+//!   which never repeats a POST that was sent), passive checks are nginx's own.
 //! - It has let go when two workers of the newest configuration run, and all others are shutting down. What those still carry ends with it.
 
 use std::fmt::{Display, Write};

@@ -1,8 +1,8 @@
 //! Tidegate: a folder of manifests, defaults throughout.
 //!
 //! Each change is one EndpointSlice file that is moved into place. A member that ends is `terminating` and still `serving`, as the
-//! EndpointSlice controller writes it before the kubelet has seen the end. It has let go when the admin API shows no endpoint of the pod any
-//! more: a removed one is Draining there until every worker has acknowledged a picture without it, and no older one is in use.
+//! EndpointSlice controller writes it before the kubelet has seen the end. It has let go when the admin API shows no endpoint of the pod
+//! any more: a removed one is Draining there until every worker has acknowledged a picture without it, and no older one is in use.
 
 use std::fs;
 use std::io;

@@ -33,7 +33,8 @@ pub(super) async fn talk(client: &mut Client, record: &mut Record) -> Result<(),
 
 fn handshake(record: &Record) -> String {
     format!(
-        "GET /socket/{} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\n\r\n",
+        "GET /socket/{} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\n\r\n",
         record.id,
         host(record.service),
         frame::KEY

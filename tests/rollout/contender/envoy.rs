@@ -2,7 +2,7 @@
 //!
 //! - A member that is terminating is DRAINING; one that is removed is gone from the file.
 //! - What could not be sent is sent to another host, up to three times (`connect-failure`, `refused-stream`, `reset-before-request`); a GET
-//!   that was reset without an answer, too (`reset`).
+//!   that was reset without an answer, too (`reset`). As many retries at a time as are wanted: three, the default, are soon used up.
 //! - It has let go when its admin interface shows no host of that address in the Service's lists. Workers follow within the same
 //!   millisecond or so; nothing tells when.
 
@@ -126,6 +126,7 @@ fn list(folder: &Path, service: &str, part: &str) -> Value {
         "name": name,
         "type": "EDS",
         "connect_timeout": "5s",
+        "circuit_breakers": {"thresholds": [{"max_retries": 1000}]},
         "eds_cluster_config": {"eds_config": {"path_config_source": source, "resource_api_version": "V3"}},
     });
     if part == "-grpc" {

@@ -91,7 +91,9 @@ pub(crate) fn findings(played: &Played) -> String {
 pub(crate) fn side_by_side(plan: &Plan, all: &[Played]) -> String {
     let names: Vec<Name> = plan.contenders.iter().copied().filter(|name| all.iter().any(|played| played.name == *name)).collect();
     let mut text = "\n### Side by side\n\n| scene | traffic |".to_owned();
-    names.iter().for_each(|name| drop(write!(text, " {} |", name.word()))); // a String takes everything
+    for name in &names {
+        let _ = write!(text, " {} |", name.word()); // a String takes everything
+    }
     line(&mut text, format_args!("\n|---|---|{}", "---|".repeat(names.len())));
     for &(replicas, strategy) in &plan.scenes {
         let of = |name| all.iter().find(|played| (played.name, played.replicas, played.strategy) == (name, replicas, strategy));

@@ -17,7 +17,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use crate::journal::Journal;
-use crate::ledger::{Ask, By, End, Kind, Life, Nature, Record};
+use crate::ledger::{Ask, By, End, Kind, Life, Nature, Record, SHOP};
 use crate::wire::Cut;
 
 #[cfg(test)]
@@ -108,7 +108,7 @@ impl Delays {
 pub(crate) struct Verdict {
     pub(crate) rows: BTreeMap<(Kind, Ask), Tally>,
     pub(crate) findings: Vec<Finding>,
-    /// From the end of a pod's process to the next pod listening on its address.
+    /// From the end of a pod of the shop to the other Service's pod listening on its address.
     pub(crate) handed_on: Delays,
     /// From the manifest without an endpoint to the proxy's word that nothing of it asks that any more.
     pub(crate) let_go: Delays,
@@ -204,8 +204,10 @@ impl<'a> Court<'a> {
         for life in self.lives {
             let Some(ended) = life.ended else { continue };
             verdict.replaced += 1;
-            let next = self.by_ip[&life.ip].iter().map(|other| other.born).filter(|&born| born > ended).min();
-            verdict.handed_on.0.extend(next.map(|born| born - ended));
+            if life.service == SHOP {
+                let next = self.by_ip[&life.ip].iter().map(|other| other.born).filter(|&born| born > ended).min();
+                verdict.handed_on.0.extend(next.map(|born| born - ended));
+            }
             match life.removed.zip(life.let_go) {
                 Some((removed, let_go)) => {
                     verdict.let_go.0.push(let_go - removed);

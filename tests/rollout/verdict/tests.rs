@@ -1,7 +1,7 @@
 //! Each ruling, from facts made by hand.
 
 use super::*;
-use crate::ledger::{SHOP, TAKER};
+use crate::ledger::TAKER;
 
 /// A scene whose times are milliseconds since its start.
 struct Scene {

@@ -89,8 +89,4 @@ impl Messages {
         let message: Vec<u8> = self.0.drain(..end).collect();
         Some(String::from_utf8_lossy(&message[5..]).into_owned())
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }

@@ -108,6 +108,8 @@ pub(crate) enum End {
     Cut(Cut),
     /// By the client, which had waited long enough.
     Silent,
+    /// Before the answer was whole, and as if it were.
+    Short,
     /// By something that is no answer to it.
     Wrong(String),
 }
@@ -119,6 +121,7 @@ impl fmt::Display for End {
             End::Refused(status) => write!(f, "{status} of the proxy's own"),
             End::Cut(cut) => cut.fmt(f),
             End::Silent => write!(f, "nothing was heard any more"),
+            End::Short => write!(f, "it ended as if it were whole"),
             End::Wrong(what) => write!(f, "a wrong answer: {what}"),
         }
     }
@@ -140,6 +143,8 @@ pub(crate) struct Record {
     pub(crate) by: Option<By>,
     /// Messages that went there and back.
     pub(crate) messages: u32,
+    /// Times that it was sent again, since HTTP/2 said that it had not been processed.
+    pub(crate) again: u32,
     pub(crate) end: End,
 }
 
@@ -182,7 +187,7 @@ impl Ledger {
     pub(crate) fn open(&self, (kind, ask): (Kind, Ask), service: &'static str, next: bool) -> Record {
         let now = Instant::now();
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        Record { id, kind, ask, service, next, sent: now, ended: now, by: None, messages: 0, end: End::Silent }
+        Record { id, kind, ask, service, next, sent: now, ended: now, by: None, messages: 0, again: 0, end: End::Silent }
     }
 
     /// It ended so, now.

@@ -142,7 +142,8 @@ impl Client {
             let ask = *self.chance.one(self.role.asks);
             let mut record = self.shared.ledger.open((self.role.kind, ask), self.role.service, next);
             let end = self.ask(&mut record).await.err().unwrap_or(End::Whole);
-            next = matches!(end, End::Cut(_));
+            // The next attempt is made at once; should that be cut, too, the one after it is not.
+            next = matches!(end, End::Cut(_)) && !next;
             self.shared.ledger.close(record, end);
             if !next {
                 tokio::time::sleep(self.between(5, 35)).await;
@@ -197,6 +198,9 @@ fn by<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Option<By> {
 fn belongs(record: &Record, content: &[u8]) -> Result<(), End> {
     let (id, text) = (record.id.to_string(), String::from_utf8_lossy(content));
     let pieces = if record.ask == Ask::Slow { PIECES as usize } else { 1 };
-    let right = text.lines().count() == pieces && text.lines().all(|line| line == id);
-    if right { Ok(()) } else { Err(End::Wrong(format!("{text:?} to request {id}"))) }
+    match text.lines().all(|line| line == id) {
+        true if text.lines().count() == pieces => Ok(()),
+        true if text.lines().count() < pieces => Err(End::Short),
+        _ => Err(End::Wrong(format!("{text:?} to request {id}"))),
+    }
 }

@@ -151,7 +151,10 @@ pub(crate) fn judge(records: &[Record], lives: &[Life], journal: &Journal, start
             Ruling::Failed(what) | Ruling::BadCut(what) | Ruling::WrongLate(what) => Some(what),
             _ => None,
         };
-        if let Some(what) = against {
+        if let Some(mut what) = against {
+            if record.again > 0 {
+                what.push_str("; the proxy had said that it was not processed");
+            }
             let after = court.last_death(record);
             let sent = record.sent.saturating_duration_since(start);
             verdict.findings.push(Finding { id: record.id, kind: record.kind, ask: record.ask, what, sent, after });
@@ -225,7 +228,7 @@ impl<'a> Court<'a> {
             Some(by) => match &record.end {
                 End::Whole => Ruling::Good,
                 End::Wrong(_) => Ruling::Failed(record.end.to_string()),
-                End::Refused(_) | End::Cut(_) | End::Silent => self.cut(record, by),
+                End::Refused(_) | End::Cut(_) | End::Silent | End::Short => self.cut(record, by),
             },
             None => self.not_begun(record),
         }
@@ -323,8 +326,10 @@ fn said(kind: Kind, end: &End) -> bool {
 
 /// Whether this is how a client is told that nobody can say what became of its request.
 fn told(kind: Kind, end: &End) -> bool {
-    match kind {
-        Kind::H1 | Kind::Close | Kind::H2 => matches!(end, End::Refused(500..=599)),
-        Kind::Grpc | Kind::Ws | Kind::Tcp => said(kind, end),
+    match (kind, end) {
+        (Kind::H1 | Kind::Close | Kind::H2, end) => matches!(end, End::Refused(500..=599)),
+        // To clients these are UNAVAILABLE (gRPC: "HTTP to gRPC status code mapping").
+        (Kind::Grpc, End::Refused(502..=504)) => true,
+        (Kind::Grpc | Kind::Ws | Kind::Tcp, end) => said(kind, end),
     }
 }

@@ -19,7 +19,7 @@ use crate::replica::PIECES;
 use crate::wire::Cut;
 
 /// Times that a request is sent again when HTTP/2 says that it was not processed.
-const AGAIN: usize = 3;
+const AGAIN: u32 = 3;
 
 /// A connection that is made anew when it is needed.
 #[derive(Debug)]
@@ -94,11 +94,10 @@ impl Failed {
 
 /// One request of HTTP/2.
 pub(super) async fn ask(lane: &Lane, record: &mut Record, think: Duration) -> Result<(), End> {
-    let mut times = 0;
     loop {
         match ask_once(lane, record, think).await {
             Ok(()) => return Ok(()),
-            Err(failed) if failed.unprocessed() && times < AGAIN => times += 1,
+            Err(failed) if failed.unprocessed() && record.again < AGAIN => record.again += 1,
             Err(failed) => return Err(failed.end()),
         }
     }
@@ -159,11 +158,10 @@ fn status(fields: &HeaderMap) -> Option<u32> {
 
 /// A unary call, or one that is answered by a row of messages.
 pub(super) async fn call(lane: &Lane, record: &mut Record, think: Duration) -> Result<(), End> {
-    let mut times = 0;
     loop {
         match call_once(lane, record, think).await {
             Ok(()) => return Ok(()),
-            Err(failed) if failed.unprocessed() && times < AGAIN => times += 1,
+            Err(failed) if failed.unprocessed() && record.again < AGAIN => record.again += 1,
             Err(failed) => return Err(failed.end()),
         }
     }
@@ -234,12 +232,11 @@ impl Conversation {
     async fn ended(&mut self) -> Failed {
         match self.content.trailers().await {
             Ok(Some(trailers)) => match status(&trailers) {
-                Some(0) if self.messages.is_empty() => End::Wrong("too few messages, and status 0".to_owned()).into(),
-                Some(0) => End::Wrong("half a message, and status 0".to_owned()).into(),
+                Some(0) => End::Wrong("too few messages, and status 0".to_owned()).into(),
                 Some(status) => Cut::Status(status).into(),
                 None => End::Wrong("trailers without grpc-status".to_owned()).into(),
             },
-            Ok(None) => End::Wrong("an end without grpc-status".to_owned()).into(),
+            Ok(None) => End::Short.into(),
             Err(error) => error.into(),
         }
     }
@@ -252,7 +249,7 @@ impl Conversation {
         match self.content.trailers().await?.as_ref().and_then(status) {
             Some(0) => Ok(()),
             Some(status) => Err(Cut::Status(status).into()),
-            None => Err(End::Wrong("an end without grpc-status".to_owned()).into()),
+            None => Err(End::Short.into()),
         }
     }
 }

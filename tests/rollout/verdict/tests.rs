@@ -45,7 +45,7 @@ impl Scene {
         let service = if pod == "stranger" { TAKER } else { SHOP };
         let by = (!pod.is_empty()).then(|| By { service: service.to_owned(), pod: pod.to_owned() });
         let (sent, ended) = (self.at(sent), self.at(ended));
-        Record { id: 7, kind, ask, service: SHOP, next: false, sent, ended, by, messages: 0, end }
+        Record { id: 7, kind, ask, service: SHOP, next: false, sent, ended, by, messages: 0, again: 0, end }
     }
 
     fn rule(&self, what: (Kind, Ask), times: (u64, u64), pod: &str, end: End) -> Ruling {
@@ -99,7 +99,8 @@ fn a_call_is_lost_by_unavailable_alone() {
     let mut scene = Scene::new();
     scene.journal.add(7, "old");
     assert_eq!(scene.rule(CALL, (990, 1003), "", End::Cut(Cut::Status(14))), Ruling::Lost(MS));
-    for end in [End::Cut(Cut::Status(13)), End::Cut(Cut::Stream(8)), End::Cut(Cut::Gone), End::Refused(502)] {
+    assert_eq!(scene.rule(CALL, (990, 1003), "", End::Refused(502)), Ruling::Lost(MS), "which clients of gRPC take for it");
+    for end in [End::Cut(Cut::Status(13)), End::Cut(Cut::Stream(8)), End::Cut(Cut::Gone), End::Refused(500), End::Short] {
         assert!(fails(&scene.rule(CALL, (990, 1003), "", end.clone())), "{end}");
     }
 }
@@ -114,6 +115,7 @@ fn what_had_begun_breaks_off_in_time_and_in_words() {
     assert!(fails(&cut(SLOW, 990, "old", Cut::Fin)), "its replica still lived");
     assert!(fails(&cut(SLOW, 2003, "old", Cut::Fin)), "late");
     assert!(fails(&scene.rule(SLOW, (900, 1500), "old", End::Silent)), "it never broke off");
+    assert!(fails(&scene.rule(SLOW, (900, 1004), "old", End::Short)), "half an answer that looks whole");
     assert_eq!(cut(TALK, 1003, "old", Cut::Close(1012)), Ruling::Cut(MS));
     assert!(fails(&cut(TALK, 1003, "old", Cut::Fin)), "a WebSocket ends with a close frame");
     assert_eq!(cut((Kind::Grpc, Ask::Talk), 1003, "old", Cut::Status(14)), Ruling::Cut(MS));

@@ -7,11 +7,14 @@ use crate::contender::Name;
 use crate::ledger::Kind;
 use crate::plan::Plan;
 use crate::scene::Played;
-use crate::verdict::{Tally, Verdict};
+use crate::verdict::{Delays, Tally, Verdict};
+
+/// In this time a freed address is to be another pod's.
+const HANDED_ON: Duration = Duration::from_millis(10);
 
 /// One scene of one contender.
 pub(crate) fn scene(played: &Played) -> String {
-    let Verdict { rows, handed_on, let_go, wrong_early, bound, replaced, held, .. } = &played.verdict;
+    let rows = &played.verdict.rows;
     let mut text = format!("\n### {}: {}\n\n", played.name.word(), title(played));
     text.push_str("| traffic | requests | failed | twice | lost with a replica | cut in time | cut otherwise | slowest cut | ");
     text.push_str("wrong pod before / after the word | next attempts that failed |\n|---|---|---|---|---|---|---|---|---|---|\n");
@@ -29,30 +32,30 @@ pub(crate) fn scene(played: &Played) -> String {
             ),
         );
     }
+    text + &about_pods(played)
+}
+
+/// How many came and went, and how soon others knew.
+fn about_pods(played: &Played) -> String {
+    let Verdict { rows, handed_on, let_go, wrong_early, bound, replaced, held, .. } = &played.verdict;
+    let (seconds, rate) = (played.took.as_secs_f64(), played.requests_per_second);
     let messages: u64 = rows.values().map(|tally| tally.messages).sum();
-    line(
-        &mut text,
-        format_args!(
-            "\n{replaced} pods ended in {:.0} s, {:.0} requests/s and {messages} messages within conversations and streams.",
-            played.took.as_secs_f64(),
-            played.requests_per_second
-        ),
-    );
-    line(&mut text, format_args!("Freed addresses were another pod's after {}.", spread(&handed_on.0, |part| handed_on.at(part))));
-    line(
-        &mut text,
-        format_args!(
-            "From the endpoint's removal until the proxy had let go: {}; {held} times never.",
-            spread(&let_go.0, |part| let_go.at(part))
-        ),
+    let quick = handed_on.within(HANDED_ON);
+    let mut text = format!(
+        "\n{replaced} pods ended in {seconds:.0} s, under {rate:.0} requests/s, and {messages} messages within conversations and streams.\n\
+         The other Service's pod listened on a freed address after {}; {quick} of {} within {}.\n\
+         From the removal of an endpoint until the proxy had let go of it: {}; {held} times never.\n",
+        spread(handed_on),
+        handed_on.0.len(),
+        ms(HANDED_ON),
+        spread(let_go),
     );
     if !wrong_early.0.is_empty() {
-        let worst = ms(wrong_early.at(1.0));
+        let (latest, bound) = (ms(wrong_early.at(1.0)), ms(*bound));
         line(
             &mut text,
             format_args!(
-                "Wrong answers before that were asked for up to {worst} after the end of the right pod, of {} at most until the word.",
-                ms(*bound)
+                "Wrong pods answered what was sent up to {latest} after the end of the right one; the word came after {bound} at most."
             ),
         );
     }
@@ -64,11 +67,11 @@ fn title(played: &Played) -> String {
     format!("{replicas}, {}", played.strategy.word())
 }
 
-fn spread(all: &[Duration], at: impl Fn(f64) -> Duration) -> String {
-    if all.is_empty() {
+fn spread(delays: &Delays) -> String {
+    if delays.0.is_empty() {
         return "(never)".to_owned();
     }
-    format!("{} (median), {} (p99), {} (most)", ms(at(0.5)), ms(at(0.99)), ms(at(1.0)))
+    format!("{} (median), {} (p99), {} (most)", ms(delays.at(0.5)), ms(delays.at(0.99)), ms(delays.at(1.0)))
 }
 
 fn ms(time: Duration) -> String {

@@ -101,6 +101,11 @@ impl Delays {
         let last = sorted.len().saturating_sub(1);
         sorted.get((last as f64 * part).round() as usize).copied().unwrap_or_default()
     }
+
+    /// How many are not above `limit`.
+    pub(crate) fn within(&self, limit: Duration) -> usize {
+        self.0.iter().filter(|&&delay| delay <= limit).count()
+    }
 }
 
 /// What is thought of one scene.
@@ -327,9 +332,9 @@ fn said(kind: Kind, end: &End) -> bool {
 /// Whether this is how a client is told that nobody can say what became of its request.
 fn told(kind: Kind, end: &End) -> bool {
     match (kind, end) {
-        (Kind::H1 | Kind::Close | Kind::H2, end) => matches!(end, End::Refused(500..=599)),
+        (Kind::H1 | Kind::Close | Kind::H2, End::Refused(500..=599)) => true,
         // To clients these are UNAVAILABLE (gRPC: "HTTP to gRPC status code mapping").
         (Kind::Grpc, End::Refused(502..=504)) => true,
-        (Kind::Grpc | Kind::Ws | Kind::Tcp, end) => said(kind, end),
+        _ => said(kind, end),
     }
 }

@@ -85,7 +85,8 @@ fn a_post_is_lost_only_with_a_replica_that_is_gone() {
     assert!(fails(&scene.rule(POST, (1003, 1004), "", End::Refused(502))), "it was gone before, and it reached nobody");
     assert_eq!(scene.rule(POST, (999, 1004), "", End::Refused(502)), Ruling::Lost(2 * MS), "it was under way just then");
     assert!(fails(&scene.rule(POST, (999, 1004), "", End::Silent)));
-    assert!(fails(&scene.rule(POST, (999, 1004), "", End::Cut(Cut::Fin))), "a connection that ends says nothing of a request");
+    assert_eq!(scene.rule(POST, (999, 1004), "", End::Cut(Cut::Fin)), Ruling::Lost(2 * MS));
+    assert!(fails(&scene.rule((Kind::H2, Ask::Post), (999, 1004), "", End::Cut(Cut::Gone))), "others on the connection went, too");
     assert!(fails(&scene.rule(POST, (999, 2100), "", End::Refused(502))), "late");
     scene.journal.add(7, "new");
     assert!(fails(&scene.rule(POST, (900, 950), "", End::Refused(502))), "it had reached one that lives");

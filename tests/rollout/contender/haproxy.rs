@@ -43,9 +43,14 @@ impl Default for Slots {
     }
 }
 
+/// Slots that were left, and those that somebody came to.
+struct Change {
+    left: Vec<usize>,
+    came: Vec<(usize, Member)>,
+}
+
 impl Slots {
-    /// Those who left and those who came, with their slots.
-    fn change(&mut self, members: &[Member]) -> io::Result<(Vec<usize>, Vec<(usize, Member)>)> {
+    fn change(&mut self, members: &[Member]) -> io::Result<Change> {
         let ready: Vec<&Member> = members.iter().filter(|member| !member.terminating).collect();
         let (stay, leave): (Vec<_>, Vec<_>) = self.taken.drain(..).partition(|(_, member)| ready.contains(&member));
         self.taken = stay;
@@ -59,7 +64,7 @@ impl Slots {
         }
         self.taken.extend(came.iter().cloned());
         self.free.extend(&left);
-        Ok((left, came))
+        Ok(Change { left, came })
     }
 }
 
@@ -102,7 +107,7 @@ impl Contender for Running {
     fn publish(&mut self, service: &str, members: &[Member]) -> io::Result<()> {
         let of_shop = service == SHOP;
         let slots = if of_shop { &mut self.shop } else { &mut self.taker };
-        let (left, came) = slots.change(members)?;
+        let Change { left, came } = slots.change(members)?;
         let mut commands = Vec::new();
         for (part, port) in parts(of_shop, self.port) {
             commands.extend(left.iter().map(|slot| format!("set server {service}{part}/s{slot} state maint")));

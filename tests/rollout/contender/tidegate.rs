@@ -1,4 +1,5 @@
-//! Tidegate: a folder of manifests, defaults throughout.
+//! Tidegate: a folder of manifests, and defaults but for one: a TCP connection may wait for a replica (`limits.connectionWaitMs`) as long as
+//! a request does. It may not by default, since some protocols take a silent connection for a living one.
 //!
 //! Each change is one EndpointSlice file that is moved into place. A member that ends is `terminating` and still `serving`, as the
 //! EndpointSlice controller writes it before the kubelet has seen the end. It has let go when the admin API shows no endpoint of the pod
@@ -28,6 +29,7 @@ impl Running {
         let gate = Setup::new(start.net)
             .flag("--workers", &WORKERS.to_string())
             .flag("--access-log", "access.log")
+            .config("limits: {connectionWaitMs: 5000}\n")
             .manifest("sites.yaml", sites(start))
             .manifest(&file(SHOP), slices(SHOP, port, &start.shop))
             .manifest(&file(TAKER), slices(TAKER, port, &start.taker))

@@ -68,6 +68,7 @@ fn pod(name: &str, app: &str, ip: &str) -> Pod {
         ips: vec![ip.parse().unwrap()],
         finished: false,
         ready: true,
+        probes: Arc::default(),
         ports: Vec::new(),
         node: None,
         host_network: false,

@@ -57,6 +57,7 @@ pub fn pod(of: usize, name: &str, ip: Ipv4Addr, ready: bool) -> Object {
         ips: vec![IpAddr::V4(ip)],
         finished: false,
         ready,
+        probes: Arc::default(),
         ports: Vec::new(),
         node: None,
         host_network: false,

@@ -23,6 +23,7 @@ mod kind;
 mod list;
 mod meta;
 mod pod;
+mod probe;
 mod seal;
 mod secret;
 mod service;

@@ -1,20 +1,27 @@
-//! core/v1 Pod: its addresses, whether it is ready, and what its named ports mean.
+//! core/v1 Pod: its addresses, whether it is ready or who is to be asked, and what its named ports mean.
 
 use k8s_openapi::api::core::v1 as core;
 
 use super::check::{self, Findings};
 use super::meta::{self, NameRule};
-use super::workload;
+use super::{probe, workload};
 use crate::object::{Pod, PodPort};
 
 pub(super) fn convert(mut raw: core::Pod, out: &mut Findings) -> Pod {
     let owner = workload::owner(raw.metadata.owner_references.take());
     let status = raw.status.unwrap_or_default();
     let ips = addresses(&status, out);
+    let conditions = status.conditions.as_deref().unwrap_or_default();
+    let stated = ready(conditions);
+    // One that says itself how it is need not be asked.
+    let asked = raw.spec.as_ref().filter(|_| stated.is_none());
+    let probes = asked.map(|spec| probe::of(spec, &ips, out)).unwrap_or_default();
+    let up = !ips.is_empty() && (conditions.is_empty() || !probes.is_empty());
     Pod {
         meta: meta::namespaced(raw.metadata, NameRule::Subdomain, out),
         finished: finished(status.phase.as_deref(), out),
-        ready: ready(status.conditions.as_deref().unwrap_or_default()).unwrap_or(!ips.is_empty()),
+        ready: stated.unwrap_or(up),
+        probes,
         ips,
         node: raw.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).filter(|name| !name.is_empty()).map(Into::into),
         host_network: raw.spec.as_ref().and_then(|spec| spec.host_network).unwrap_or_default(),
@@ -52,24 +59,34 @@ fn finished(phase: Option<&str>, out: &mut Findings) -> bool {
     }
 }
 
-/// `None` when the pod says nothing about itself.
+/// `None` when the pod does not say.
 fn ready(conditions: &[core::PodCondition]) -> Option<bool> {
-    let says = |condition: &core::PodCondition| condition.type_ == "Ready" && condition.status == "True";
-    (!conditions.is_empty()).then(|| conditions.iter().any(says))
+    let mut said = conditions.iter().filter(|condition| condition.type_ == "Ready").map(|condition| condition.status == "True").peekable();
+    said.peek().is_some().then(|| said.any(|ready| ready))
 }
 
-/// Ports of the containers, then of sidecars (init containers that keep running), in the order that Kubernetes searches.
+/// Containers, then init containers, in the order that Kubernetes searches; where each is written, and whether it runs while the pod
+/// does: an init container does as a sidecar.
+fn containers(spec: &core::PodSpec) -> impl Iterator<Item = (String, &core::Container, bool)> {
+    let place = |field: &str, index: usize| format!("spec.{field}[{index}]");
+    let main = spec.containers.iter().enumerate().map(move |(index, container)| (place("containers", index), container, true));
+    let init =
+        spec.init_containers.iter().flatten().enumerate().map(move |(index, container)| {
+            (place("initContainers", index), container, container.restart_policy.as_deref() == Some("Always"))
+        });
+    main.chain(init)
+}
+
+/// Those that run while the pod does.
+pub(super) fn serving(spec: &core::PodSpec) -> impl Iterator<Item = (String, &core::Container)> {
+    containers(spec).filter(|(.., serves)| *serves).map(|(place, container, _)| (place, container))
+}
+
 fn ports(spec: &core::PodSpec, out: &mut Findings) -> Vec<PodPort> {
-    let containers = spec.containers.iter().map(|container| ("containers", container));
-    let init = spec.init_containers.iter().flatten().map(|container| ("initContainers", container));
     let mut ports = Vec::new();
-    let mut index_in = ("", 0);
-    for (field, container) in containers.chain(init) {
-        index_in = if index_in.0 == field { (field, index_in.1 + 1) } else { (field, 0) };
-        let serves = field == "containers" || container.restart_policy.as_deref() == Some("Always");
+    for (place, container, serves) in containers(spec) {
         for (at, raw) in container.ports.iter().flatten().enumerate() {
-            let place = format_args!("spec.{field}[{}].ports[{at}]", index_in.1).to_string();
-            let port = container_port(raw, &place, out);
+            let port = container_port(raw, &format!("{place}.ports[{at}]"), out);
             ports.extend(port.filter(|_| serves));
         }
     }

@@ -7,6 +7,7 @@ use crate::object::{
 use crate::problem::Severity;
 
 mod config_maps;
+mod probes;
 mod properties;
 mod seals;
 mod secrets;

@@ -3,10 +3,11 @@
 //! Invariant: addresses are parsed and ports are in range.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Meta, Name, Owner, Protocol};
+use super::{Meta, Name, Owner, Probe, Protocol};
 
 /// core/v1 Pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,8 +18,11 @@ pub struct Pod {
     pub ips: Vec<IpAddr>,
     /// `status.phase` is Succeeded or Failed: it will not answer any more.
     pub finished: bool,
-    /// Condition `Ready`: as written; without any conditions, true once there is an IP.
+    /// Condition `Ready`: as written. Without one, true once there is an IP, unless there are other conditions and no probes.
     pub ready: bool,
+    /// What must be asked to know whether it is ready, since it does not say; until somebody asks, `ready` is as good as it gets.
+    #[serde(default, skip_serializing_if = "<[Probe]>::is_empty")]
+    pub probes: Arc<[Probe]>,
     /// Container ports: what a named `targetPort` means for this pod.
     pub ports: Vec<PodPort>,
     /// `spec.nodeName`

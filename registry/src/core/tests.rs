@@ -22,6 +22,7 @@ mod life;
 mod misdirected;
 mod names;
 mod plainly;
+mod probed;
 mod random;
 mod restart;
 mod sealed;
@@ -68,6 +69,7 @@ fn pod(name: &str, app: &str, ip: &str) -> Pod {
         ips: vec![ip.parse().unwrap()],
         finished: false,
         ready: true,
+        probes: Arc::default(),
         ports: Vec::new(),
         node: None,
         host_network: false,

@@ -81,6 +81,9 @@ fn ms(time: Duration) -> String {
 /// Who speaks against it, in sorts.
 pub(crate) fn findings(played: &Played) -> String {
     let mut text = String::new();
+    for doubt in played.verdict.doubts() {
+        line(&mut text, format_args!("\n  no proof: {doubt}"));
+    }
     for sort in &played.sorts {
         line(&mut text, format_args!("\n  {} x {}", sort.count, sort.what));
         for example in &sort.examples {

@@ -70,9 +70,9 @@ impl Tally {
         self.failed + self.duplicated + self.badly_cut + self.wrong_late
     }
 
-    /// What was done to show that it works: nothing proves nothing.
+    /// Whether anything was answered at all; a conversation that breaks off was, until then.
     fn is_proof(&self) -> bool {
-        self.good > 0
+        self.good + self.cut > 0
     }
 }
 
@@ -129,8 +129,24 @@ pub(crate) struct Verdict {
 
 impl Verdict {
     pub(crate) fn is_good(&self) -> bool {
-        let proven = self.rows.values().all(Tally::is_proof) && !self.rows.is_empty() && self.replaced > 0;
-        proven && self.held == 0 && self.rows.values().all(|tally| tally.against() == 0)
+        self.doubts().is_empty() && self.rows.values().all(|tally| tally.against() == 0)
+    }
+
+    /// Why it is no proof, whatever became of the requests.
+    pub(crate) fn doubts(&self) -> Vec<String> {
+        let unanswered = self.rows.iter().filter(|(_, tally)| !tally.is_proof());
+        let mut doubts: Vec<String> =
+            unanswered.map(|((kind, ask), _)| format!("no {} {} was answered by whom it was for", kind.word(), ask.word())).collect();
+        if self.rows.is_empty() {
+            doubts.push("nothing was asked".to_owned());
+        }
+        if self.replaced == 0 {
+            doubts.push("no pod was replaced".to_owned());
+        }
+        if self.held > 0 {
+            doubts.push(format!("{} removed endpoints were never let go of", self.held));
+        }
+        doubts
     }
 
     /// One kind of traffic, all that is asked in it.

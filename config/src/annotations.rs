@@ -1,4 +1,4 @@
-//! The annotations of an Ingress in, its filters out.
+//! The annotations of an Ingress in, its filters out; and those of a Service that say how its endpoints are picked.
 //!
 //! Each key is read by the file of its filter ([`crate::filter`]), those of ingress-nginx by `nginx.rs`. Pure: no object but the Ingress is
 //! looked at. Invariant: fail closed. What keeps somebody out and cannot be understood closes the Ingress; what does not is left out
@@ -10,8 +10,8 @@ pub(crate) mod value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::exposure::{EXPOSURE_LABEL, OUR_PREFIX};
-use crate::filter::{Draft, Filters, KEYS};
+use crate::exposure::{BALANCE, EXPOSURE_LABEL, OUR_PREFIX};
+use crate::filter::{Balance, Draft, Filters, KEYS, WAYS};
 use crate::object::{Labels, Name};
 use crate::problem::{Problem, Reason};
 use nginx::Means;
@@ -133,6 +133,35 @@ pub fn read(namespace: &Name, annotations: &Labels) -> Reading {
         reader.nginx(key, name, text);
     }
     reader.finish(annotations)
+}
+
+/// What the annotations of a Service say of how its endpoints are picked.
+#[derive(Clone, Debug, Default)]
+pub struct ServiceReading {
+    /// How; `None`: nothing that can be understood is said.
+    pub balance: Option<Balance>,
+    /// What becomes of the annotation, where there is one.
+    pub judged: Option<Judged>,
+    /// What an operator should mend; the place without object and file.
+    pub problem: Option<Problem>,
+}
+
+/// Reads those of a Service. `keeps_clients`: it has `sessionAffinity: ClientIP`, which wins.
+pub fn read_service(annotations: &Labels, keeps_clients: bool) -> ServiceReading {
+    let Some(text) = annotations.get(BALANCE) else { return ServiceReading::default() };
+    let judged = |verdict, how: &str| Some(Judged { key: BALANCE.into(), verdict, how: how.into() });
+    match Balance::read(text.trim()) {
+        Ok(balance) if keeps_clients => {
+            let how = "the Service's `sessionAffinity: ClientIP` picks, wherever it leads";
+            ServiceReading { balance: Some(balance), judged: judged(Verdict::Differs, how), problem: None }
+        }
+        Ok(balance) => ServiceReading { balance: Some(balance), judged: judged(Verdict::Honoured, ""), problem: None },
+        Err(why) => {
+            let problem = Problem::error(Reason::Invalid, format!("`{}`: {why}", text.escape_debug())).at(place(BALANCE));
+            let problem = problem.expected(WAYS).fix("correct it; until then endpoints are picked as if it were not there");
+            ServiceReading { balance: None, judged: judged(Verdict::Wrong, &why), problem: Some(problem) }
+        }
+    }
 }
 
 #[derive(Default)]

@@ -5,6 +5,7 @@
 //! [`crate::annotations`], how they are applied is the proxy's business.
 
 mod access;
+mod affinity;
 mod auth;
 mod balance;
 mod cors;
@@ -14,8 +15,10 @@ mod redirect;
 mod rewrite;
 
 pub use access::Access;
+pub use affinity::{Affinity, SameSite};
 pub use auth::Auth;
-pub use balance::Balance;
+pub use balance::{Balance, HashBy};
+pub(crate) use balance::{WAYS, nginx_hash};
 pub use cors::{Cors, Origins};
 pub(crate) use headers::fields_of;
 pub use headers::{Edits, Line};
@@ -62,11 +65,13 @@ pub struct Filters {
     pub retry_on: RetryOn,
     /// How an endpoint is picked.
     pub balance: Option<Balance>,
+    /// By which cookie a client keeps its endpoint.
+    pub affinity: Option<Affinity>,
 }
 
 /// Every key under `tidegate.dev/` that an Ingress's annotations may have for a filter, by the file that reads it.
-pub(crate) const KEYS: [&[Key]; 8] =
-    [access::KEYS, auth::KEYS, redirect::KEYS, cors::KEYS, limits::KEYS, rewrite::KEYS, headers::KEYS, balance::KEYS];
+pub(crate) const KEYS: [&[Key]; 9] =
+    [access::KEYS, auth::KEYS, redirect::KEYS, cors::KEYS, limits::KEYS, rewrite::KEYS, headers::KEYS, balance::KEYS, affinity::KEYS];
 
 impl Filters {
     /// Whether nothing is asked for.
@@ -88,7 +93,8 @@ impl Filters {
         self.timeouts.describe(&mut lines);
         lines.extend(self.retries.map(|retries| format!("retries: {retries} further tries")));
         self.retry_on.describe(&mut lines);
-        lines.extend(self.balance.map(|balance| format!("balance: {}", balance.as_str())));
+        lines.extend(self.balance.as_ref().map(|balance| format!("balance: {balance}")));
+        lines.extend(self.affinity.iter().map(Affinity::describe));
         lines.extend(self.custom_headers.iter().map(|name| format!("custom-headers: answers have the fields of ConfigMap {name}")));
         self.response.describe("response-headers", &mut lines);
         lines.extend(self.hsts.iter().map(|hsts| format!("hsts: {hsts}, over TLS")));

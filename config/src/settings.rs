@@ -45,8 +45,10 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// `external.addresses`: where node ports and load balancers are bound. Default `0.0.0.0`.
     pub external_addresses: Vec<IpAddr>,
-    /// `nodeName`: what `Local` traffic policies call this node. Default none: everything is local.
+    /// `nodeName`: what `Local` traffic policies and `PreferSameNode` call this node. Default none: everything is local, nothing preferred.
     pub node_name: Option<String>,
+    /// `zone`: what `spec.trafficDistribution` calls the zone of this node. Default none: no zone is preferred.
+    pub zone: Option<String>,
     /// `externalName.allow`: names that an ExternalName service may lead to. Default none.
     pub external_names: Vec<HostPattern>,
     /// `externalName.allowInside`: of those, the ones that may be addresses of the inside for the outside. Default none.
@@ -192,6 +194,7 @@ impl Default for Settings {
             trusted_proxies: Vec::new(),
             external_addresses: vec![Ipv4Addr::UNSPECIFIED.into()],
             node_name: None,
+            zone: None,
             external_names: Vec::new(),
             external_names_inside: Vec::new(),
             dns_servers: Vec::new(),
@@ -211,7 +214,7 @@ impl Default for Settings {
 impl Settings {
     /// Reads `tidegate.yaml`. Keys are the flags' names in camelCase (`http`, `internalHttp`, `serviceCidr`, ...) and
     /// `exposure.mode`, `ingress.classes`, `tls.defaultSecret`, `internalCidrs`, `trustedProxies`, `proxyProtocol`,
-    /// `external.addresses`, `nodeName`, `externalName.*`, `dns.servers`, `limits.*`. `none` switches a listener off.
+    /// `external.addresses`, `nodeName`, `zone`, `externalName.*`, `dns.servers`, `limits.*`. `none` switches a listener off.
     ///
     /// # Errors
     /// Every unknown key and wrong value, as [`Problem`]s without a file.

@@ -3,10 +3,14 @@
 //! Sans-io: time and randomness are arguments. Invariant: a pick costs the same for 3 and for 1,000 endpoints, and allocates nothing.
 //! Latency is the time to the response head. Differences under a factor of two, and all below [`FLOOR_US`], are ties, which in-flight
 //! decides and then chance; a replica that was never measured ties with any other. A failure counts as slow, so that a replica that
-//! fails fast attracts nothing. Estimates fade while a replica is not picked, so that it is tried again. Where a Service has session
-//! affinity, [`affinity`] picks instead.
+//! fails fast attracts nothing. Estimates fade while a replica is not picked, so that it is tried again. Near endpoints come first
+//! ([`near`]). Other ways to pick are below ([`affinity`], [`hash`], [`cookie`]); which one counts: `choice.rs`.
 
 pub mod affinity;
+pub(crate) mod choice;
+pub mod cookie;
+pub mod hash;
+pub mod near;
 
 use std::cell::Cell;
 use std::sync::Arc;

@@ -95,6 +95,12 @@ pub struct PictureArgs {
     /// Virtual IPs are allocated from here [default: 127.96.0.0/16]
     #[arg(long, value_name = "CIDR", env = "TIDEGATE_SERVICE_CIDR", value_parser = value::cidr)]
     service_cidr: Option<IpNet>,
+    /// What Pods and slices call this machine; empty is nothing [default: none]
+    #[arg(long, value_name = "NAME", env = "TIDEGATE_NODE_NAME")]
+    node_name: Option<String>,
+    /// The zone of this machine; empty is none [default: none]
+    #[arg(long, value_name = "NAME", env = "TIDEGATE_ZONE")]
+    zone: Option<String>,
 }
 
 /// Listeners and the process, but for the admin listener, whose flag means whom to ask where something is asked.

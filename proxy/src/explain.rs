@@ -13,6 +13,7 @@ pub(crate) mod worlds;
 use std::net::SocketAddr;
 
 use config::exposure::Exposure;
+use config::filter::Balance;
 use config::host;
 use config::object::AppProtocol;
 use config::settings::Limits;
@@ -63,7 +64,10 @@ pub struct Explanation {
     /// `NAMESPACE/NAME:PORT` that it leads to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
-    /// Addresses that may be picked.
+    /// How an endpoint is picked, and who says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance: Option<String>,
+    /// Addresses that may be picked; where some are near, these first.
     pub endpoints: Vec<SocketAddr>,
     /// What nearly took it, and other things worth knowing.
     pub notes: Vec<String>,
@@ -193,7 +197,7 @@ fn by_route(snapshot: &Snapshot, question: &Question, host: &str, path: &str, sa
             let opened = question.opened();
             let asked_by = plane.certificates.demand(opened.as_deref()).filter(|_| question.https).and_then(Demand::terms);
             match tls::admits(route.client.as_deref(), question.https, asked_by) {
-                Ok(()) => said.forward(service),
+                Ok(()) => said.forward(service, route.filters.as_deref().and_then(|filters| filters.balance.as_ref()), "least-busy"),
                 Err(reason) => said.refuse(reason, "its clients must have shown a certificate in a TLS handshake for its host".to_owned()),
             }
         }
@@ -233,7 +237,8 @@ fn by_listener(service: &Service, listener: &ServiceListener, address: SocketAdd
         said.why = "no endpoint of the service is ready: the connection is accepted and reset".to_owned();
         said.reason = Some(Reason::NoEndpoint.as_str().to_owned());
     } else {
-        said.forward(service);
+        let read = listener.way == Way::Vip && service.app.is_plain_http();
+        said.forward(service, None, if read { "least-busy" } else { "least-request" });
         said.notes.push(
             match (listener.way, service.app) {
                 (Way::Vip, AppProtocol::Http) => "its appProtocol says HTTP: each request is balanced, retried and logged by itself",
@@ -291,11 +296,24 @@ impl Explanation {
         });
     }
 
-    fn forward(&mut self, service: &Service) {
+    /// `asked` is how the route wants it, `else_by` what happens where nobody says anything.
+    fn forward(&mut self, service: &Service, asked: Option<&Balance>, else_by: &str) {
         self.outcome = Outcome::Forward;
         self.service = Some(service.name.to_string());
         self.endpoints = service.endpoints.iter().map(|endpoint| endpoint.replica.address).collect();
         self.why = format!("a replica of {} answers", service.name);
+        self.balance = Some(match (service.affinity_s, asked, &service.balance) {
+            (Some(_), ..) => "client-ip (sessionAffinity of the Service)".to_owned(),
+            (None, Some(balance), _) => format!("{balance} (annotation of the Ingress)"),
+            (None, None, Some(balance)) => format!("{balance} (annotation of the Service)"),
+            (None, None, None) => else_by.to_owned(),
+        });
+        let (near, far) = service.by_nearness();
+        if !far.is_empty() {
+            let (near, all) = (near.len(), service.endpoints.len());
+            self.notes
+                .push(format!("the first {near} of {all} endpoints are near: others are picked when these are too busy (docs/balance.md)"));
+        }
         if let Some(host) = &service.host {
             self.notes.push(format!("the replica is asked for Host {host} (ExternalName)"));
         }

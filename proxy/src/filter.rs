@@ -7,6 +7,7 @@
 //! without filters costs one look at a pointer.
 
 mod auth;
+mod cookie;
 mod cors;
 mod edits;
 mod redirect;

@@ -17,6 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
+use crate::balance::choice::Want;
+use crate::balance::hash::Opaque;
 use crate::balance::{self, By, InFlight};
 use crate::buffer::{Buffers, FIRST};
 use crate::clock::now_us;
@@ -84,8 +86,9 @@ async fn open(worker: &Worker, stream: &TcpStream, client: SocketAddr, listener:
         let held = worker.pictures.hold();
         let plane = held.snapshot().plane(listener.exposure);
         let service = plane.service(plane.listeners.get(&listener.socket())?.service).clone();
+        let want = Want { balance: None, by: By::Connections, signs: &Opaque(client.ip()) };
         let key = Key::of(listener.exposure, &service);
-        let picked = if tried.len() < TRIES { worker.pick(&service, client.ip(), &tried, By::Connections, now_us()) } else { None };
+        let picked = if tried.len() < TRIES { worker.pick(want, (listener.exposure, &service), &tried, now_us()) } else { None };
         let Some(endpoint) = picked else {
             drop(held);
             let now_ms = now_us() / 1000;

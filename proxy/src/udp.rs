@@ -18,6 +18,8 @@ use tokio::net::UdpSocket;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::balance::choice::Want;
+use crate::balance::hash::Opaque;
 use crate::balance::{self, By, InFlight};
 use crate::clock::now_us;
 use crate::listener::Listener;
@@ -174,7 +176,8 @@ impl Table {
         if worker.flows.open.get() >= worker.limits.udp_flows {
             return Err(Dropped::Full);
         }
-        let pick = |avoid: &[EndpointId]| worker.pick(service, client.ip(), avoid, By::Connections, now_us());
+        let want = Want { balance: None, by: By::Connections, signs: &Opaque(client.ip()) };
+        let pick = |avoid: &[EndpointId]| worker.pick(want, (self.listener.exposure, service), avoid, now_us());
         // When all have refused it is the first one's turn again: it may be back.
         let (endpoint, tried) = match pick(&avoid) {
             Some(endpoint) => (endpoint, avoid),

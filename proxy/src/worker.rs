@@ -12,18 +12,16 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use config::exposure::Exposure;
-use config::filter::Balance;
 use config::settings::Limits;
 use hyper::body::Bytes;
 use registry::event::Report;
-use registry::snapshot::{Endpoint, EndpointId, Plane, Replica, ReplicaId, Service, Snapshot, Socket, Way};
+use registry::snapshot::{Plane, Replica, ReplicaId, Snapshot, Socket, Way};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::access_log::LocalAccessLog;
 use crate::balance::affinity::Clients;
-use crate::balance::{self, By};
 use crate::buffer::Buffers;
 use crate::clock::now_us;
 use crate::deadline::{Deadlines, TICK};
@@ -371,37 +369,9 @@ impl Worker {
         });
     }
 
-    /// The client's own endpoint where the Service has session affinity, else the less busy one of two.
-    pub(crate) fn pick<'s>(&self, service: &'s Service, client: IpAddr, avoid: &[EndpointId], by: By, now_us: u64) -> Option<&'s Endpoint> {
-        match service.affinity_s {
-            Some(keep_s) => self.shared.clients.pick(service, keep_s, client, avoid, now_us),
-            None => balance::pick(&service.endpoints, avoid, by, now_us, &mut self.rng.borrow_mut()),
-        }
-    }
-
     /// How long a connection to a replica may take to stand.
     pub(crate) fn connect_timeout(&self, tried: &Tried) -> Duration {
         Duration::from_millis(tried.connect_ms().unwrap_or(self.limits.connect_timeout_ms))
-    }
-
-    /// As a route asks for it. A Service's session affinity wins.
-    pub(crate) fn pick_as<'s>(
-        &self,
-        balance: Balance,
-        (exposure, service): (Exposure, &'s Service),
-        client: IpAddr,
-        avoid: &[EndpointId],
-        now_us: u64,
-    ) -> Option<&'s Endpoint> {
-        let endpoints = &service.endpoints;
-        match balance {
-            _ if service.affinity_s.is_some() => self.pick(service, client, avoid, By::Latency, now_us),
-            Balance::LeastBusy => self.pick(service, client, avoid, By::Latency, now_us),
-            Balance::LeastRequest => self.pick(service, client, avoid, By::Connections, now_us),
-            Balance::Random => balance::at_random(endpoints, avoid, &mut self.rng.borrow_mut()),
-            Balance::RoundRobin => balance::in_turn(endpoints, avoid, self.id, &self.counts.of(exposure, service).turn),
-            Balance::ClientIp => self.shared.clients.pick(service, balance::affinity::KEEP_S, client, avoid, now_us),
-        }
     }
 
     /// What comes before HTTP: who a trusted proxy speaks for, and a handshake, where they are due. The stream, and whose it is.

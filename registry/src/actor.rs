@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::core::{Counts, Registry};
 use crate::event::{Event, Report, SettingsNews};
+use crate::seed::Seed;
 use crate::snapshot::{OwnAddresses, Plane, Snapshot};
 use crate::source::settings::SettingsFile;
 use crate::source::{self, dns, folder};
@@ -153,14 +154,15 @@ fn with_workers_counted(event: Event) -> Event {
 }
 
 fn open_state(settings: &Settings) -> Result<(Option<StateDir>, Saved, Option<Problem>), Problem> {
-    let Some(path) = &settings.state_dir else { return Ok((None, Saved::default(), None)) };
+    let forgetful = |saved: Saved| Saved { seed: Seed::random(), ..saved };
+    let Some(path) = &settings.state_dir else { return Ok((None, forgetful(Saved::default()), None)) };
     match StateDir::open(path) {
         Ok(dir) => {
             let saved = dir.load();
             Ok((Some(dir), saved, None))
         }
         Err(problem) if problem.reason == Reason::Conflict => Err(problem),
-        Err(problem) => Ok((None, state::read_only(path), Some(problem))),
+        Err(problem) => Ok((None, forgetful(state::read_only(path)), Some(problem))),
     }
 }
 

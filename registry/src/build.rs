@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use config::annotations::{self, Judged, ServiceReading};
 use config::host::HostPattern;
 use config::object::{EndpointSlice, Kind, Name, Object, ObjectKey, Protocol, Service, ServiceKey, ServicePort, ServiceType};
 use config::problem::Problem;
@@ -16,6 +17,7 @@ use ipnet::IpNet;
 use crate::exposure::{self, Said, Seal};
 use crate::lifecycle::Lifecycle;
 use crate::node_port::NodePorts;
+use crate::seed::Seed;
 use crate::snapshot::{self, OwnAddresses, PortName, ServiceIndex, ServiceListener, ServiceListeners, Socket, Way};
 use crate::speech::{Speech, UpstreamTls};
 use crate::vip::Vips;
@@ -28,6 +30,7 @@ mod filters;
 mod index;
 mod members;
 mod names;
+mod near;
 pub(crate) mod notes;
 mod outside;
 pub(crate) mod places;
@@ -59,6 +62,10 @@ pub(crate) struct Ground {
     pub(crate) strict: bool,
     /// `nodeName`
     pub(crate) node: Option<String>,
+    /// `zone`
+    pub(crate) zone: Option<String>,
+    /// What marks of endpoints are keyed by where a Service has no uid.
+    pub(crate) seed: Seed,
     /// `external.addresses`
     pub(crate) external: Vec<IpAddr>,
     /// `serviceCidr`
@@ -81,6 +88,8 @@ pub(crate) struct Entry {
     references: Vec<Name>,
     /// By which its replicas are spoken to where a port speaks TLS.
     tls: Option<Arc<UpstreamTls>>,
+    /// What became of its annotation about how endpoints are picked.
+    pub(crate) judged: Option<Judged>,
     pub(crate) problems: Vec<Problem>,
 }
 
@@ -338,6 +347,12 @@ impl World {
         let old_tls = entry.tls.take();
         entry.tls = self.upstream_tls(entry.service(), old_tls, &mut untold);
         let (affinity_s, proxy_protocol) = (entry.service().affinity_s, entry.service().proxy_protocol);
+        let ServiceReading { balance, judged, problem } =
+            annotations::read_service(&entry.service().meta.annotations, affinity_s.is_some());
+        entry.judged = judged;
+        untold.extend(problem);
+        let seed = entry.service().meta.uid.as_ref().map_or_else(|| self.ground.seed.clone(), Seed::of_uid);
+        let distribution = entry.service().distribution;
         for (port, members) in entry.ports.iter_mut().zip(reading.members) {
             let app = port.spec.app();
             let (speech, members) = match speech::of_port(app, entry.tls.as_ref()) {
@@ -345,15 +360,18 @@ impl World {
                 None => (Speech::default(), Vec::new()),
             };
             self.seat(key, port, members, &speech, &mut refused, version);
+            self.fill(port, distribution);
             let host = leads_to.as_ref().map(|name| told(name, &port.spec));
             for place in port.place.into_iter().chain(port.local_place) {
                 self.places.set_terms(place, affinity_s, proxy_protocol, app, host.as_ref());
+                self.places.set_pick(place, balance.as_ref(), &seed);
             }
         }
         let old = std::mem::replace(&mut entry.covered, reading.covered);
         self.cover(key, &old, &entry.covered, sealed.0, sealed.1);
         let mut problems = notes::of_service(&entry, refused);
         problems.extend(untold);
+        problems.extend(near::note(&entry, &self.ground));
         problems.extend(self.index.slices(key).flat_map(|slice| notes::strange_ports(entry.service(), slice)));
         entry.problems = problems;
         self.services.insert(key.clone(), entry);

@@ -110,6 +110,8 @@ impl Registry {
         let ground = Ground {
             strict,
             node: settings.node_name.clone(),
+            zone: settings.zone.clone(),
+            seed: saved.seed.clone(),
             external: settings.external_addresses.clone(),
             service_cidr: settings.service_cidr,
             names: settings.external_names.clone(),

@@ -12,13 +12,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 use config::exposure::Exposure;
+use config::filter::Balance;
 use config::object::{AppProtocol, Name, Protocol, ProxyVersion, ServiceKey};
 use crossbeam_utils::CachePadded;
 use ipnet::IpNet;
 
 use crate::certificate::CertificateTable;
 use crate::route::RouteTable;
+use crate::seed::Seed;
 use crate::speech::Speech;
+
+mod named;
+
+pub use named::Named;
 
 /// One picture of the world.
 #[derive(Debug)]
@@ -93,32 +99,71 @@ pub struct Service {
     pub slot: u32,
     /// A client keeps its endpoint until this many seconds after its last use (`sessionAffinity: ClientIP`).
     pub affinity_s: Option<u32>,
+    /// How an endpoint is picked where no route says so (annotation `tidegate.dev/balance`).
+    pub balance: Option<Balance>,
+    /// What its endpoints' marks are keyed by.
+    pub seed: Seed,
     /// What `Host` says to its replicas, where they are somebody else's (ExternalName).
     pub host: Option<Arc<str>>,
     /// What its port speaks (`appProtocol`): what a virtual IP may read of it.
     pub app: AppProtocol,
     /// An opaque connection to an endpoint begins with this header.
     pub proxy_protocol: Option<ProxyVersion>,
-    /// Ready endpoints, or serving ones that are terminating when none is ready (KEP-1669). In a stable order, without repeats.
+    /// Ready endpoints, or serving ones that are terminating when none is ready (KEP-1669). In a stable order, without repeats, those that
+    /// are near first.
     pub endpoints: Box<[Endpoint]>,
+    /// How many of them are near, and so preferred (`spec.trafficDistribution`, or hints of slices); 0: none is nearer than others.
+    pub near: usize,
+    /// What the endpoints are called by those who hash.
+    pub named: Named,
 }
 
 impl Service {
     /// A service port without endpoints.
     pub fn unreachable(name: PortName, slot: u32) -> Service {
-        let app = AppProtocol::Opaque;
-        Service { name, slot, affinity_s: None, host: None, app, proxy_protocol: None, endpoints: Box::default() }
+        Service {
+            name,
+            slot,
+            affinity_s: None,
+            balance: None,
+            seed: Seed::default(),
+            host: None,
+            app: AppProtocol::Opaque,
+            proxy_protocol: None,
+            endpoints: Box::default(),
+            near: 0,
+            named: Named::default(),
+        }
     }
 
-    /// The same with other endpoints.
-    pub fn with(&self, endpoints: Box<[Endpoint]>) -> Service {
-        Service { name: self.name.clone(), host: self.host.clone(), endpoints, ..*self }
+    /// The same with other endpoints, the first `near` of them preferred.
+    pub fn with(&self, endpoints: Box<[Endpoint]>, near: usize) -> Service {
+        let (name, balance, seed, host) = (self.name.clone(), self.balance.clone(), self.seed.clone(), self.host.clone());
+        Service { name, balance, seed, host, endpoints, near, named: Named::default(), ..*self }
+    }
+
+    /// Endpoints that are preferred, and all others: there are none of these where none is nearer than others.
+    pub fn by_nearness(&self) -> (&[Endpoint], &[Endpoint]) {
+        match self.near {
+            0 => (&self.endpoints, &[]),
+            near => self.endpoints.split_at(near.min(self.endpoints.len())),
+        }
+    }
+
+    /// By what endpoints rank for a key, in their order: the same in every process.
+    pub fn ranks(&self) -> &[u64] {
+        self.named.ranks(&self.endpoints)
+    }
+
+    /// By what a cookie names each endpoint, in their order.
+    pub fn marks(&self) -> &[u64] {
+        self.named.marks(&self.endpoints, &self.seed)
     }
 
     /// Whether everything but the endpoints is the same.
     pub fn same_terms(&self, other: &Service) -> bool {
         let terms = |service: &Service| (service.slot, service.affinity_s, service.app, service.proxy_protocol);
-        terms(self) == terms(other) && self.host == other.host
+        terms(self) == terms(other) && self.host == other.host && self.balance == other.balance && self.seed == other.seed
     }
 }
 

@@ -1,4 +1,5 @@
-//! The state directory: VIPs, node ports, and the last good objects, so that a restart changes no address and loses no seal.
+//! The state directory: VIPs, node ports, the last good objects, and the seed of cookies, so that a restart changes no address, loses no
+//! seal and moves no client.
 //!
 //! Invariant: every file is replaced atomically, and every line carries its own check, so that a damaged line costs itself alone.
 //! Of two processes, one gets the directory; the other is refused. What is damaged or cannot be read is never written over: it is set
@@ -17,10 +18,12 @@ use config::problem::{Problem, Reason};
 use rustix::fs::FlockOperation;
 
 use crate::event::Origin;
+use crate::seed::Seed;
 use crate::snapshot::PortName;
 
 mod aside;
 mod record;
+mod seed;
 
 use aside::Unread;
 use record::{Damage, Lines};
@@ -41,6 +44,8 @@ pub struct Saved {
     pub origins: BTreeMap<Origin, Vec<Object>>,
     /// Damaged lines and unreadable files.
     pub problems: Vec<Problem>,
+    /// What cookies name endpoints by where a Service has no uid.
+    pub seed: Seed,
     /// A record of an origin was lost: an unreadable file at a cold start must not trust what is left.
     pub damaged_origins: bool,
 }
@@ -93,6 +98,9 @@ impl StateDir {
     pub fn load(&self) -> Saved {
         let Found { mut saved, damaged, unread } = read(&self.path);
         self.unread.are(unread);
+        let (seed, problem) = self.seed();
+        saved.seed = seed;
+        saved.problems.extend(problem);
         for (name, lines) in &damaged {
             let file = self.path.join(DAMAGED).join(name.file_name().unwrap_or_default());
             if let Err(error) = aside::keep_lines(&file, lines) {

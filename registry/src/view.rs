@@ -158,10 +158,10 @@ pub struct ExposureView {
     pub sealed_by: Option<String>,
 }
 
-/// One annotation of an Ingress, and what becomes of it.
+/// One annotation of an Ingress or Service, and what becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnnotationView {
-    /// `Ingress NAMESPACE/NAME`
+    /// `Ingress NAMESPACE/NAME`, `Service NAMESPACE/NAME`
     pub owner: String,
     /// Its key.
     pub key: String,
@@ -178,7 +178,7 @@ pub struct CheckView {
     pub problems: Vec<Problem>,
     /// Who can be reached, and how.
     pub exposure: Vec<ExposureView>,
-    /// Annotations for filters, by Ingress and key.
+    /// Annotations for filters and about how endpoints are picked, by object and key.
     pub annotations: Vec<AnnotationView>,
     /// Kinds that are not read yet, with how many of each.
     pub skipped: std::collections::BTreeMap<String, usize>,

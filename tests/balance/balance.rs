@@ -9,7 +9,11 @@ use tidegate_tests::objects::app;
 use tidegate_tests::{Behaviour, Client, Net, Replica, Setup, Tidegate};
 
 mod affinity;
+mod cookie;
+mod hash;
 mod http2;
+mod services;
+mod zones;
 
 /// Distributions are measured one at a time: another test's load would be measured too.
 fn alone() -> MutexGuard<'static, ()> {

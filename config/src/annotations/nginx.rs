@@ -115,7 +115,32 @@ pub(crate) const TABLE: &[(&str, Means)] = &[
     ("upstream-vhost", Same("upstream-vhost")),
     ("x-forwarded-prefix", Same("x-forwarded-prefix")),
     ("load-balance", Read("balance", "`round_robin` or `ewma`", load_balance, None)),
-    ("upstream-hash-by", Read("balance", "`$remote_addr`", hash_by, Some("by the client's address alone"))),
+    (
+        "upstream-hash-by",
+        Read(
+            "balance",
+            "one of `$http_NAME`, `$cookie_NAME`, `$arg_NAME`, `$request_uri`, `$remote_addr`",
+            hash_by,
+            Some("`upstream-hash-by` is one variable alone, and a request without it is picked for as if nothing was said"),
+        ),
+    ),
+    ("affinity", Same("affinity")),
+    ("affinity-mode", But("affinity-mode", "`balanced` moves nobody to a new replica, either")),
+    ("session-cookie-name", Same("session-cookie-name")),
+    ("session-cookie-path", Same("session-cookie-path")),
+    ("session-cookie-domain", Same("session-cookie-domain")),
+    ("session-cookie-max-age", Same("session-cookie-max-age")),
+    ("session-cookie-expires", Same("session-cookie-expires")),
+    ("session-cookie-secure", Same("session-cookie-secure")),
+    ("session-cookie-samesite", Same("session-cookie-samesite")),
+    ("session-cookie-conditional-samesite-none", Same("session-cookie-conditional-samesite-none")),
+    (
+        "session-cookie-change-on-failure",
+        But(
+            "session-cookie-change-on-failure",
+            "a replica fails that no connection reaches, or that dies without an answer; by status none does",
+        ),
+    ),
     (
         FIELDS,
         Read(
@@ -156,18 +181,7 @@ pub(crate) const TABLE: &[(&str, Means)] = &[
     ("ssl-passthrough", Nothing("")),
     ("ssl-ciphers", Nothing("the ciphers of TLS 1.2 and 1.3 that are safe are served")),
     ("ssl-prefer-server-ciphers", Nothing("")),
-    ("affinity", Nothing("`tidegate.dev/balance: client-ip` keeps a client at its endpoint by its address")),
-    ("affinity-mode", Nothing("")),
     ("affinity-canary-behavior", Nothing("")),
-    ("session-cookie-change-on-failure", Nothing("")),
-    ("session-cookie-conditional-samesite-none", Nothing("")),
-    ("session-cookie-domain", Nothing("")),
-    ("session-cookie-expires", Nothing("")),
-    ("session-cookie-max-age", Nothing("")),
-    ("session-cookie-name", Nothing("")),
-    ("session-cookie-path", Nothing("")),
-    ("session-cookie-samesite", Nothing("")),
-    ("session-cookie-secure", Nothing("")),
     ("upstream-hash-by-subset", Nothing("")),
     ("upstream-hash-by-subset-size", Nothing("")),
     ("limit-connections", Nothing("")),
@@ -301,10 +315,7 @@ fn load_balance(draft: &mut Draft, text: &str) -> Result<(), Wrong> {
 }
 
 fn hash_by(draft: &mut Draft, text: &str) -> Result<(), Wrong> {
-    if !["$remote_addr", "$binary_remote_addr", "${remote_addr}"].contains(&text) {
-        return Err("only the client's address is hashed".into());
-    }
-    draft.filters.balance = Some(crate::filter::Balance::ClientIp);
+    draft.filters.balance = Some(crate::filter::nginx_hash(text)?);
     Ok(())
 }
 

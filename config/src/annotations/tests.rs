@@ -1,7 +1,7 @@
 //! What annotations say, what becomes of those of ingress-nginx, and that what keeps somebody out fails closed.
 
 use super::*;
-use crate::filter::{Balance, Https, Rewrite};
+use crate::filter::{Balance, HashBy, Https, Rewrite};
 
 fn reading(annotations: &[(&str, &str)]) -> Reading {
     read(&"a".into(), &annotations.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect())
@@ -134,9 +134,26 @@ fn of_ingress_nginx_each_says_what_becomes_of_it() {
     assert_eq!(theirs("proxy-next-upstream-tries", "3").filters.retries, Some(2));
     assert_eq!(theirs("proxy-next-upstream-tries", "0").filters.retries, Some(255));
     assert_eq!(theirs("proxy-next-upstream", "off").filters.retries, Some(0));
-    assert_eq!(theirs("upstream-hash-by", "$remote_addr").filters.balance, Some(Balance::ClientIp));
+    assert_eq!(theirs("upstream-hash-by", "$remote_addr").filters.balance, Some(Balance::Hash(HashBy::ClientIp)));
+    assert_eq!(verdict("upstream-hash-by", "$request_uri$host"), (Verdict::Wrong, 1));
+    assert_eq!(verdict("affinity", "cookie"), (Verdict::Honoured, 0));
+    assert_eq!(verdict("affinity-mode", "balanced"), (Verdict::Differs, 1));
     assert_eq!(theirs("ssl-redirect", "true").filters.redirects.https, Https::WithTls);
     assert!(theirs("canary", "true").skipped.is_some() && theirs("canary", "false").skipped.is_none());
+}
+
+#[test]
+fn a_service_says_how_its_endpoints_are_picked() {
+    let reading = |text: &str, keeps| read_service(&[(BALANCE.into(), text.into())].into(), keeps);
+    let hash = reading(" hash uri ", false);
+    assert_eq!((hash.balance, hash.judged.map(|judged| judged.verdict)), (Some(Balance::Hash(HashBy::Uri)), Some(Verdict::Honoured)));
+    let kept = reading("random", true);
+    assert_eq!((kept.balance, kept.judged.map(|judged| judged.verdict)), (Some(Balance::Random), Some(Verdict::Differs)));
+    let wrong = reading("fast\nest", false);
+    assert_eq!((wrong.balance, wrong.judged.map(|judged| judged.verdict)), (None, Some(Verdict::Wrong)));
+    assert!(wrong.problem.is_some_and(|problem| problem.found.contains("fast\\nest") && problem.expected.is_some()));
+    let nothing = read_service(&Labels::new(), false);
+    assert!(nothing.balance.is_none() && nothing.judged.is_none() && nothing.problem.is_none());
 }
 
 #[test]

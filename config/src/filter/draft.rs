@@ -1,6 +1,6 @@
 //! Filters while their keys are being read: what several keys say together is put together at the end.
 
-use super::{Filters, auth, cors, redirect};
+use super::{Filters, affinity, auth, cors, redirect};
 use crate::annotations::Wrong;
 use crate::object::Name;
 
@@ -10,6 +10,7 @@ pub(crate) struct Draft {
     /// The Ingress's.
     pub(crate) namespace: Name,
     pub(crate) filters: Filters,
+    pub(super) affinity: affinity::Parts,
     pub(super) auth: auth::Parts,
     pub(super) cors: cors::Parts,
     pub(super) redirect: redirect::Parts,
@@ -24,6 +25,7 @@ impl Draft {
             Err(why) => wrong.push(why),
         }
         self.filters.cors = self.cors.finish();
+        self.filters.affinity = self.affinity.finish();
         self.redirect.finish(&mut self.filters.redirects);
         (self.filters, wrong)
     }

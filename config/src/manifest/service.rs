@@ -11,7 +11,7 @@ use super::check::{self, Findings};
 use super::meta::{self, NameRule};
 use super::{shared, upstream};
 use crate::exposure::PROXY_PROTOCOL;
-use crate::object::{Carrier, ClusterIp, LocalOnly, Meta, Name, PortRef, ProxyVersion, Service, ServicePort, ServiceType};
+use crate::object::{Carrier, ClusterIp, Distribution, LocalOnly, Meta, Name, PortRef, ProxyVersion, Service, ServicePort, ServiceType};
 
 /// What said `spec.loadBalancerSourceRanges` before the field did; the API still reads it where the field is absent.
 const SOURCES_ANNOTATION: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
@@ -36,6 +36,7 @@ pub(super) fn convert(mut raw: core::Service, out: &mut Findings) -> Option<Serv
         _ => Carrier::default(),
     };
     let affinity_s = affinity(&spec, out);
+    let distribution = distribution(&spec, out);
     let proxy_protocol = proxy_protocol(&meta, out);
     let ports = ports(spec.ports.take().unwrap_or_default(), out);
     let upstream = upstream::terms(&meta, &ports, out);
@@ -57,6 +58,7 @@ pub(super) fn convert(mut raw: core::Service, out: &mut Findings) -> Option<Serv
         publish_not_ready: spec.publish_not_ready_addresses.unwrap_or_default(),
         affinity_s,
         proxy_protocol,
+        distribution,
         carrier,
         local_only,
         upstream,
@@ -171,6 +173,16 @@ fn affinity(spec: &core::ServiceSpec, out: &mut Findings) -> Option<u32> {
             let expected = format!("seconds, 1 to {MAX_AFFINITY_S}");
             out.invalid("spec.sessionAffinityConfig.clientIP.timeoutSeconds", seconds.to_string(), &expected)
         }
+    }
+}
+
+/// Which endpoints are preferred.
+fn distribution(spec: &core::ServiceSpec, out: &mut Findings) -> Option<Distribution> {
+    match spec.traffic_distribution.as_deref()? {
+        "" => None,
+        "PreferSameZone" | "PreferClose" => Some(Distribution::SameZone),
+        "PreferSameNode" => Some(Distribution::SameNode),
+        other => out.invalid("spec.trafficDistribution", format!("`{other}`"), "`PreferSameZone`, `PreferSameNode` or `PreferClose`"),
     }
 }
 

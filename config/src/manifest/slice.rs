@@ -2,12 +2,14 @@
 //!
 //! Conditions that are absent mean what the API says: ready is true, serving follows ready, terminating is false.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
 
 use super::check::{self, Findings};
 use super::meta::{self, NameRule};
 use super::shared;
-use crate::object::{EndpointSlice, Meta, Name, SliceEndpoint, SlicePort};
+use crate::object::{EndpointSlice, Hints, Meta, Name, SliceEndpoint, SlicePort};
 use crate::problem::{Problem, Reason};
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -83,7 +85,8 @@ fn endpoint(
     let conditions = raw.conditions.unwrap_or_default();
     let ready = conditions.ready.unwrap_or(true);
     let pod = raw.target_ref.and_then(|reference| pod_of(reference, &meta.namespace));
-    let node = shared(raw.node_name);
+    let (node, zone) = (shared(raw.node_name), shared(raw.zone));
+    let hints = raw.hints.and_then(hints);
     for (at, text) in raw.addresses.iter().enumerate() {
         let place = format_args!("endpoints[{index}].addresses[{at}]");
         let Some(ip) = check::endpoint_ip(text, place, out) else { continue };
@@ -92,8 +95,16 @@ fn endpoint(
         }
         let serving = conditions.serving.unwrap_or(ready);
         let terminating = conditions.terminating.unwrap_or(false);
-        endpoints.push(SliceEndpoint { ip, ready, serving, terminating, pod: pod.clone(), node: node.clone() });
+        let (pod, node, zone, hints) = (pod.clone(), node.clone(), zone.clone(), hints.clone());
+        endpoints.push(SliceEndpoint { ip, ready, serving, terminating, pod, node, zone, hints });
     }
+}
+
+fn hints(raw: discovery::EndpointHints) -> Option<Arc<Hints>> {
+    let zones = raw.for_zones.into_iter().flatten().filter_map(|zone| shared(Some(zone.name))).collect();
+    let nodes = raw.for_nodes.into_iter().flatten().filter_map(|node| shared(Some(node.name))).collect();
+    let hints = Hints { zones, nodes };
+    (hints != Hints::default()).then(|| Arc::new(hints))
 }
 
 /// A pod of the same namespace; a reference to anything else says nothing about who answers.
@@ -142,7 +153,8 @@ fn subset_members(raw: core::EndpointSubset, subset: usize, meta: &Meta, out: &m
         let pod = address.target_ref.and_then(|reference| pod_of(reference, &meta.namespace));
         let ip = check::endpoint_ip(&address.ip, place, out);
         let node = shared(address.node_name);
-        endpoints.extend(ip.map(|ip| SliceEndpoint { ip, ready, serving: ready, terminating: false, pod, node }));
+        let endpoint = |ip| SliceEndpoint { ip, ready, serving: ready, terminating: false, pod, node, zone: None, hints: None };
+        endpoints.extend(ip.map(endpoint));
     }
     (ports, endpoints)
 }

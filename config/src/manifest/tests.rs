@@ -1,8 +1,8 @@
 use super::*;
 use crate::host::{Host, HostPattern};
 use crate::object::{
-    AppProtocol, Carrier, ClusterIp, EndpointSlice, Ingress, LocalOnly, PathType, Pod, PortRef, Protocol, Service, ServiceType,
-    UpstreamTerms,
+    AppProtocol, Carrier, ClusterIp, Distribution, EndpointSlice, Ingress, LocalOnly, PathType, Pod, PortRef, Protocol, Service,
+    ServiceType, UpstreamTerms,
 };
 use crate::problem::Severity;
 
@@ -217,6 +217,31 @@ fn a_client_keeps_its_endpoint_for_as_long_as_the_service_says() {
         fields_wrong(&service(&spec))
     };
     assert!([0, -1, 86_401].into_iter().all(|seconds| wrong(seconds) == ["spec.sessionAffinityConfig.clientIP.timeoutSeconds"]));
+}
+
+#[test]
+fn what_a_service_prefers_is_read() {
+    let of = |word: &str| one_service(&format!("{{trafficDistribution: {word}, ports: [{{port: 1}}]}}")).distribution;
+    let (zone, node) = (Some(Distribution::SameZone), Some(Distribution::SameNode));
+    assert_eq!((of("PreferClose"), of("PreferSameZone"), of("PreferSameNode"), of("''")), (zone, zone, node, None));
+    assert_eq!(fields_wrong(&service("{trafficDistribution: PreferNear, ports: [{port: 1}]}")), ["spec.trafficDistribution"]);
+}
+
+#[test]
+fn where_an_endpoint_is_and_whom_it_is_for_is_read() {
+    let text = "\
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: s, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+endpoints:
+  - {addresses: [10.0.0.1], nodeName: one, zone: a, hints: {forZones: [{name: a}, {name: b}], forNodes: [{name: one}]}}
+  - {addresses: [10.0.0.2], hints: {}}
+";
+    let endpoints = slices(text).remove(0).endpoints;
+    let hints = endpoints[0].hints.as_deref().unwrap();
+    assert_eq!((endpoints[0].zone.as_deref(), hints.zones.len(), hints.nodes.len()), (Some("a"), 2, 1));
+    assert_eq!((&endpoints[1].zone, &endpoints[1].hints), (&None, &None));
 }
 
 #[test]

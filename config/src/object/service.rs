@@ -31,6 +31,9 @@ pub struct Service {
     /// Annotation [`PROXY_PROTOCOL`](crate::exposure::PROXY_PROTOCOL): a header tells replicas who an opaque connection comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_protocol: Option<ProxyVersion>,
+    /// `spec.trafficDistribution`: which endpoints are preferred.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distribution: Option<Distribution>,
     /// What else a NodePort or LoadBalancer spec says about the way outside.
     #[serde(default, skip_serializing_if = "Carrier::is_default")]
     pub carrier: Carrier,
@@ -62,6 +65,15 @@ impl UpstreamTerms {
     pub fn is_default(&self) -> bool {
         *self == UpstreamTerms::default()
     }
+}
+
+/// `spec.trafficDistribution` of a Service (KEP-3015).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Distribution {
+    /// `PreferSameZone`, or `PreferClose` by its older name: endpoints of the same zone.
+    SameZone,
+    /// `PreferSameNode`: endpoints of the same node, else of the same zone.
+    SameNode,
 }
 
 /// Version of the PROXY protocol (HAProxy's proxy-protocol.txt, sections 2.1 and 2.2).

@@ -3,6 +3,7 @@
 //! Invariant: conditions are resolved: what the API leaves out has its default here.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -50,4 +51,21 @@ pub struct SliceEndpoint {
     /// `nodeName`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<Name>,
+    /// `zone`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Name>,
+    /// `hints`, when there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hints: Option<Arc<Hints>>,
+}
+
+/// Whose traffic an endpoint is for; an empty list says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hints {
+    /// `forZones[].name`
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<Name>,
+    /// `forNodes[].name`
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<Name>,
 }

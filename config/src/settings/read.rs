@@ -16,7 +16,7 @@ use crate::manifest::document::Document;
 use crate::problem::{Problem, Reason};
 
 pub(super) const KEYS: &str = "manifests, http, https, internalHttp, admin, metrics, serviceCidr, internalCidrs, trustedProxies, stateDir, workers, \
-                    log, accessLog, exposure, ingress, tls, proxyProtocol, external, nodeName, externalName, dns, limits";
+                    log, accessLog, exposure, ingress, tls, proxyProtocol, external, nodeName, zone, externalName, dns, limits";
 pub(super) const LIMITS: &str = "headBytes, headers, headTimeoutMs, idleTimeoutMs, connectTimeoutMs, drainDeadlineMs, idlePerReplica, \
                     endpointWaitMs, connectionWaitMs, waitingRequests, replicaDrainMs, retryBudgetPercent, \
                     udpIdleTimeoutMs, udpFlows";
@@ -88,6 +88,7 @@ fn top(keys: Map<String, Value>, to: &mut Settings, out: &mut Wrong) {
             "proxyProtocol" => set(&mut to.proxy_protocol, words(&key, &value, &ProxiedListener::ALL, out)),
             "external" => external(value, to, out),
             "nodeName" => set(&mut to.node_name, text(&key, &value, out).map(|name| Some(name.to_owned()))),
+            "zone" => set(&mut to.zone, text(&key, &value, out).map(|name| Some(name.to_owned()))),
             "externalName" => external_name(value, to, out),
             "dns" => dns(value, to, out),
             "limits" => limits(value, &mut to.limits, out),

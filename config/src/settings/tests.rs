@@ -14,7 +14,7 @@ fn nothing_said_means_the_defaults() {
 }
 
 /// Each key with a value that is not its default.
-const OTHERS: [(&str, &str); 36] = [
+const OTHERS: [(&str, &str); 37] = [
     ("manifests", "[a, b/c.yaml]"),
     ("http", "127.0.0.1:0"),
     ("https", "127.0.0.1:8443"),
@@ -34,6 +34,7 @@ const OTHERS: [(&str, &str); 36] = [
     ("proxyProtocol", "[https, internalHttp]"),
     ("external.addresses", "[127.0.0.1, '::1']"),
     ("nodeName", "one"),
+    ("zone", "a"),
     ("externalName.allow", "[api.example.com, '*.example.org']"),
     ("externalName.allowInside", "[api.example.com]"),
     ("dns.servers", "[192.0.2.53, '127.0.0.1:5353']"),
@@ -85,6 +86,7 @@ fn each_key_sets_its_setting() {
         ingress_classes: vec!["nginx".into()],
         external_addresses: vec!["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()],
         node_name: Some("one".into()),
+        zone: Some("a".into()),
         external_names: ["api.example.com", "*.example.org"].map(|host| value::host(host).unwrap()).to_vec(),
         external_names_inside: vec![value::host("api.example.com").unwrap()],
         dns_servers: vec!["192.0.2.53:53".parse().unwrap(), "127.0.0.1:5353".parse().unwrap()],
@@ -146,6 +148,7 @@ fn each_wrong_value_names_its_key() {
         ("proxyProtocol: [http, metrics]", "proxyProtocol[1]"),
         ("external: {addresses: [localhost]}", "external.addresses[0]"),
         ("nodeName: 1", "nodeName"),
+        ("zone: [a]", "zone"),
         ("externalName: {allow: ['*']}", "externalName.allow[0]"),
         ("dns: {servers: [ns.example]}", "dns.servers[0]"),
         ("limits: {udpIdleTimeoutMs: 0}", "limits.udpIdleTimeoutMs"),

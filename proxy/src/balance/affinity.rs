@@ -8,11 +8,14 @@
 //! that workers share no lock; two clients that share a word, or a word that is lost to another client, cost the hash's answer at worst.
 //! Sans-io: time is an argument. A pick for a client that is not remembered looks at all endpoints, unlike any other pick.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use registry::hash::{mix, of_ip};
 use registry::snapshot::{Endpoint, EndpointId, Service};
+
+use super::hash::favourite;
 
 /// How long a client keeps its endpoint where only a route asks for it, in seconds: the default of `sessionAffinity: ClientIP`.
 pub const KEEP_S: u32 = 10_800;
@@ -54,7 +57,7 @@ impl Clients {
         let known = Word(word.load(Relaxed));
         let may = |endpoint: &&Endpoint| known.names(endpoint.id) && !avoid.contains(&endpoint.id);
         let kept = if known.is_of(key) && known.age(second) <= u64::from(keep_s) { service.endpoints.iter().find(may) } else { None };
-        let picked = kept.or_else(|| favourite(&service.endpoints, client, avoid))?;
+        let picked = kept.or_else(|| favourite(service, client, avoid))?;
         let next = Word::new(key, picked.id, second);
         if next != known {
             word.store(next.0, Relaxed); // once a second for each client, however much it asks
@@ -106,33 +109,6 @@ impl Word {
 
 const fn low(number: u64, bits: u32) -> u64 {
     number & ((1 << bits) - 1)
-}
-
-/// The endpoint that ranks highest for this client, of those that were not tried.
-fn favourite<'e>(endpoints: &'e [Endpoint], client: u64, avoid: &[EndpointId]) -> Option<&'e Endpoint> {
-    let left = endpoints.iter().filter(|endpoint| !avoid.contains(&endpoint.id));
-    left.max_by_key(|endpoint| mix(client ^ of_address(endpoint.replica.address)))
-}
-
-/// By address and not by id: ids are not the same after a restart.
-fn of_address(address: SocketAddr) -> u64 {
-    mix(of_ip(address.ip()) ^ u64::from(address.port()))
-}
-
-fn of_ip(ip: IpAddr) -> u64 {
-    let bits = match ip.to_canonical() {
-        IpAddr::V4(ip) => u128::from(ip.to_bits()),
-        IpAddr::V6(ip) => ip.to_bits(),
-    };
-    mix(mix((bits >> 64) as u64) ^ bits as u64)
-}
-
-/// Spreads a number over all 64 bits (the step of SplitMix64). Without a seed, so that everybody ranks alike.
-const fn mix(number: u64) -> u64 {
-    let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
 }
 
 #[cfg(test)]

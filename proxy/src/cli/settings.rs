@@ -87,6 +87,14 @@ impl PictureArgs {
             settings.state_dir.clone_from(&self.state_dir);
         }
         settings.service_cidr = self.service_cidr.unwrap_or(settings.service_cidr);
+        // Kubernetes gives an empty variable for a label that a node does not have.
+        let lay = |said: &Option<String>, over: &mut Option<String>| {
+            if let Some(name) = said {
+                *over = Some(name.clone()).filter(|name| !name.is_empty());
+            }
+        };
+        lay(&self.node_name, &mut settings.node_name);
+        lay(&self.zone, &mut settings.zone);
         Ok(settings)
     }
 }

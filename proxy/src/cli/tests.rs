@@ -65,6 +65,10 @@ fn flags_win_over_defaults() {
         "10.0.0.0/8,127.0.0.0/8",
         "--state-dir",
         "s",
+        "--node-name",
+        "one",
+        "--zone",
+        "a",
         "--workers",
         "3",
         "--log",
@@ -82,6 +86,7 @@ fn flags_win_over_defaults() {
     assert_eq!(settings.service_cidr.to_string(), "127.97.0.0/24");
     assert_eq!(settings.internal_cidrs.len(), 2);
     assert_eq!(settings.state_dir, Some(PathBuf::from("s")));
+    assert_eq!((settings.node_name.as_deref(), settings.zone.as_deref()), (Some("one"), Some("a")));
     assert_eq!((settings.workers, settings.log, settings.access_log), (3, LogFormat::Json, AccessLog::None));
 }
 

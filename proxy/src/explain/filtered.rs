@@ -32,7 +32,7 @@ pub(super) fn explain(route: &Route, question: &Question, (head, bytes): (&Reque
             let to = answer.fields.iter().find(|(name, _)| *name == "Location").map(|(_, value)| format!(" to {value}"));
             said.refuse(answer.reason, format!("a filter of {} answers{}", route.owner, to.unwrap_or_default()));
             said.status = Some(answer.status);
-            said.service = None;
+            (said.service, said.balance) = (None, None);
             return said.endpoints.clear();
         }
     }

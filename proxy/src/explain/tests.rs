@@ -32,6 +32,25 @@ fn a_request_that_is_served_names_rule_service_and_endpoints() {
 }
 
 #[test]
+fn how_an_endpoint_is_picked_is_said_with_whoever_says_it() {
+    let said = |change: fn(&mut Service)| {
+        let mut snapshot = worlds::shop();
+        let mut service = Service::clone(&snapshot.external.services[0]);
+        change(&mut service);
+        snapshot.external.services = Arc::from([Arc::new(service), snapshot.external.services[1].clone()]);
+        explain(&snapshot, &[], &Question::new("http://shop.example/cart", External, "GET", &[]).unwrap())
+    };
+    assert_eq!(said(|_| {}).balance.as_deref(), Some("least-busy"));
+    let of_service = said(|service| service.balance = Some(Balance::RoundRobin));
+    assert_eq!(of_service.balance.as_deref(), Some("round-robin (annotation of the Service)"));
+    let kept = said(|service| (service.balance, service.affinity_s) = (Some(Balance::RoundRobin), Some(60)));
+    assert_eq!(kept.balance.as_deref(), Some("client-ip (sessionAffinity of the Service)"));
+    let near = said(|service| service.near = 1);
+    assert!(near.notes.iter().any(|note| note.starts_with("the first 1 of 2 endpoints are near")), "{:?}", near.notes);
+    assert_eq!(ask("http://shop.example/empty", External).balance, None);
+}
+
+#[test]
 fn a_miss_says_what_was_near() {
     let said = ask("http://shop.example/kart", External);
     assert_eq!((said.status, said.reason.as_deref()), (Some(404), Some("no-route")));

@@ -1,12 +1,13 @@
 //! What is different in a message that is written anew: lists that every writer can apply.
 
 use std::borrow::Cow;
+use std::time::SystemTime;
 
 use config::filter::{Edits, Line};
 use registry::filter::Filters;
 use registry::route::Route;
 
-use super::{Asked, cors, rewrite};
+use super::{Asked, cookie, cors, rewrite};
 
 /// Fields that go, and fields that come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,6 +72,16 @@ impl<'f> Down<'f> {
         fields.gone.extend(hsts.iter().map(|(name, _)| *name));
         fields.new.extend(cors::fields(filters, asked).into_iter().chain(hsts));
         Down { fields }
+    }
+
+    /// And with this mark in the cookie that names the client's endpoint, where it is told one.
+    #[must_use]
+    pub fn marked(mut self, route: &Route, filters: &Filters, asked: &Asked<'_>, mark: Option<u64>) -> Down<'f> {
+        if let (Some(affinity), Some(mark)) = (&filters.affinity, mark) {
+            let text = cookie::set(affinity, &route.path, mark, asked, SystemTime::now());
+            self.fields.new.push(("Set-Cookie", text.into()));
+        }
+        self
     }
 }
 

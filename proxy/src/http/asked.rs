@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use registry::filter::Filters;
+use registry::route::Route;
 
 use super::client;
 use super::desk::Message;
@@ -68,8 +69,14 @@ pub(crate) fn length(framing: Framing) -> Option<u64> {
     }
 }
 
-/// What filters make of the fields of the answer to it.
-pub(super) fn down<'f>(connection: &Connection, request: &Message<RequestHead>, filters: &'f Filters) -> FieldEdits<'f> {
+/// What filters make of the fields of the answer to it, with the mark of its endpoint where the client is told that.
+pub(super) fn down<'f>(
+    connection: &Connection,
+    request: &Message<RequestHead>,
+    (route, filters): (&Route, &'f Filters),
+    mark: Option<u64>,
+) -> FieldEdits<'f> {
     let fields = HeadFields::of(request);
-    Down::of(filters, &of(connection, request, &fields)).fields
+    let asked = of(connection, request, &fields);
+    Down::of(filters, &asked).marked(route, filters, &asked, mark).fields
 }

@@ -4,7 +4,7 @@
 //! written here.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -18,7 +18,9 @@ use tokio::net::TcpStream;
 use super::caller::Caller;
 use super::decide::{Decision, decide, decide_own, refused_exposure};
 use super::tried::{Tried, Unreached};
-use crate::balance::{self, By, InFlight};
+use crate::balance::choice::Want;
+use crate::balance::hash::Signs;
+use crate::balance::{self, By, InFlight, cookie};
 use crate::clock::now_us;
 use crate::listener::Speaks;
 use crate::reason::Reason;
@@ -26,6 +28,9 @@ use crate::stats::{Count, Met};
 use crate::waiting::{Key, Place};
 use crate::worker::Worker;
 use crate::{tls, upstream};
+
+/// A service, an endpoint of it, and the mark of that where the client is to be told whose it is now.
+pub(crate) type Chosen<'s> = (&'s Arc<Service>, &'s Endpoint, Option<u64>);
 
 /// Why nobody was chosen.
 #[derive(Debug)]
@@ -39,16 +44,16 @@ pub(crate) enum NoChoice {
 }
 
 impl Caller {
-    /// The service and the endpoint for a request for `path` on `host`. `client` is who asks, behind trusted proxies; it is called where
-    /// that matters.
+    /// The service and the endpoint for a request for `path` on `host`, which has these `signs`; and the mark of the endpoint where the
+    /// client is to be told it.
     pub(crate) fn choose<'s>(
         &self,
         snapshot: &'s Snapshot,
         (host, path): (&str, &str),
         tried: &Tried,
         now_us: u64,
-        client: impl FnOnce() -> IpAddr,
-    ) -> Result<(&'s Arc<Service>, &'s Endpoint), NoChoice> {
+        signs: &dyn Signs,
+    ) -> Result<Chosen<'s>, NoChoice> {
         let plane = self.plane(snapshot);
         if !self.may_ask(plane, host) {
             return Err(NoChoice::Refused(Reason::Misdirected, None));
@@ -58,16 +63,17 @@ impl Caller {
         if tried.spent() || service.endpoints.is_empty() {
             return Err(nobody());
         }
-        let balance = filters.and_then(|filters| filters.balance);
-        let keeps = service.affinity_s.is_some() || balance == Some(Balance::ClientIp);
-        let client = if keeps { client() } else { self.client };
-        let pick = |avoid: &[EndpointId]| match balance {
-            None => self.worker.pick(service, client, avoid, By::Latency, now_us),
-            Some(balance) => self.worker.pick_as(balance, (self.listener.exposure, &**service), client, avoid, now_us),
+        let (balance, cookie) = filters.map_or((None, None), |filters| (filters.balance.as_ref(), filters.affinity.as_ref()));
+        let keeps = cookie.is_some() || service.affinity_s.is_some() || balance.or(service.balance.as_ref()).is_some_and(Balance::keeps);
+        let want = Want { balance, by: By::Latency, signs };
+        let any = |avoid: &[EndpointId]| self.worker.pick(want, (self.listener.exposure, &**service), avoid, now_us);
+        let pick = |avoid: &[EndpointId]| match cookie {
+            None => any(avoid).map(|endpoint| (endpoint, None)),
+            Some(cookie) => cookie::pick(cookie, service, signs, avoid, || any(avoid)),
         };
         // A replica that closed an idle connection may be well: if there is no other, it is asked again on a new one.
-        let endpoint = pick(tried.avoided(keeps)).or_else(|| if tried.reused() { pick(&[]) } else { None });
-        endpoint.map(|endpoint| (service, endpoint)).ok_or_else(nobody)
+        let picked = pick(tried.avoided(keeps)).or_else(|| if tried.reused() { pick(&[]) } else { None });
+        picked.map(|(endpoint, mark)| (service, endpoint, mark)).ok_or_else(nobody)
     }
 
     /// Where a request goes: by a route and its filters, or to the one service that the listener is for.

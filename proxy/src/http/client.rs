@@ -10,7 +10,30 @@ use ipnet::IpNet;
 use super::caller::Caller;
 use super::desk::Message;
 use super::head::{FieldKind, RequestHead};
+use crate::balance::hash::Signs;
 use crate::listener::contains;
+
+/// What a pick may look at of a request of HTTP/1.
+pub(super) struct Head<'a> {
+    pub(super) caller: &'a Caller,
+    pub(super) request: &'a Message<RequestHead>,
+}
+
+impl Signs for Head<'_> {
+    fn client(&self) -> IpAddr {
+        of(self.caller, self.request)
+    }
+
+    fn target(&self) -> &[u8] {
+        self.request.head.target().of(self.request.input.filled())
+    }
+
+    fn each(&self, name: &str, show: &mut dyn FnMut(&[u8])) {
+        let bytes = self.request.input.filled();
+        let named = self.request.head.fields().iter().filter(|field| field.name.of(bytes).eq_ignore_ascii_case(name.as_bytes()));
+        named.map(|field| field.value.of(bytes)).for_each(show);
+    }
+}
 
 /// The client that a request of HTTP/1 comes from.
 pub(super) fn of(caller: &Caller, request: &Message<RequestHead>) -> IpAddr {

@@ -60,6 +60,8 @@ pub(super) struct Exchange {
     all_here: bool,
     /// Its `Host` is the name of an outside service.
     renamed: bool,
+    /// The mark that the client is told with the answer, where a cookie is to name its endpoint.
+    pub(super) mark: Option<u64>,
     /// What the answer has made of the two connections.
     tunnel: Option<Box<Tunnel>>,
 }
@@ -103,6 +105,7 @@ pub(super) async fn run(connection: &mut Connection, desk: &mut Desk, head_lengt
         body_in_out: 0,
         all_here: false,
         renamed: false,
+        mark: None,
         tunnel: None,
     };
     match exchange.compose(connection, &mut desk.request) {
@@ -245,9 +248,10 @@ impl Exchange {
         let held = caller.worker.pictures.hold();
         // The reader let only visible ASCII pass.
         let path = std::str::from_utf8(request.head.path().of(request.input.filled())).unwrap_or("/");
-        let client = || client::of(caller, request);
-        let chosen = caller.choose(held.snapshot(), (request.head.host(), path), tried, self.trail.now_us(), client);
-        let (service, endpoint) = chosen.map_err(Unsent::Not)?;
+        let signs = client::Head { caller, request };
+        let chosen = caller.choose(held.snapshot(), (request.head.host(), path), tried, self.trail.now_us(), &signs);
+        let (service, endpoint, mark) = chosen.map_err(Unsent::Not)?;
+        self.mark = mark;
         if endpoint.replica.speaks != Speech::Http1 {
             return Err(Unsent::Otherwise);
         }
@@ -285,9 +289,8 @@ impl Exchange {
             within_ms: tried.try_ms().filter(|_| self.all_here),
             budget: &|| attempt.may_cost_more(percent),
         };
-        let filters = tried.passed().map(|(_, filters)| filters);
         connection.reading.follow(Some(attempt.flight.replica().id));
-        let relayed = relay::relay(connection, desk, self, &mut upstream, filters, again).await;
+        let relayed = relay::relay(connection, desk, self, &mut upstream, tried.passed(), again).await;
         connection.reading.follow(None);
         let now = now_us();
         match &relayed {

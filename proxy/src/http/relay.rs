@@ -6,10 +6,12 @@
 use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use config::filter::RetryOn;
 use registry::filter::Filters;
+use registry::route::Route;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
@@ -126,17 +128,17 @@ struct Down<'c> {
     again: Again<'c>,
 }
 
-/// Relays one answer, by the filters that let its request through.
+/// Relays one answer, by the route that let its request through and its filters.
 pub(super) async fn relay(
     connection: &mut Connection,
     desk: &mut Desk,
     exchange: &mut Exchange,
     upstream: &mut TcpStream,
-    filters: Option<&Filters>,
+    by: Option<(&Arc<Route>, &Filters)>,
     again: Again<'_>,
 ) -> Result<Relayed, Failure> {
-    let edits = filters.map(|filters| asked::down(connection, &desk.request, filters));
-    let read_ms = filters.and_then(|filters| filters.timeouts.read_ms);
+    let edits = by.map(|(route, filters)| asked::down(connection, &desk.request, (route, filters), exchange.mark));
+    let read_ms = by.and_then(|(_, filters)| filters.timeouts.read_ms);
     let patience = read_ms.map(|ms| (connection.caller.worker.deadlines.register(), ms));
     let Desk { request, answer, .. } = desk;
     let asked = &request.head;

@@ -26,7 +26,7 @@ use super::fields::{Fields, Line};
 use super::lanes::{self, Place};
 use super::link::Link;
 use super::way::{self, Need, Way};
-use super::{fields, form, grpc, one};
+use super::{fields, form, grpc, one, signs};
 use crate::clock::now_us;
 use crate::filter::{self, Asked, Down, Up};
 use crate::http::asked;
@@ -57,6 +57,8 @@ struct Exchange {
     made: Option<Box<Made>>,
     /// What its stream is to go on with.
     switch: Option<Switch>,
+    /// The mark that the client is told with the answer, where a cookie is to name its endpoint.
+    mark: Option<u64>,
 }
 
 /// A head as the replica sees it, where filters want it otherwise than the client.
@@ -134,6 +136,7 @@ pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>, switch: Optio
         progress: Rc::default(),
         made: None,
         switch,
+        mark: None,
     };
     let got = {
         let least = limit;
@@ -173,9 +176,10 @@ impl Exchange {
             match sent {
                 Ok(mut got) => {
                     got.silence = read_timeout(&tried);
-                    if let Some((_, filters)) = tried.passed() {
+                    if let Some((route, filters)) = tried.passed() {
                         let seen = fields::Seen(&self.head.headers);
-                        fields::edit(&mut got.fields, &Down::of(filters, &self.asked(&seen)).fields);
+                        let asked = self.asked(&seen);
+                        fields::edit(&mut got.fields, &Down::of(filters, &asked).marked(route, filters, &asked, self.mark).fields);
                     }
                     return Ok(got);
                 }
@@ -291,13 +295,14 @@ impl Exchange {
         let caller = self.ending.caller.clone();
         let held = caller.worker.pictures.hold();
         let asked = (&*self.ending.host, self.head.uri.path());
-        let client = || caller.behind(fields::forwarded_for(&self.head.headers));
-        let (service, endpoint) =
-            caller.choose(held.snapshot(), asked, tried, self.ending.trail.now_us(), client).map_err(|none| match none {
+        let signs = signs::Head { caller: &caller, head: &self.head };
+        let (service, endpoint, mark) =
+            caller.choose(held.snapshot(), asked, tried, self.ending.trail.now_us(), &signs).map_err(|none| match none {
                 NoChoice::Refused(reason, note) => Failed::Refused(Refusal::Because(reason, note)),
                 NoChoice::Nobody(service) => Failed::Nobody(service),
                 NoChoice::Filtered(route) => Failed::Filtered(route),
             })?;
+        self.mark = mark;
         let trail = &mut self.ending.trail;
         let (mut attempt, way) = if endpoint.replica.speaks == Speech::Http1 {
             let (attempt, stream) = caller.reach(service, endpoint, tried, trail).await.map_err(Failed::NoConnection)?;

@@ -91,15 +91,9 @@ fn plane() -> Plane {
         speaks: Default::default(),
         load: Default::default(),
     };
-    let service = Service {
-        name: PortName { service: ServiceKey { namespace: "web".into(), name: "shop".into() }, port: 8080, protocol: Protocol::Tcp },
-        slot: 0,
-        affinity_s: None,
-        proxy_protocol: None,
-        host: None,
-        app: Default::default(),
-        endpoints: Box::new([Endpoint { id: EndpointId(id), replica: Arc::new(replica) }]),
-    };
+    let name = PortName { service: ServiceKey { namespace: "web".into(), name: "shop".into() }, port: 8080, protocol: Protocol::Tcp };
+    let endpoints = Box::new([Endpoint { id: EndpointId(id), replica: Arc::new(replica) }]);
+    let service = Service { endpoints, ..Service::unreachable(name, 0) };
     let mut routes = RouteTableBuilder::default();
     for host in ["shop.localhost", "*.shop.localhost"] {
         let host = HostPattern::parse_ingress(host).unwrap();

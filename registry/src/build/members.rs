@@ -4,12 +4,16 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use config::object::{EndpointSlice, Name, Pod, PortRef, Service, ServiceKey, ServicePort, SliceEndpoint};
+use config::object::{EndpointSlice, Hints, Name, Pod, PortRef, Service, ServiceKey, ServicePort, SliceEndpoint};
 
 use super::covers;
 use super::index::{Index, Known, pod_name};
 use crate::lifecycle::Identity;
+
+/// Label of a Pod that says its node's zone, which the API server puts there since 1.35 (KEP-4742).
+const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 
 /// One address of a service port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +27,20 @@ pub(super) struct Member {
     pub(super) terminating: bool,
     /// The node that it is on, when that is known.
     pub(super) node: Option<Name>,
+    /// The zone that it is in, when that is known.
+    pub(super) zone: Option<Name>,
+    /// Whose traffic it is for, where a slice says so.
+    pub(super) hints: Option<Arc<Hints>>,
     /// Of two pods on one address the one met later is right.
     met: u64,
+}
+
+#[cfg(test)]
+impl Member {
+    /// A ready one there, which says this of where it is.
+    pub(super) fn at(address: SocketAddr, identity: Identity, node: Option<Name>, zone: Option<Name>, hints: Option<Arc<Hints>>) -> Member {
+        Member { address, identity, pod: None, ready: true, serving: true, terminating: false, node, zone, hints, met: 0 }
+    }
 }
 
 /// What the objects say of a service.
@@ -67,6 +83,8 @@ impl Reading {
             serving: true,
             terminating: false,
             node: None,
+            zone: None,
+            hints: None,
             met: 0,
         };
         let of = |port: &ServicePort| addresses.iter().map(|ip| member(ip, number(port))).collect::<Vec<_>>();
@@ -91,8 +109,8 @@ impl Named {
                 let address = SocketAddr::new(endpoint.ip.to_canonical(), at.port);
                 let (identity, pod, met) = who(endpoint, &slice.meta.namespace, index);
                 let SliceEndpoint { ready, serving, terminating, .. } = *endpoint;
-                let node = endpoint.node.clone();
-                self.0.push(Member { address, identity, pod, ready, serving, terminating, node, met });
+                let (node, zone, hints) = (endpoint.node.clone(), endpoint.zone.clone(), endpoint.hints.clone());
+                self.0.push(Member { address, identity, pod, ready, serving, terminating, node, zone, hints, met });
             }
         }
     }
@@ -109,6 +127,8 @@ impl Named {
             serving: known.ready(),
             terminating: pod.meta.deleting,
             node: pod.node.clone(),
+            zone: pod.meta.labels.get(ZONE_LABEL).map(|zone| Name::from(&**zone)),
+            hints: None,
             met: known.met,
         });
     }

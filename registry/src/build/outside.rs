@@ -9,6 +9,7 @@ use std::sync::Arc;
 use config::object::{ServiceKey, ServiceType};
 
 use super::World;
+use super::near::Near;
 use super::places::Only;
 use crate::snapshot::{Endpoint, PortName, Service, ServiceIndex};
 
@@ -68,13 +69,16 @@ impl Outside {
             return old.cloned().unwrap_or_else(|| Arc::new(Service::unreachable(name.clone(), 0)));
         };
         let inside = world.inside(place);
-        let local = world.ground.node.as_deref().filter(|_| *only == Only::Local).map(|node| port.pickable(Some(node)));
-        let from = local.as_ref().unwrap_or(&inside.endpoints);
-        let (mut endpoints, mut dropped) = (Vec::with_capacity(from.len()), Vec::new());
-        for endpoint in from {
+        let local = world.ground.node.as_deref().filter(|_| *only == Only::Local).map(|node| port.pickable(Some(node), Near::default()));
+        let (from, nearer) = local.as_ref().map_or((&inside.endpoints, inside.near), |(endpoints, near)| (endpoints, *near));
+        let (mut endpoints, mut dropped, mut near) = (Vec::with_capacity(from.len()), Vec::new(), 0);
+        for (at, endpoint) in from.iter().enumerate() {
             match world.barred(name, endpoint.replica.address) {
                 Some(why) => dropped.push((endpoint.replica.address, why)),
-                None => endpoints.push(endpoint.clone()),
+                None => {
+                    near += usize::from(at < nearer);
+                    endpoints.push(endpoint.clone());
+                }
             }
         }
         if dropped.is_empty() {
@@ -82,10 +86,11 @@ impl Outside {
         } else {
             self.dropped.insert(name.clone(), dropped);
         }
-        let same = |old: &&Arc<Service>| old.same_terms(inside) && ids(&old.endpoints).eq(ids(&endpoints));
+        let near = if near == endpoints.len() { 0 } else { near };
+        let same = |old: &&Arc<Service>| old.same_terms(inside) && old.near == near && ids(&old.endpoints).eq(ids(&endpoints));
         match old.filter(same) {
             Some(old) => old.clone(),
-            None => Arc::new(inside.with(endpoints.into())),
+            None => Arc::new(inside.with(endpoints.into(), near)),
         }
     }
 

@@ -6,8 +6,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use config::filter::Balance;
 use config::object::{AppProtocol, ProxyVersion};
 
+use crate::seed::Seed;
 use crate::snapshot::{Endpoint, PortName, Service, ServiceIndex};
 
 /// All places.
@@ -45,12 +47,12 @@ impl Places {
         self.places.get(place.0 as usize).map(|(moved, only)| (moved.name.clone(), *only))
     }
 
-    /// Replaces a service's endpoints, unless they are the same.
-    pub(super) fn fill(&mut self, place: ServiceIndex, endpoints: Box<[Endpoint]>) {
+    /// Replaces a service's endpoints, of which the first `near` are preferred, unless they are the same.
+    pub(super) fn fill(&mut self, place: ServiceIndex, (endpoints, near): (Box<[Endpoint]>, usize)) {
         let (old, _) = &mut self.places[place.0 as usize];
         let same = old.endpoints.iter().map(|endpoint| endpoint.id).eq(endpoints.iter().map(|endpoint| endpoint.id));
-        if !same {
-            *old = Arc::new(old.with(endpoints));
+        if !same || old.near != near {
+            *old = Arc::new(old.with(endpoints, near));
             self.changed = true;
         }
     }
@@ -68,6 +70,17 @@ impl Places {
         let (old, _) = &mut self.places[place.0 as usize];
         if (old.affinity_s, old.proxy_protocol, old.app, old.host.as_ref()) != (affinity_s, proxy_protocol, app, host) {
             *old = Arc::new(Service { affinity_s, proxy_protocol, app, host: host.cloned(), ..Service::clone(old) });
+            self.changed = true;
+        }
+    }
+
+    /// How endpoints of the service are picked, and by what cookies name them.
+    pub(super) fn set_pick(&mut self, place: ServiceIndex, balance: Option<&Balance>, seed: &Seed) {
+        let (old, _) = &mut self.places[place.0 as usize];
+        if (old.balance.as_ref(), &old.seed) != (balance, seed) {
+            // The numbers of its endpoints go with the seed.
+            let Service { endpoints, near, .. } = Service::clone(old);
+            *old = Arc::new(Service { balance: balance.cloned(), seed: seed.clone(), ..old.with(endpoints, near) });
             self.changed = true;
         }
     }

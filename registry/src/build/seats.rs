@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use config::object::{Name, Protocol, ServiceKey};
+use config::object::{Distribution, Name, Protocol, ServiceKey};
 
 use super::members::Member;
+use super::near::Near;
 use super::{Port, World};
 use crate::lifecycle::{Lifecycle, ReplicaKey, State};
 use crate::snapshot::{Endpoint, EndpointId, Replica, Service};
@@ -30,6 +31,10 @@ impl Seat {
             (false, false, true) => State::Ejected,
             (false, false, false) => State::Pending,
         }
+    }
+
+    pub(super) fn member(&self) -> &Member {
+        &self.member
     }
 
     fn endpoint(&self) -> Endpoint {
@@ -93,9 +98,15 @@ impl World {
         for seat in left.into_iter().chain(old) {
             seat.leave(&mut self.life, &service, protocol, picked.as_deref(), version);
         }
-        for (place, node) in [(port.place, None), (port.local_place, self.ground.node.as_deref())] {
+    }
+
+    /// Hands those of a port that may be picked on to its places; of all of them, those by `distribution` first that are near.
+    pub(super) fn fill(&mut self, port: &Port, distribution: Option<Distribution>) {
+        let near = Near { distribution, node: self.ground.node.as_deref(), zone: self.ground.zone.as_deref() };
+        // Whoever wants those of this node alone has no others to put behind them.
+        for (place, node, near) in [(port.place, None, near), (port.local_place, self.ground.node.as_deref(), Near::default())] {
             if let Some(place) = place {
-                self.places.fill(place, port.pickable(node));
+                self.places.fill(place, port.pickable(node, near));
             }
         }
     }
@@ -103,12 +114,15 @@ impl World {
 
 impl Port {
     /// Ready ones, else those that still serve while they terminate (KEP-1669); with `node` only those on it, and those of which nobody
-    /// knows where they are.
-    pub(super) fn pickable(&self, node: Option<&str>) -> Box<[Endpoint]> {
+    /// knows where they are. And how many of them are near: these come first.
+    pub(super) fn pickable(&self, node: Option<&str>, near: Near<'_>) -> (Box<[Endpoint]>, usize) {
         let here = |member: &Member| node.is_none_or(|node| member.node.as_deref().is_none_or(|other| other == node));
-        let some =
-            |test: fn(&Member) -> bool| self.seats.iter().filter(move |seat| here(&seat.member) && test(&seat.member)).map(Seat::endpoint);
-        let ready: Box<[Endpoint]> = some(|member| member.ready).collect();
-        if ready.is_empty() { some(|member| member.serving && member.terminating).collect() } else { ready }
+        let some = |test: fn(&Member) -> bool| self.seats.iter().filter(move |seat| here(&seat.member) && test(&seat.member));
+        let mut seats: Vec<&Seat> = some(|member| member.ready).collect();
+        if seats.is_empty() {
+            seats.extend(some(|member| member.serving && member.terminating));
+        }
+        let count = near.first(&mut seats, |seat| &seat.member);
+        (seats.into_iter().map(Seat::endpoint).collect(), count)
     }
 }

@@ -22,6 +22,7 @@ impl World {
             covered: BTreeSet::new(),
             references: Vec::new(),
             tls: None,
+            judged: None,
             problems: Vec::new(),
         });
         entry.object = object;

@@ -10,6 +10,7 @@ use config::object::*;
 use super::*;
 use crate::event::{Batch, Change, Content};
 use crate::route::Action;
+use crate::seed::Seed;
 use crate::snapshot::{EndpointId, ReplicaId, Service as Served};
 
 mod carried;
@@ -21,6 +22,7 @@ mod filters;
 mod life;
 mod misdirected;
 mod names;
+mod picked;
 mod plainly;
 mod probed;
 mod random;
@@ -78,8 +80,16 @@ fn pod(name: &str, app: &str, ip: &str) -> Pod {
 }
 
 fn slice(name: &str, service: &str, addresses: &[&str]) -> EndpointSlice {
-    let endpoint =
-        |ip: &&str| SliceEndpoint { ip: ip.parse().unwrap(), ready: true, serving: true, terminating: false, pod: None, node: None };
+    let endpoint = |ip: &&str| SliceEndpoint {
+        ip: ip.parse().unwrap(),
+        ready: true,
+        serving: true,
+        terminating: false,
+        pod: None,
+        node: None,
+        zone: None,
+        hints: None,
+    };
     EndpointSlice {
         meta: meta(name, &[]),
         service: Some(service.into()),

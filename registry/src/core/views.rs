@@ -214,15 +214,17 @@ impl Registry {
         }
     }
 
-    /// Every annotation for a filter, by Ingress and key.
+    /// Every annotation for a filter or about how endpoints are picked, by object and key.
     fn annotations(&self) -> Vec<AnnotationView> {
-        let view = |(owner, judged): &(ObjectKey, Judged)| AnnotationView {
+        let view = |(owner, judged): (&ObjectKey, &Judged)| AnnotationView {
             owner: owner.to_string(),
             key: judged.key.to_string(),
             verdict: judged.verdict,
             how: judged.how.to_string(),
         };
-        let mut rows: Vec<AnnotationView> = self.routes.judged.iter().map(view).collect();
+        let mut rows: Vec<AnnotationView> = self.routes.judged.iter().map(|(owner, judged)| view((owner, judged))).collect();
+        let services = self.world.services.iter().filter_map(|(key, entry)| Some((object(key), entry.judged.as_ref()?)));
+        rows.extend(services.map(|(owner, judged)| view((&owner, judged))));
         rows.sort_by(|a, b| (&a.owner, &a.key).cmp(&(&b.owner, &b.key)));
         rows
     }

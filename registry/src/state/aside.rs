@@ -39,7 +39,7 @@ impl Unread {
     }
 }
 
-fn move_to(file: &Path, aside: &Path) -> io::Result<()> {
+pub(super) fn move_to(file: &Path, aside: &Path) -> io::Result<()> {
     let there = |file: &Path| fs::symlink_metadata(file).is_ok();
     if !there(file) {
         return Ok(()); // somebody moved it already

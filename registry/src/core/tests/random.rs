@@ -166,6 +166,8 @@ fn slices() -> impl Strategy<Value = Object> {
             terminating: flags[2],
             pod: (pod < 4).then(|| (format!("p{pod}").into(), None)),
             node: None,
+            zone: None,
+            hints: None,
         };
         slice.endpoints = endpoints.into_iter().map(read).collect();
         Object::EndpointSlice(slice)

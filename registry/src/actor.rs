@@ -25,8 +25,10 @@ use crate::source::{self, dns, folder};
 use crate::state::{self, Saved, StateDir};
 use crate::view::Topic;
 
+mod asking;
 mod keeper;
 
+use asking::Asking;
 use keeper::Keeper;
 
 /// Events that may wait; a source that sends more waits itself.
@@ -96,6 +98,7 @@ pub fn start(settings: &Settings, file: Option<SettingsFile>, own: OwnAddresses)
     let mut registry = Registry::new(&settings, saved);
     registry.set_own_addresses(own.clone());
     registry.set_date(unix_s());
+    registry.set_probing();
     let (out, events) = mpsc::channel(WAITING_EVENTS);
     let folders: HashSet<PathBuf> = settings.manifests.iter().cloned().collect();
     for path in folders {
@@ -110,6 +113,7 @@ pub fn start(settings: &Settings, file: Option<SettingsFile>, own: OwnAddresses)
     if !settings.external_names.is_empty() {
         tokio::spawn(dns::watch(settings.dns_servers.clone(), wanted, out.clone()));
     }
+    let asking = Asking::start(out.clone());
     let (snapshots, receiver) = watch::channel(Arc::new(empty()));
     let (renewed, current) = watch::channel(Arc::new(settings));
     let (reports, reported) = mpsc::unbounded_channel();
@@ -125,6 +129,7 @@ pub fn start(settings: &Settings, file: Option<SettingsFile>, own: OwnAddresses)
         logged: HashSet::new(),
         keeper: Keeper::new(dir, problem),
         names,
+        asking,
         ready: false,
     };
     tokio::spawn(actor.run(Inputs { events, reports: reported, asks: asked, ends, _open: out }));
@@ -226,6 +231,7 @@ struct Actor {
     keeper: Keeper,
     /// Whose addresses DNS is asked for.
     names: watch::Sender<BTreeSet<Name>>,
+    asking: Asking,
     /// Every source has spoken, and what they said was published.
     ready: bool,
 }
@@ -242,6 +248,7 @@ impl Actor {
                 Some(ask) = inputs.asks.recv() => self.answer(ask),
                 () = self.keeper.done() => self.log(),
                 _ = tick.tick() => self.tick(),
+                () = self.asking.patience() => self.publish(),
                 Some(done) = inputs.ends.recv() => break Some(done),
                 () = self.snapshots.closed() => break None,
             }
@@ -264,7 +271,7 @@ impl Actor {
         let mut news = false;
         for _ in 0..EVENTS_AT_ONCE {
             let Some(event) = next else { break };
-            news |= !matches!(event, Event::Alive(_) | Event::Settings(SettingsNews::Unchanged));
+            news |= !matches!(event, Event::Alive(_) | Event::Judged(_) | Event::Settings(SettingsNews::Unchanged));
             self.registry.apply(with_workers_counted(event), now);
             next = events.try_recv().ok();
         }
@@ -294,7 +301,7 @@ impl Actor {
     }
 
     fn publish(&mut self) {
-        if !self.ready && !self.registry.ready() {
+        if !self.ready && (!self.registry.ready() || self.asking.holds(&mut self.registry)) {
             return;
         }
         if let Some(snapshot) = self.registry.publish(self.now()) {
@@ -308,6 +315,7 @@ impl Actor {
             }
             changed
         });
+        self.asking.ask(&mut self.registry);
         for lifted in self.registry.lifted() {
             tracing::warn!("{lifted}");
         }
@@ -324,6 +332,10 @@ impl Actor {
     fn tick(&mut self) {
         self.bury();
         self.keeper.again();
+        if self.registry.miss_silent(self.now()) {
+            self.publish();
+            self.log();
+        }
         if self.registry.set_date(unix_s()) {
             self.log(); // what expires is told once a day at most
         }
@@ -366,7 +378,7 @@ impl Actor {
         // Whoever asked may have gone away: nothing is lost.
         let _ = match ask {
             Ask::View(topic, reply) => reply.send(self.view(topic)).is_ok(),
-            Ask::Counts(reply) => reply.send(self.registry.counts()).is_ok(),
+            Ask::Counts(reply) => reply.send(Counts { probes: self.asking.tally.read(), ..self.registry.counts() }).is_ok(),
             Ask::Ready(reply) => reply.send(self.ready).is_ok(),
         };
     }

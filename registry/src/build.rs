@@ -31,6 +31,7 @@ mod names;
 pub(crate) mod notes;
 mod outside;
 pub(crate) mod places;
+pub(crate) mod probes;
 mod referents;
 pub(crate) mod routes;
 pub(crate) mod seats;
@@ -42,6 +43,7 @@ use covers::Addresses;
 use index::Index;
 use names::Names;
 use places::Places;
+use probes::Probes;
 use seats::Seat;
 use speech::Terms;
 use workloads::Workloads;
@@ -134,6 +136,7 @@ pub(crate) struct World {
     /// The addresses of each of them.
     sealing: Map<ObjectKey, Vec<SocketAddr>>,
     workloads: Workloads,
+    probes: Probes,
     pub(crate) places: Places,
     pub(crate) terms: Terms,
     /// Every VIP port.
@@ -167,6 +170,7 @@ impl World {
             sealed: Addresses::default(),
             sealing: Map::default(),
             workloads: Workloads::default(),
+            probes: Probes::default(),
             places: Places::default(),
             terms: Terms::default(),
             vips: Arc::default(),
@@ -187,6 +191,7 @@ impl World {
     pub(crate) fn set_own_addresses(&mut self, own: OwnAddresses) {
         if self.own != own {
             self.own = own;
+            self.probes.look_at_all();
             self.carriers_dirty = true;
             self.dirty.extend(self.services.keys().cloned());
         }
@@ -216,6 +221,7 @@ impl World {
 
     pub(crate) fn set_pod(&mut self, key: &ObjectKey, after: Option<Arc<Object>>) {
         self.reseal(key, after.as_deref());
+        self.probes.look_at(key, after.as_deref());
         self.dirty.extend(self.index.set_pod(&key.namespace, &key.name, after));
     }
 
@@ -297,6 +303,7 @@ impl World {
             self.carriers_dirty |= self.ground.external.contains(&socket.address.ip());
         }
         self.vips = Arc::new(map);
+        self.probes.look_at_all();
     }
 
     /// What is bound outside now: nobody's endpoint may be there. A node port that is new or gone is rare, so that all addresses are looked at.
@@ -304,6 +311,7 @@ impl World {
         let ports: BTreeSet<u16> = sockets.symmetric_difference(&self.outward).map(|socket| socket.address.port()).collect();
         if !ports.is_empty() {
             self.dirty.extend(self.at.on_ports(&ports).cloned());
+            self.probes.look_at_all();
         }
         self.outward = sockets;
     }

@@ -5,7 +5,7 @@
 //! builds again only what it touches.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use crate::build::routes::{self, Age, Compiled};
 use crate::build::{Ground, Named, Outside, World};
 use crate::event::{Event, ListenerState, Origin, Report, SourceName};
 use crate::exposure::{self, Classes};
+use crate::health::Wanted;
 use crate::node_port::NodePorts;
 use crate::snapshot::{OwnAddresses, Plane, ServiceListener, ServiceListeners, Snapshot};
 use crate::state::{Grant, Saved};
@@ -63,6 +64,8 @@ pub struct Counts {
     pub version: u64,
     /// Services built since the start: what changes cost.
     pub rebuilt: u64,
+    /// Checks of pods by how they ended, since the start.
+    pub probes: Vec<(&'static str, u64)>,
     /// When each certificate that something shows expires, in seconds since 1970, by its Secret (`NAMESPACE/NAME`).
     pub expiries: BTreeMap<Name, i64>,
 }
@@ -169,12 +172,23 @@ impl Registry {
             Event::Alive(source) => self.store.alive(&source, now),
             Event::Resolved(name, answer) if self.names.contains(&name) => self.world.set_name(name, answer, now),
             Event::Resolved(..) => {} // it was asked before nobody wanted it any more
+            Event::Judged(verdict) => self.world.judge(verdict),
             Event::Settings(news) => self.take_settings(news, now),
         }
         for changed in self.store.changes() {
             self.take(changed);
         }
         self.world.set_strict(self.strict || self.store.strict());
+    }
+
+    /// Marks what nothing was heard of for too long as stale: whoever follows it hangs, perhaps on a disk. True when there is some.
+    pub fn miss_silent(&mut self, now: Duration) -> bool {
+        let missed = self.store.miss_silent(now) | self.world.names.miss_silent(now);
+        for changed in self.store.changes() {
+            self.take(changed);
+        }
+        self.world.set_strict(self.strict || self.store.strict());
+        missed
     }
 
     /// Takes in what the data plane says.
@@ -283,6 +297,34 @@ impl Registry {
         Some(snapshot)
     }
 
+    /// From now on somebody asks those of [`Registry::wanted`], who are not ready before they answered. Where nobody does, they are ready
+    /// once they have an address. Call it before there is any object.
+    pub fn set_probing(&mut self) {
+        self.world.set_probing();
+    }
+
+    /// The pods that should be asked whether they are ready, by what was applied.
+    pub fn wanted(&mut self) -> &Arc<Wanted> {
+        if self.world.is_behind() {
+            let version = self.version();
+            self.world.settle(&mut self.vips, &mut self.node_ports, version);
+            if self.world.settle_probes() {
+                self.world.settle(&mut self.vips, &mut self.node_ports, version);
+            }
+        }
+        self.world.wanted()
+    }
+
+    /// Whether some of them were not asked everything once, and may be at once.
+    pub fn waits_for_probes(&self) -> bool {
+        self.world.waits_for_probes()
+    }
+
+    /// Addresses of the pods whose readiness is for probes to say.
+    pub fn probed(&self) -> BTreeSet<IpAddr> {
+        self.world.probed()
+    }
+
     /// The names whose addresses DNS should be asked for, by the newest picture.
     pub fn names(&self) -> &BTreeSet<Name> {
         &self.names
@@ -302,6 +344,9 @@ impl Registry {
             self.carriers = self.world.carriers(&self.node_ports);
             self.world.set_outward(self.carriers.sockets.keys().copied().collect());
             self.world.settle(&mut self.vips, &mut self.node_ports, version); // who has an endpoint where we listen now
+        }
+        if self.world.settle_probes() {
+            self.world.settle(&mut self.vips, &mut self.node_ports, version);
         }
         let facts = std::mem::take(&mut self.world.route_facts);
         let compile = std::mem::take(&mut self.routes_dirty) || facts.iter().any(|key| self.routes.named.contains(key));

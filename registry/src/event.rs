@@ -12,6 +12,8 @@ use config::object::Name;
 use config::problem::Problem;
 use config::settings::Settings;
 
+use crate::health::Verdict;
+
 /// What a source calls one unit of its content: for a folder, the file's path as the operator would type it.
 pub type Origin = Arc<Path>;
 
@@ -62,6 +64,8 @@ pub enum Event {
     Alive(SourceName),
     /// What DNS says of a name; none is none. An error leaves the last answer, marked stale.
     Resolved(Name, Result<Vec<IpAddr>, Problem>),
+    /// What the checks of a pod come to.
+    Judged(Verdict),
     /// Something about the settings file.
     Settings(SettingsNews),
 }

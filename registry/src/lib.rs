@@ -12,6 +12,7 @@ pub mod core;
 pub mod event;
 pub mod exposure;
 pub mod filter;
+pub mod health;
 mod ledger;
 mod lifecycle;
 mod node_port;

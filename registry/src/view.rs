@@ -74,6 +74,9 @@ pub struct EndpointView {
     pub speaks: String,
     /// `Pending`, `Ready`, `Ejected`, `Draining` or `Gone`.
     pub state: String,
+    /// Why it is not ready, where its pod's probes are why: `probe: HTTP 503`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
     /// Requests or connections in flight.
     pub in_flight: u32,
     /// Latency estimate, in microseconds; 0 while unmeasured.
@@ -181,4 +184,6 @@ pub struct CheckView {
     pub skipped: std::collections::BTreeMap<String, usize>,
     /// Objects read.
     pub objects: usize,
+    /// Pods whose probes a running process asks whether they are ready; here they count as ready.
+    pub probed: usize,
 }

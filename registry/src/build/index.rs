@@ -10,6 +10,7 @@ use std::sync::Arc;
 use config::object::{EndpointSlice, Labels, Name, Object, Pod, Selector, ServiceKey};
 
 use crate::exposure::Said;
+use crate::health::{PodName, Verdict};
 use crate::lifecycle::Identity;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -27,15 +28,43 @@ pub(super) struct Known {
     object: Arc<Object>,
     /// Grows with each pod that is met: the later of two is the greater.
     pub(super) met: u64,
+    /// What our own checks come to; `None` when it says itself how it is, or nobody checks.
+    pub(super) checked: Option<Checked>,
+    /// Why its probes may not be asked.
+    pub(super) refused: Option<Name>,
+}
+
+/// What the checks of a pod come to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Checked {
+    pub(super) ready: bool,
+    /// Each of its probes was answered once.
+    pub(super) whole: bool,
+    pub(super) why: Option<Name>,
 }
 
 impl Known {
+    pub(super) fn object(&self) -> &Arc<Object> {
+        &self.object
+    }
+
+    /// How it is taken when it begins to be checked: as it is now.
+    fn as_checked(&self) -> Checked {
+        self.checked.clone().unwrap_or(Checked { ready: self.ready(), ..Checked::default() })
+    }
+
     pub(super) fn pod(&self) -> &Pod {
         match &*self.object {
             Object::Pod(pod) => pod,
             // `Index::set_pod` takes pods alone.
             _ => unreachable!("only pods are indexed as pods"),
         }
+    }
+
+    /// Whether it says that it is ready, or our checks do.
+    pub(super) fn ready(&self) -> bool {
+        let checked = self.checked.as_ref().is_none_or(|checked| checked.ready);
+        self.pod().ready && checked && self.refused.is_none()
     }
 
     /// Who it is, in all services.
@@ -74,6 +103,8 @@ pub(super) struct Index {
     slices: Map<ServiceKey, BTreeMap<SliceId, Arc<Object>>>,
     hasher: foldhash::fast::RandomState,
     met: u64,
+    /// Somebody checks the pods that have probes.
+    pub(super) probing: bool,
 }
 
 impl Index {
@@ -117,13 +148,13 @@ impl Index {
             self.unlabel(old.pod());
         }
         if let Some(object) = object {
-            let known = Known { object, met: self.meet() };
+            let known = Known { object, met: self.meet(), checked: None, refused: None };
             // The same pod on the same addresses stays who it is.
-            let known = match &old {
-                Some(old) if old.pod().meta.uid == known.pod().meta.uid && old.pod().ips == known.pod().ips => {
-                    Known { met: old.met, ..known }
-                }
-                _ => known,
+            let same = old.as_ref().filter(|old| old.pod().meta.uid == known.pod().meta.uid && old.pod().ips == known.pod().ips);
+            let checked = (self.probing && !known.pod().probes.is_empty()).then(|| same.map(Known::as_checked).unwrap_or_default());
+            let known = match same {
+                Some(old) => Known { met: old.met, checked, refused: old.refused.clone(), ..known },
+                None => Known { checked, ..known },
             };
             self.find_services(known.pod(), &mut touched);
             self.label(known.pod());
@@ -132,6 +163,39 @@ impl Index {
         let referring = self.namespaces.get(namespace).and_then(|namespace| namespace.referring.get(name));
         let key = |service: &Name| ServiceKey { namespace: namespace.clone(), name: service.clone() };
         touched.extend(referring.into_iter().flatten().map(key));
+        touched
+    }
+
+    /// Takes in what the checks of a pod come to. The services that it is part of, where it is ready now and was not, or the other way
+    /// round; a verdict of another pod is dropped.
+    pub(super) fn set_verdict(&mut self, verdict: Verdict) -> BTreeSet<ServiceKey> {
+        let Verdict { pod, met, ready, whole, why, .. } = verdict;
+        self.turn(&pod, |known| {
+            if known.met == met
+                && let Some(checked) = &mut known.checked
+            {
+                *checked = Checked { ready, whole, why };
+            }
+        })
+    }
+
+    /// Says whether the probes of a pod may not be asked, and why; the services as for [`Index::set_verdict`].
+    pub(super) fn set_refused(&mut self, pod: &PodName, refused: Option<Name>) -> BTreeSet<ServiceKey> {
+        self.turn(pod, |known| known.refused = refused)
+    }
+
+    fn turn(&mut self, pod: &PodName, change: impl FnOnce(&mut Known)) -> BTreeSet<ServiceKey> {
+        let mut touched = BTreeSet::new();
+        let Some(known) = self.namespaces.get_mut(&pod.namespace).and_then(|namespace| namespace.pods.get_mut(&pod.name)) else {
+            return touched;
+        };
+        let before = known.ready();
+        change(known);
+        if before != known.ready()
+            && let Some(known) = self.pod(&pod.namespace, &pod.name)
+        {
+            self.find_services(known.pod(), &mut touched);
+        }
         touched
     }
 
@@ -257,12 +321,12 @@ impl Index {
     }
 
     /// The pods that the selector of a workload finds.
-    pub(super) fn select_all<'a>(&'a self, namespace: &str, selector: &'a Selector) -> impl Iterator<Item = &'a Arc<Object>> {
+    pub(super) fn select_all<'a>(&'a self, namespace: &str, selector: &'a Selector) -> impl Iterator<Item = &'a Known> {
         // Expressions alone leave every pod of the namespace to be looked at.
         let all = self.namespaces.get(namespace).filter(|_| selector.labels.is_empty());
-        let some = self.select(namespace, &selector.labels).map(|known| &known.object);
-        let found = all.into_iter().flat_map(|namespace| namespace.pods.values().map(|known| &known.object)).chain(some);
-        found.filter(|pod| selector.selects(&pod.meta().labels))
+        let some = self.select(namespace, &selector.labels);
+        let found = all.into_iter().flat_map(|namespace| namespace.pods.values()).chain(some);
+        found.filter(|known| selector.selects(&known.pod().meta.labels))
     }
 
     /// The pods that a selector finds.

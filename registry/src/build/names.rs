@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use config::object::{Name, Object, ServiceKey, ServiceType};
-use config::problem::Problem;
+use config::problem::{Problem, Reason};
 
 use super::World;
 use crate::view::SourceView;
@@ -21,6 +21,9 @@ const METADATA: [IpAddr; 4] = [
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
 ];
+
+/// A name is asked for every five minutes at least: one that nobody told anything of for longer is not followed any more.
+const SILENT: Duration = Duration::from_secs(400);
 
 /// What DNS said.
 #[derive(Debug, Default)]
@@ -65,6 +68,20 @@ impl Names {
     pub(crate) fn problems(&self) -> impl Iterator<Item = (&ServiceKey, &Problem)> {
         let stale = self.known.iter().filter_map(|(name, known)| Some((self.leading.get(name)?, known.stale.as_ref()?)));
         stale.flat_map(|(keys, problem)| keys.iter().map(move |key| (key, problem)))
+    }
+
+    /// Marks names that nothing was heard of for too long as stale. True when there is one.
+    pub(crate) fn miss_silent(&mut self, now: Duration) -> bool {
+        let mut missed = false;
+        for (name, known) in &mut self.known {
+            if known.stale.is_none() && now.saturating_sub(known.heard) > SILENT {
+                let found = format!("nothing was heard of {name} for {} s; its last addresses serve", SILENT.as_secs());
+                let problem = Problem::warning(Reason::Unreadable, found).expected("an answer of DNS every 300 s");
+                known.stale = Some(problem.fix("look at the DNS servers, or restart the process"));
+                missed = true;
+            }
+        }
+        missed
     }
 
     /// Each name as a source.

@@ -63,7 +63,9 @@ impl World {
         }
         let covered = [before.filter(|_| sealed), after.filter(|_| sealing)];
         let found = |object: &Arc<Object>| match workload(object) {
-            Some(workload) => self.index.select_all(&workload.meta.namespace, &workload.selector).cloned().collect(),
+            Some(workload) => {
+                self.index.select_all(&workload.meta.namespace, &workload.selector).map(|known| known.object().clone()).collect()
+            }
             None => Vec::new(),
         };
         let pods: Vec<Arc<Object>> = covered.iter().flatten().flat_map(found).collect();
@@ -85,12 +87,12 @@ impl World {
             unhealthy: 0,
             leaving: 0,
         };
-        for object in self.index.select_all(&workload.meta.namespace, &workload.selector) {
-            let Object::Pod(pod) = &**object else { continue };
+        for known in self.index.select_all(&workload.meta.namespace, &workload.selector) {
+            let pod = known.pod();
             if pod.finished || !self.workloads.owns(workload, pod) {
                 continue;
             }
-            *(match (pod.meta.deleting, pod.ready) {
+            *(match (pod.meta.deleting, known.ready()) {
                 (true, _) => &mut view.leaving,
                 (false, true) => &mut view.ready,
                 (false, false) => &mut view.unhealthy,

@@ -22,6 +22,7 @@ mod life;
 mod misdirected;
 mod names;
 mod plainly;
+mod probed;
 mod random;
 mod restart;
 mod sealed;

@@ -49,6 +49,9 @@ impl Registry {
         for (key, problem) in self.world.orphans() {
             add(&key, problem);
         }
+        for (key, problem) in self.world.refused_probes() {
+            add(&key, problem.clone());
+        }
         for (key, problem) in &self.routes.problems {
             add(key, problem.clone());
         }
@@ -111,7 +114,11 @@ impl Registry {
         let mut rows = Vec::new();
         for (key, _, port) in self.ports() {
             let service = port.name(key).to_string();
-            rows.extend(port.seats.iter().map(|seat: &Seat| endpoint(seat.id.0.get(), &seat.replica, &service, seat.state())));
+            let row = |seat: &Seat| EndpointView {
+                why: self.world.unready_for(key, &seat.replica, seat.state()),
+                ..endpoint(seat.id.0.get(), &seat.replica, &service, seat.state())
+            };
+            rows.extend(port.seats.iter().map(row));
         }
         let leaving = self.world.life.leaving().iter();
         rows.extend(leaving.map(|left| endpoint(left.id.0.get(), &left.replica, &left.service, State::Draining)));
@@ -203,6 +210,7 @@ impl Registry {
             annotations: self.annotations(),
             skipped: self.store.skipped(),
             objects: self.store.len(),
+            probed: self.probed().len(),
         }
     }
 
@@ -248,6 +256,7 @@ impl Registry {
             version: self.version(),
             rebuilt: self.world.rebuilt,
             expiries: self.expiries(),
+            probes: Vec::new(),
         }
     }
 
@@ -333,6 +342,7 @@ fn endpoint(id: u64, replica: &Replica, service: &str, state: State) -> Endpoint
         pod: replica.pod.as_deref().map(str::to_owned),
         speaks: replica.speaks.as_str().to_owned(),
         state: state.as_str().to_owned(),
+        why: None,
         in_flight: load.in_flight.load(std::sync::atomic::Ordering::Relaxed),
         latency_us: load.latency_us.load(std::sync::atomic::Ordering::Relaxed),
     }

@@ -18,6 +18,7 @@ use crate::event::{Batch, Change, Content, Event, Origin, SourceName};
 mod notices;
 mod read;
 mod settle;
+mod silence;
 mod tree;
 
 use notices::{Notices, Taken, Watcher};
@@ -176,6 +177,10 @@ struct Folder {
     due: Instant,
     /// The last look was a poll.
     polled: bool,
+    /// The next look at everything comes early, for a file that was too young or too unsteady to be read.
+    soon: bool,
+    /// The kernel said nothing of what a poll found, nor of anything since.
+    silent: bool,
 }
 
 impl Folder {
@@ -194,6 +199,8 @@ impl Folder {
             stale: false,
             due: Instant::now(),
             polled: false,
+            soon: false,
+            silent: false,
         }
     }
 
@@ -205,6 +212,7 @@ impl Folder {
 
     fn again(&mut self, look: Look) -> Result<Batch, Problem> {
         self.polled = matches!(look, Look::Poll);
+        self.silent &= self.polled;
         let changes = match look {
             Look::Files(taken) if !self.stale => match self.shown(&taken) {
                 Some(files) => self.files(&files),
@@ -215,7 +223,7 @@ impl Folder {
                 if let Some(notices) = &self.notices {
                     notices.forget_stuck(self.pace.poll);
                 }
-                self.everything(&HashSet::new(), false)?
+                self.poll()?
             }
         };
         let gone = changes.iter().any(|change| matches!(change.content, Content::Gone));
@@ -241,7 +249,8 @@ impl Folder {
             }
         };
         self.stale = false;
-        self.due = Instant::now() + if self.watcher.is_some() { self.pace.poll } else { self.pace.blind_poll };
+        let told = self.watcher.is_some() && !self.silent;
+        self.due = Instant::now() + if told { self.pace.poll } else { self.pace.blind_poll };
         self.restless = tree.vanished;
         self.tree = tree;
         let (to_read, mut changes) = self.unread(touched, first);
@@ -388,6 +397,7 @@ impl Folder {
     /// A young or unsteady file is looked at again when it is old enough.
     fn look_soon(&mut self) {
         self.due = self.due.min(Instant::now() + self.pace.young);
+        self.soon = true;
     }
 
     fn is_young(&self, stamp: Stamp) -> bool {

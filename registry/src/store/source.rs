@@ -5,9 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use config::object::ObjectKey;
-use config::problem::Problem;
+use config::problem::{Problem, Reason};
 
-use crate::event::Origin;
+use super::Store;
+use crate::event::{Origin, SourceName};
+
+/// A source tells this often at least that it is as it was, four times over: one that does not hangs.
+const SILENT: Duration = Duration::from_secs(120);
 
 /// One file.
 #[derive(Debug, Default)]
@@ -65,6 +69,24 @@ impl SourceState {
         self.stale = None;
         self.seen = now;
     }
+}
+
+impl Store {
+    /// Marks sources that were silent for too long as stale. True when there is one.
+    pub(crate) fn miss_silent(&mut self, now: Duration) -> bool {
+        let hangs = |source: &SourceState| source.expected && source.stale.is_none() && now.saturating_sub(source.seen) > SILENT;
+        let silent: Vec<SourceName> = self.sources.iter().filter(|(_, source)| hangs(source)).map(|(name, _)| name.clone()).collect();
+        for name in &silent {
+            self.stale(name, silence(name), now);
+        }
+        !silent.is_empty()
+    }
+}
+
+fn silence(name: &SourceName) -> Problem {
+    let found = format!("nothing was heard of {name} for {} s: what it said last stays true until it speaks", SILENT.as_secs());
+    let problem = Problem::error(Reason::Unreadable, found).expected("a word at least every 30 s");
+    problem.fix("look whether its disk or network share hangs")
 }
 
 /// Whether a saved origin belongs to the source of this name: `folder:PATH` holds what is at or under PATH.

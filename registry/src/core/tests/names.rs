@@ -143,3 +143,19 @@ fn what_dns_said_is_forgotten_with_the_last_way_to_the_name() {
     again(&mut registry, with);
     assert!(addresses(&publish(&mut registry), External, "a/out").is_empty(), "DNS is asked first");
 }
+
+#[test]
+fn a_name_that_nothing_is_heard_of_for_long_is_stale_and_its_addresses_serve() {
+    let at = Duration::from_secs;
+    let mut registry = world(&settings(&["*.example"], &[]), leads("partner.example", &[]));
+    answers(&mut registry, "partner.example", &["198.51.100.1"]);
+    publish(&mut registry);
+    assert!(!registry.miss_silent(at(400)));
+    assert!(registry.miss_silent(at(401)));
+    assert!(!registry.miss_silent(at(406)), "it is told once");
+    let view = registry.sources(at(406)).into_iter().find(|view| view.name == "dns:partner.example").unwrap();
+    assert_eq!((view.state.as_str(), view.age_s, view.objects), ("stale", 406.0, 1));
+    assert!(registry.publish(T).is_none());
+    answers(&mut registry, "partner.example", &["198.51.100.1"]);
+    assert!(registry.sources(at(407)).iter().all(|view| view.state == "ok"));
+}

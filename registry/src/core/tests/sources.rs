@@ -219,3 +219,23 @@ fn a_listener_that_cannot_be_bound_is_a_problem() {
     registry.report(Report::Closed("http".into(), "0.0.0.0:80".parse().unwrap()), T);
     assert_eq!(registry.problems(), []);
 }
+
+#[test]
+fn a_source_that_says_nothing_for_long_is_stale_until_it_speaks() {
+    let at = Duration::from_secs;
+    let mut registry = Registry::new(&Settings { workers: 1, ..Settings::default() }, Saved::default());
+    registry.expect("folder:m".into());
+    registry.apply(batch(true, vec![("m/web.yaml", manifest(web()))]), T);
+    publish(&mut registry);
+    assert!(!registry.miss_silent(at(120)));
+    assert!(registry.miss_silent(at(121)));
+    assert!(!registry.miss_silent(at(126)), "it is told once");
+    let view = registry.sources(at(126)).remove(0);
+    assert_eq!((view.state.as_str(), view.age_s), ("stale", 126.0));
+    let told = problems(&registry, Reason::Unreadable);
+    assert!(told.len() == 1 && told[0].contains("nothing was heard of folder:m for 120 s"), "{told:?}");
+    assert!(registry.publish(T).is_none(), "what it said stays true");
+    registry.apply(Event::Alive("folder:m".into()), at(130));
+    assert_eq!(registry.sources(at(131))[0].state, "ok");
+    assert_eq!(problems(&registry, Reason::Unreadable), [""; 0]);
+}

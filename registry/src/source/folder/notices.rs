@@ -66,6 +66,12 @@ impl Notices {
         self.lock().swapping
     }
 
+    /// Nothing was told since the box was emptied, and nobody is known to be writing.
+    pub(super) fn is_quiet(&self) -> bool {
+        let inbox = self.lock();
+        inbox.taken.is_empty() && inbox.writing.is_empty()
+    }
+
     /// Empties the box.
     pub(super) fn take(&self) -> Taken {
         let mut inbox = self.lock();
@@ -195,6 +201,14 @@ impl Watcher {
         let unwanted: Vec<PathBuf> = self.watched.keys().filter(|folder| !wanted(folder)).cloned().collect();
         for folder in unwanted {
             self.drop_watch(&folder);
+        }
+    }
+
+    /// Makes the kernel silent without a word of it, as an unmounted share does.
+    #[cfg(test)]
+    pub(super) fn fall_silent(&mut self) {
+        for folder in self.watched.keys() {
+            let _ = self.kernel.unwatch(folder);
         }
     }
 

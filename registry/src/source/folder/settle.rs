@@ -46,6 +46,6 @@ impl Folder {
     }
 }
 
-fn by_origin(changes: Vec<Change>) -> impl Iterator<Item = (Origin, Change)> {
+pub(super) fn by_origin(changes: Vec<Change>) -> impl Iterator<Item = (Origin, Change)> {
     changes.into_iter().map(|change| (change.origin.clone(), change))
 }

@@ -47,6 +47,7 @@ impl Followed {
                 Event::Alive(_) | Event::Settings(_) => {}
                 Event::Stale(_, problem) => panic!("stale: {problem}"),
                 Event::Resolved(name, _) => panic!("a folder knows nothing of {name}"),
+                Event::Judged(verdict) => panic!("a folder knows nothing of {verdict:?}"),
             }
         }
     }
@@ -399,4 +400,37 @@ async fn the_source_ends_when_nobody_listens() {
     events.recv().await.unwrap();
     drop(events);
     timeout(LONG, running).await.expect("it ends").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_watch_that_falls_silent_is_noticed_and_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.yaml"), named("a")).unwrap();
+    let notices = Arc::new(Notices::default());
+    let pace = Pace { young: Duration::ZERO, ..PACE };
+    let mut folder = Folder::new(dir.path(), pace, Some(notices.clone()));
+    assert_eq!(folder.first().unwrap().changes.len(), 1);
+    assert!(folder.again(Look::Poll).unwrap().changes.is_empty() && !folder.silent, "nothing happened, and nothing was told");
+    folder.watcher.as_mut().unwrap().fall_silent();
+    fs::write(dir.path().join("a.yaml"), named("b")).unwrap();
+    assert!(notices.is_quiet(), "nobody is told of it");
+    assert_eq!(folder.again(Look::Poll).unwrap().changes.len(), 1, "it is found all the same");
+    assert!(folder.silent);
+    assert!(folder.due <= Instant::now() + pace.blind_poll, "and the next is not waited for for long");
+    fs::write(dir.path().join("a.yaml"), named("c")).unwrap();
+    timeout(LONG, notices.some()).await.expect("the new watch speaks");
+    assert_eq!(folder.again(Look::Files(notices.take())).unwrap().changes.len(), 1);
+    assert!(!folder.silent, "it is believed again");
+}
+
+#[tokio::test]
+async fn a_change_that_was_told_and_found_first_is_no_silence() {
+    let dir = tempfile::tempdir().unwrap();
+    let notices = Arc::new(Notices::default());
+    let mut folder = Folder::new(dir.path(), Pace { young: Duration::ZERO, ..PACE }, Some(notices.clone()));
+    folder.first().unwrap();
+    fs::write(dir.path().join("a.yaml"), named("a")).unwrap();
+    timeout(LONG, notices.some()).await.expect("it is told");
+    assert_eq!(folder.again(Look::Poll).unwrap().changes.len(), 1);
+    assert!(!folder.silent);
 }

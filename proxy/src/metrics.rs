@@ -340,6 +340,12 @@ fn of_registry(scene: &Scene<'_>, families: &mut Families) {
         (labels([("severity", &severity), ("reason", &format!("{reason:?}"))]), number as f64)
     });
     workloads(&counts.workloads, families);
+    let probes = counts.probes.iter().map(|(result, count)| (labels([("result", result)]), *count as f64));
+    families.counters(
+        "tidegate_probes_total",
+        "Checks of pods that do not say whether they are ready, by how they ended.",
+        probes.collect(),
+    );
     families.gauges(
         "tidegate_problems",
         "What `tidegate check` would say now, but for workloads that lack replicas, by severity and reason.",

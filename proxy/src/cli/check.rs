@@ -57,6 +57,10 @@ fn text(view: &CheckView) -> String {
         let number = view.skipped.values().sum();
         out.push_str(&format!("{} of kinds that are not read yet: {}\n", count(number, "object"), kinds.join(", ")));
     }
+    if view.probed > 0 {
+        let (number, verb) = (count(view.probed, "pod"), if view.probed == 1 { "has" } else { "have" });
+        out.push_str(&format!("{number} {verb} readiness probes, which a running process asks; here they count as ready\n"));
+    }
     out.push_str(&summary(view));
     out
 }
@@ -131,6 +135,7 @@ mod tests {
             }],
             skipped: [("apps/v1/DaemonSet".to_owned(), 2)].into_iter().collect(),
             objects: 7,
+            probed: 2,
         }
     }
 
@@ -148,6 +153,7 @@ OWNER             ANNOTATION         VERDICT   HOW
 Ingress shop/web  tidegate.dev/hsts  honoured  -
 
 2 objects of kinds that are not read yet: apps/v1/DaemonSet (2)
+2 pods have readiness probes, which a running process asks; here they count as ready
 7 objects: 0 errors, 1 warning, 0 notes; 1 of 2 service ports reachable from outside
 ";
         assert_eq!(text(&view()), expected);

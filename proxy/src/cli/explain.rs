@@ -17,7 +17,14 @@ pub fn run(args: &ExplainArgs) -> ExitCode {
     let said = match place(args) {
         Ok(Place::Running(admin)) => by_asking(admin, &question).map_err(|why| failed(&why)),
         Ok(Place::Files(settings)) => offline::cold_start(&settings)
-            .map(|offline| explain(&offline.snapshot, &offline.listeners, &question))
+            .map(|offline| {
+                let mut said = explain(&offline.snapshot, &offline.listeners, &question);
+                let probed = offline.registry.probed();
+                if said.endpoints.iter().any(|endpoint| probed.contains(&endpoint.ip())) {
+                    said.notes.push("a running process asks the readiness probes of its pods first; here they count as ready".to_owned());
+                }
+                said
+            })
             .map_err(|problems| could_not_run(&problems)),
         Err(problems) => Err(could_not_run(&problems)),
     };

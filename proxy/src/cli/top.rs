@@ -276,6 +276,7 @@ mod tests {
             pod: None,
             speaks: String::new(),
             state: state.to_owned(),
+            why: None,
             in_flight: 2,
             latency_us: 0,
         };

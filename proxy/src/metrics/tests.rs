@@ -10,6 +10,7 @@ fn scrape(workers: &[Arc<WorkerCounts>]) -> String {
         endpoints: [("Ready", 3), ("Draining", 1)].into_iter().collect(),
         problems: [((config::problem::Severity::Error, config::problem::Reason::NotExposed), 2)].into_iter().collect(),
         objects: 9,
+        probes: vec![("success", 5), ("refused", 2)],
         ..Counts::default()
     };
     let source = SourceView {
@@ -64,6 +65,7 @@ fn workers_are_added_up() {
         r#"tidegate_endpoints{state="Ready"} 3"#,
         r#"tidegate_problems{severity="error",reason="NotExposed"} 2"#,
         r#"tidegate_objects 9"#,
+        r#"tidegate_probes_total{result="refused"} 2"#,
         r#"tidegate_source_stale{source="folder:my \"own\" folder"} 1"#,
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

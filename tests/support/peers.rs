@@ -166,3 +166,84 @@ impl Drop for WebSockets {
         let _ = self.child.wait();
     }
 }
+
+const HEALTH: &str = r#"
+import sys
+from concurrent import futures
+import grpc
+
+status = {"": 1, "shop": 1}
+
+def check(request, context):
+    service = request[2:].decode()
+    if service not in status:
+        context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+    return bytes([8, status[service]])
+
+server = grpc.server(futures.ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
+handlers = {"Check": grpc.unary_unary_rpc_method_handler(check)}
+server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("grpc.health.v1.Health", handlers),))
+assert server.add_insecure_port(sys.argv[1]) > 0
+server.start()
+print("listening", flush=True)
+for line in sys.stdin:
+    service, number = line.split("=")
+    status[service] = int(number)
+    print("set", flush=True)
+server.stop(0)
+"#;
+
+/// A server of gRPC, by its own library, with the health service: `shop` and the server as a whole are SERVING (1) until told otherwise.
+/// It ends when it is dropped, or its test is gone.
+#[derive(Debug)]
+pub struct HealthService {
+    address: SocketAddr,
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl HealthService {
+    /// Starts one there, and waits until it listens.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn start(address: SocketAddr) -> HealthService {
+        let mut command = Command::new(interpreter());
+        command.args(["-c", HEALTH, &address.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("Python can be started");
+        let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let mut service = HealthService { address, child, lines };
+        service.hears("listening");
+        service
+    }
+
+    fn hears(&mut self, word: &str) {
+        assert!(
+            self.lines.next().is_some_and(|line| line.is_ok_and(|line| line == word)),
+            "the health service at {} says {word}",
+            self.address
+        );
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Says this number (`ServingStatus`) of a service from now on.
+    ///
+    /// # Panics
+    /// When it is gone.
+    pub fn set(&mut self, service: &str, number: u8) {
+        let stdin = self.child.stdin.as_mut().expect("it is piped");
+        writeln!(stdin, "{service}={number}").expect("it reads");
+        self.hears("set");
+    }
+}
+
+impl Drop for HealthService {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

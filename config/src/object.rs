@@ -28,7 +28,7 @@ pub use carrier::{Carrier, LocalOnly};
 pub use ingress::{CLASS_ANNOTATION, ClientTerms, Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, IngressTls, PathType};
 pub use kind::{Kind, ObjectKey, ServiceKey};
 pub use pod::{Pod, PodPort};
-pub use service::{ClusterIp, PortRef, ProxyVersion, Service, ServicePort, ServiceType, UpstreamTerms};
+pub use service::{Bounds, ClusterIp, PortRef, ProxyVersion, Service, ServicePort, ServiceType, UpstreamTerms};
 pub use slice::{EndpointSlice, SliceEndpoint, SlicePort};
 pub use workload::{Expression, Owner, Selector, Test, Workload};
 

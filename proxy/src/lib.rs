@@ -24,6 +24,7 @@ pub mod live;
 pub mod metrics;
 pub mod picture;
 pub mod pool;
+pub mod pressure;
 pub mod proxied;
 pub mod reason;
 pub mod renew;

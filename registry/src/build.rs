@@ -329,7 +329,7 @@ impl World {
         let (mut refused, mut untold) = (Vec::new(), Vec::new());
         let old_tls = entry.tls.take();
         entry.tls = self.upstream_tls(entry.service(), old_tls, &mut untold);
-        let (affinity_s, proxy_protocol) = (entry.service().affinity_s, entry.service().proxy_protocol);
+        let (affinity_s, proxy_protocol, bounds) = (entry.service().affinity_s, entry.service().proxy_protocol, entry.service().bounds);
         for (port, members) in entry.ports.iter_mut().zip(reading.members) {
             let app = port.spec.app();
             let (speech, members) = match speech::of_port(app, entry.tls.as_ref()) {
@@ -341,6 +341,7 @@ impl World {
             for place in port.place.into_iter().chain(port.local_place) {
                 self.places.set_terms(place, affinity_s, proxy_protocol, app, host.as_ref());
             }
+            self.places.set_bounds(port.place.into_iter().chain(port.local_place), bounds);
         }
         let old = std::mem::replace(&mut entry.covered, reading.covered);
         self.cover(key, &old, &entry.covered, sealed.0, sealed.1);

@@ -1,8 +1,8 @@
 //! The immutable picture that the data plane reads.
 //!
-//! Invariant: nothing here changes after it is built, except the [`Load`] of a replica (relaxed atomics shared by workers). The
-//! external plane holds only what an external carrier names and no seal covers: what is only internal does not exist in it.
-//! Indexes are valid within one snapshot only, and their types keep the planes' arrays apart from other numbers.
+//! Invariant: nothing here changes after it is built, except the [`Load`] of a replica and what a [`Bounded`] service carries (relaxed
+//! atomics shared by workers). The external plane holds only what an external carrier names and no seal covers: what is only internal does
+//! not exist in it. Indexes are valid within one snapshot only, and their types keep the planes' arrays apart from other numbers.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,6 +19,10 @@ use ipnet::IpNet;
 use crate::certificate::CertificateTable;
 use crate::route::RouteTable;
 use crate::speech::Speech;
+
+mod bounded;
+
+pub use bounded::{Bounded, Carried, within};
 
 /// One picture of the world.
 #[derive(Debug)]
@@ -99,6 +103,8 @@ pub struct Service {
     pub app: AppProtocol,
     /// An opaque connection to an endpoint begins with this header.
     pub proxy_protocol: Option<ProxyVersion>,
+    /// How much it may carry at once, where that is bounded.
+    pub bounded: Option<Arc<Bounded>>,
     /// Ready endpoints, or serving ones that are terminating when none is ready (KEP-1669). In a stable order, without repeats.
     pub endpoints: Box<[Endpoint]>,
 }
@@ -107,18 +113,19 @@ impl Service {
     /// A service port without endpoints.
     pub fn unreachable(name: PortName, slot: u32) -> Service {
         let app = AppProtocol::Opaque;
-        Service { name, slot, affinity_s: None, host: None, app, proxy_protocol: None, endpoints: Box::default() }
+        Service { name, slot, affinity_s: None, host: None, app, proxy_protocol: None, bounded: None, endpoints: Box::default() }
     }
 
     /// The same with other endpoints.
     pub fn with(&self, endpoints: Box<[Endpoint]>) -> Service {
-        Service { name: self.name.clone(), host: self.host.clone(), endpoints, ..*self }
+        Service { name: self.name.clone(), host: self.host.clone(), bounded: self.bounded.clone(), endpoints, ..*self }
     }
 
     /// Whether everything but the endpoints is the same.
     pub fn same_terms(&self, other: &Service) -> bool {
         let terms = |service: &Service| (service.slot, service.affinity_s, service.app, service.proxy_protocol);
-        terms(self) == terms(other) && self.host == other.host
+        let bounded = Bounded::same(self.bounded.as_ref(), other.bounded.as_ref());
+        terms(self) == terms(other) && self.host == other.host && bounded
     }
 }
 

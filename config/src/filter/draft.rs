@@ -1,6 +1,6 @@
 //! Filters while their keys are being read: what several keys say together is put together at the end.
 
-use super::{Filters, auth, cors, redirect};
+use super::{Filters, auth, cors, rates, redirect};
 use crate::annotations::Wrong;
 use crate::object::Name;
 
@@ -12,6 +12,7 @@ pub(crate) struct Draft {
     pub(crate) filters: Filters,
     pub(super) auth: auth::Parts,
     pub(super) cors: cors::Parts,
+    pub(crate) rates: rates::Parts,
     pub(super) redirect: redirect::Parts,
 }
 
@@ -24,6 +25,7 @@ impl Draft {
             Err(why) => wrong.push(why),
         }
         self.filters.cors = self.cors.finish();
+        self.filters.rates.client = self.rates.finish();
         self.redirect.finish(&mut self.filters.redirects);
         (self.filters, wrong)
     }

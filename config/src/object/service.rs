@@ -31,6 +31,9 @@ pub struct Service {
     /// Annotation [`PROXY_PROTOCOL`](crate::exposure::PROXY_PROTOCOL): a header tells replicas who an opaque connection comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_protocol: Option<ProxyVersion>,
+    /// How much it may carry at once.
+    #[serde(default, skip_serializing_if = "Bounds::is_default")]
+    pub bounds: Bounds,
     /// What else a NodePort or LoadBalancer spec says about the way outside.
     #[serde(default, skip_serializing_if = "Carrier::is_default")]
     pub carrier: Carrier,
@@ -61,6 +64,24 @@ impl UpstreamTerms {
     /// Whether nothing is said.
     pub fn is_default(&self) -> bool {
         *self == UpstreamTerms::default()
+    }
+}
+
+/// How much each port of a Service may carry at once, from its annotations: requests, and opaque connections. `None` is no bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Bounds {
+    /// [`MAX_IN_FLIGHT`](crate::exposure::MAX_IN_FLIGHT): over all endpoints, 1 to 1,000,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<u32>,
+    /// [`MAX_ENDPOINT_IN_FLIGHT`](crate::exposure::MAX_ENDPOINT_IN_FLIGHT): at one endpoint, whatever service it is asked for by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint_in_flight: Option<u32>,
+}
+
+impl Bounds {
+    /// Whether nothing is bounded.
+    pub fn is_default(&self) -> bool {
+        *self == Bounds::default()
     }
 }
 

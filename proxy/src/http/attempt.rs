@@ -18,14 +18,23 @@ use tokio::net::TcpStream;
 use super::caller::Caller;
 use super::decide::{Decision, decide, decide_own, refused_exposure};
 use super::tried::{Tried, Unreached};
+use crate::balance::bounded::{self, Unpicked};
 use crate::balance::{self, By, InFlight};
 use crate::clock::now_us;
 use crate::listener::Speaks;
+use crate::pressure::rates::Charged;
 use crate::reason::Reason;
 use crate::stats::{Count, Met};
 use crate::waiting::{Key, Place};
 use crate::worker::Worker;
 use crate::{tls, upstream};
+
+/// Who was chosen for a request, whose flight has begun.
+pub(crate) struct Chosen<'s> {
+    pub(crate) service: &'s Arc<Service>,
+    pub(crate) endpoint: &'s Endpoint,
+    flight: InFlight,
+}
 
 /// Why nobody was chosen.
 #[derive(Debug)]
@@ -34,6 +43,8 @@ pub(crate) enum NoChoice {
     Refused(Reason, Option<Arc<str>>),
     /// The service has no endpoint, or none that could be reached.
     Nobody(Key),
+    /// The service, or each of its endpoints, carries as much as it may. Whoever can wait for an end of that may ask again then.
+    Full,
     /// The route's filters come first.
     Filtered(Arc<Route>),
 }
@@ -48,7 +59,7 @@ impl Caller {
         tried: &Tried,
         now_us: u64,
         client: impl FnOnce() -> IpAddr,
-    ) -> Result<(&'s Arc<Service>, &'s Endpoint), NoChoice> {
+    ) -> Result<Chosen<'s>, NoChoice> {
         let plane = self.plane(snapshot);
         if !self.may_ask(plane, host) {
             return Err(NoChoice::Refused(Reason::Misdirected, None));
@@ -65,9 +76,17 @@ impl Caller {
             None => self.worker.pick(service, client, avoid, By::Latency, now_us),
             Some(balance) => self.worker.pick_as(balance, (self.listener.exposure, &**service), client, avoid, now_us),
         };
+        let begin = |avoid: &[EndpointId]| bounded::begin(&self.worker, (self.listener.exposure, &**service), avoid, pick);
         // A replica that closed an idle connection may be well: if there is no other, it is asked again on a new one.
-        let endpoint = pick(tried.avoided(keeps)).or_else(|| if tried.reused() { pick(&[]) } else { None });
-        endpoint.map(|endpoint| (service, endpoint)).ok_or_else(nobody)
+        let begun = match begin(tried.avoided(keeps)) {
+            Err(Unpicked::Nobody) if tried.reused() => begin(&[]),
+            begun => begun,
+        };
+        match begun {
+            Ok((endpoint, flight)) => Ok(Chosen { service, endpoint, flight }),
+            Err(Unpicked::Nobody) => Err(nobody()),
+            Err(Unpicked::Full(_)) => Err(NoChoice::Full),
+        }
     }
 
     /// Where a request goes: by a route and its filters, or to the one service that the listener is for.
@@ -121,13 +140,15 @@ pub(crate) struct Trail {
     pub(crate) upstream: Option<SocketAddr>,
     /// The service it was sent to.
     pub(crate) service: Option<Rc<Met>>,
+    /// What it was charged.
+    pub(crate) charged: Charged,
 }
 
 impl Trail {
     /// Of a request whose head is whole now.
     pub(crate) fn begin(worker: &Worker) -> Trail {
         let request_id = hex(worker.rng.borrow_mut().u128(..));
-        Trail { began_us: now_us(), request_id, attempts: 0, upstream: None, service: None }
+        Trail { began_us: now_us(), request_id, attempts: 0, upstream: None, service: None, charged: Charged::new() }
     }
 
     /// The time for a decision: that of the request while it is the first.
@@ -157,11 +178,11 @@ fn hex(id: u128) -> [u8; 32] {
 }
 
 impl Caller {
-    /// One more try, at `endpoint`, which was chosen for `service`.
-    pub(crate) fn begin(&self, service: &Service, endpoint: &Endpoint, trail: &mut Trail) -> Attempt {
+    /// One more try, at who was chosen.
+    pub(crate) fn begin(&self, Chosen { service, endpoint, mut flight }: Chosen<'_>, trail: &mut Trail) -> Attempt {
         let counts = self.worker.counts.of(self.listener.exposure, service);
         trail.note(&counts, endpoint.replica.address);
-        let flight = InFlight::begin(&endpoint.replica);
+        flight.seat = trail.charged.get().and_then(Clone::clone);
         Attempt { flight, endpoint: endpoint.id, reused: false, counts, sent_us: trail.began_us }
     }
 
@@ -182,17 +203,16 @@ impl Caller {
         again
     }
 
-    /// A connection of HTTP/1 to the replica of `endpoint`, which was chosen for `service`: an idle one, or a new one. Errs when none
-    /// stood.
+    /// A connection of HTTP/1 to who was chosen: an idle one, or a new one. Errs when none stood.
     pub(crate) async fn reach(
         &self,
-        service: &Service,
-        endpoint: &Endpoint,
+        chosen: Chosen<'_>,
         tried: &Tried,
         trail: &mut Trail,
     ) -> Result<(Attempt, TcpStream), Unreached> {
+        let Chosen { service, endpoint, .. } = chosen;
         let (worker, replica) = (&self.worker, &endpoint.replica);
-        let mut attempt = self.begin(service, endpoint, trail);
+        let mut attempt = self.begin(chosen, trail);
         // What was idle as long as one that has just died is not trusted either.
         let pooled = if tried.died() { None } else { worker.pool.borrow_mut().checkout(replica.id, tried.once()) };
         attempt.reused = pooled.is_some();

@@ -96,6 +96,7 @@ fn plane() -> Plane {
         slot: 0,
         affinity_s: None,
         proxy_protocol: None,
+        bounded: None,
         host: None,
         app: Default::default(),
         endpoints: Box::new([Endpoint { id: EndpointId(id), replica: Arc::new(replica) }]),

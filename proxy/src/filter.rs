@@ -99,12 +99,7 @@ pub enum Verdict {
 
 /// Looks at a request by the filters of its route. `charge` says what a request gets that is one too many, and `proven` whose password was
 /// found right before.
-pub fn gate(
-    filters: &Filters,
-    asked: &Asked<'_>,
-    charge: impl FnOnce() -> Option<Answer>,
-    proven: impl FnOnce(&Proof) -> bool,
-) -> Verdict {
+pub fn gate(filters: &Filters, asked: &Asked<'_>, charge: impl FnOnce() -> Option<Answer>, proven: impl FnOnce(&Proof) -> bool) -> Verdict {
     if !filters.access.admits(asked.client) {
         return Verdict::Answer(told(Answer::new(Reason::Denied), filters, asked));
     }

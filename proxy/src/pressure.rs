@@ -35,12 +35,7 @@ pub struct Pressure {
 
 impl Default for Pressure {
     fn default() -> Pressure {
-        Pressure {
-            seed: RandomState::new(),
-            clients: Meters::new(CLIENT_SETS),
-            routes: Meters::new(ROUTE_SETS),
-            seats: Arc::default(),
-        }
+        Pressure { seed: RandomState::new(), clients: Meters::new(CLIENT_SETS), routes: Meters::new(ROUTE_SETS), seats: Arc::default() }
     }
 }
 

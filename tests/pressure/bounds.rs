@@ -129,7 +129,8 @@ fn a_request_that_is_sent_again_needs_one_place() {
 fn a_virtual_ip_carries_so_many_connections_and_resets_more() {
     let net = Net::take();
     let replica = Replica::start(&net, "one", Behaviour::TcpEcho);
-    let manifest = objects::tcp(&net, "app", net.port(), &[&replica]).replace("spec: {selector", &format!("spec: {{clusterIP: {}, selector", net.vip(9)));
+    let manifest = objects::tcp(&net, "app", net.port(), &[&replica])
+        .replace("spec: {selector", &format!("spec: {{clusterIP: {}, selector", net.vip(9)));
     let manifest = |most: &str| annotated(&manifest, "app", &[("max-in-flight", most)]);
     let gate = Setup::new(&net).flag("--workers", "2").manifest("app.yaml", manifest("2")).start();
     let address = gate.listener(&format!("vip default/app:{}", net.port()));

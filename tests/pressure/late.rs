@@ -15,7 +15,8 @@ const BOUND: Duration = Duration::from_millis(200);
 fn scene(settings: &str) -> (Tidegate, Replica, Net) {
     let net = Net::take();
     let app = Replica::start(&net, "one", Behaviour::Named);
-    let inside = ingress("inner", "inner.example", &[path("Prefix", "/", "app", 80)]).replace("spec: {", "spec: {ingressClassName: tidegate-internal, ");
+    let inside = ingress("inner", "inner.example", &[path("Prefix", "/", "app", 80)])
+        .replace("spec: {", "spec: {ingressClassName: tidegate-internal, ");
     let manifest = file(&[objects::app(&net, "app", HOST, &[&app]), inside]);
     let setup = Setup::new(&net).config(settings).flag("--internal-http", "127.0.0.1:0").manifest("app.yaml", manifest);
     (setup.start(), app, net)

@@ -17,7 +17,8 @@ const HOST: &str = "shop.example";
 fn annotated(manifests: &str, name: &str, annotations: &[(&str, &str)]) -> String {
     let whole = |key: &str| if key.contains('/') { key.to_owned() } else { format!("tidegate.dev/{key}") };
     let all: serde_json::Map<String, serde_json::Value> = annotations.iter().map(|(key, value)| (whole(key), (*value).into())).collect();
-    let changed = manifests.replacen(&format!("name: {name}}}"), &format!("name: {name}, annotations: {}}}", serde_json::Value::Object(all)), 1);
+    let changed =
+        manifests.replacen(&format!("name: {name}}}"), &format!("name: {name}, annotations: {}}}", serde_json::Value::Object(all)), 1);
     assert_ne!(changed, manifests, "there is no {name}");
     changed
 }

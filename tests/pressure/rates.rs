@@ -107,7 +107,10 @@ fn the_client_is_the_one_behind_trusted_proxies() {
 #[test]
 fn passwords_are_guessed_no_faster_and_redirects_cost_nothing() {
     let scene = Scene::with(&[("rate-limit", FEW), ("rate-limit-burst", "2"), ("auth-type", "basic"), ("auth-secret", "who")], |setup| {
-        setup.manifest("who.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: who}\nstringData: {auth: 'ann:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g='}\n")
+        setup.manifest(
+            "who.yaml",
+            "apiVersion: v1\nkind: Secret\nmetadata: {name: who}\nstringData: {auth: 'ann:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g='}\n",
+        )
     });
     let wrong = |_| {
         let mut client = scene.client(1);

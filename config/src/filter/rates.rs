@@ -156,7 +156,9 @@ mod tests {
     use crate::annotations::{self, Reading, Verdict};
 
     fn reading(annotations: &[(&str, &str)]) -> Reading {
-        let whole = |key: &str| if key.starts_with("limit-") { format!("nginx.ingress.kubernetes.io/{key}") } else { format!("tidegate.dev/{key}") };
+        let whole = |key: &str| {
+            if key.starts_with("limit-") { format!("nginx.ingress.kubernetes.io/{key}") } else { format!("tidegate.dev/{key}") }
+        };
         annotations::read(&"a".into(), &annotations.iter().map(|(key, text)| (whole(key).into(), (*text).into())).collect())
     }
 
@@ -210,7 +212,8 @@ mod tests {
     fn all_is_told_in_words() {
         let told = |annotations: &[(&str, &str)]| reading(annotations).filters.describe();
         assert_eq!(told(&[("rate-limit-except", "10.0.0.0/8")]), [""; 0]);
-        let lines = told(&[("rate-limit", "6/m"), ("max-client-in-flight", "2"), ("rate-limit-route", "9/s"), ("rate-limit-except", "10.0.0.0/8")]);
+        let lines =
+            told(&[("rate-limit", "6/m"), ("max-client-in-flight", "2"), ("rate-limit-route", "9/s"), ("rate-limit-except", "10.0.0.0/8")]);
         assert_eq!(lines[0], "rate-limit: 6/m, 6 at once for each client, else 429");
         assert_eq!(lines.len(), 4, "{lines:?}");
     }

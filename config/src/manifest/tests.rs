@@ -252,7 +252,9 @@ fn the_terms_of_tls_to_replicas_are_read_and_a_wrong_one_refuses_the_service() {
 #[test]
 fn how_much_a_service_carries_is_read_and_a_wrong_bound_refuses_it() {
     let of = |annotations: &str| {
-        let text = format!("{{apiVersion: v1, kind: Service, metadata: {{name: web, annotations: {{{annotations}}}}}, spec: {{ports: [{{port: 1}}]}}}}");
+        let text = format!(
+            "{{apiVersion: v1, kind: Service, metadata: {{name: web, annotations: {{{annotations}}}}}, spec: {{ports: [{{port: 1}}]}}}}"
+        );
         parse(text.as_bytes())
     };
     let manifest = of("tidegate.dev/max-in-flight: '100', tidegate.dev/max-endpoint-in-flight: ' 7 '");

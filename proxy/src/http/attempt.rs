@@ -204,12 +204,7 @@ impl Caller {
     }
 
     /// A connection of HTTP/1 to who was chosen: an idle one, or a new one. Errs when none stood.
-    pub(crate) async fn reach(
-        &self,
-        chosen: Chosen<'_>,
-        tried: &Tried,
-        trail: &mut Trail,
-    ) -> Result<(Attempt, TcpStream), Unreached> {
+    pub(crate) async fn reach(&self, chosen: Chosen<'_>, tried: &Tried, trail: &mut Trail) -> Result<(Attempt, TcpStream), Unreached> {
         let Chosen { service, endpoint, .. } = chosen;
         let (worker, replica) = (&self.worker, &endpoint.replica);
         let mut attempt = self.begin(chosen, trail);

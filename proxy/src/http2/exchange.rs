@@ -300,13 +300,12 @@ impl Exchange {
         let held = caller.worker.pictures.hold();
         let asked = (&*self.ending.host, self.head.uri.path());
         let client = || caller.behind(fields::forwarded_for(&self.head.headers));
-        let chosen =
-            caller.choose(held.snapshot(), asked, tried, self.ending.trail.now_us(), client).map_err(|none| match none {
-                NoChoice::Refused(reason, note) => Failed::Refused(Refusal::Because(reason, note)),
-                NoChoice::Nobody(service) => Failed::Nobody(service),
-                NoChoice::Full => Failed::Refused(Refusal::Because(Reason::Overload, None)),
-                NoChoice::Filtered(route) => Failed::Filtered(route),
-            })?;
+        let chosen = caller.choose(held.snapshot(), asked, tried, self.ending.trail.now_us(), client).map_err(|none| match none {
+            NoChoice::Refused(reason, note) => Failed::Refused(Refusal::Because(reason, note)),
+            NoChoice::Nobody(service) => Failed::Nobody(service),
+            NoChoice::Full => Failed::Refused(Refusal::Because(Reason::Overload, None)),
+            NoChoice::Filtered(route) => Failed::Filtered(route),
+        })?;
         let Chosen { service, endpoint, .. } = chosen;
         let trail = &mut self.ending.trail;
         let (mut attempt, way) = if endpoint.replica.speaks == Speech::Http1 {

@@ -177,7 +177,8 @@ fn flows_of_udp_count_and_further_ones_are_dropped() {
     let ask = || {
         one.send(b"ping").expect("it is taken");
         let mut buffer = [0; 16];
-        buffer[..one.recv(&mut buffer).expect("an answer")].to_vec()
+        let length = one.recv(&mut buffer).expect("an answer");
+        buffer[..length].to_vec()
     };
     assert_eq!(ask(), b"one ping");
     two.send(b"ping").expect("it is taken");

@@ -23,6 +23,10 @@ pub const UPSTREAM_CERTIFICATE: &str = "tidegate.dev/upstream-certificate";
 pub const PROXY_PROTOCOL: &str = "tidegate.dev/proxy-protocol";
 /// Annotation of a Service (and of an Ingress): how an endpoint is picked.
 pub const BALANCE: &str = "tidegate.dev/balance";
+/// Annotation of a Service: requests and opaque connections that each of its ports may have under way.
+pub const MAX_IN_FLIGHT: &str = "tidegate.dev/max-in-flight";
+/// Annotation of a Service: the same for each endpoint.
+pub const MAX_ENDPOINT_IN_FLIGHT: &str = "tidegate.dev/max-endpoint-in-flight";
 /// Annotation of an Ingress: a Secret or ConfigMap whose `ca.crt` its clients' certificates are verified by.
 pub const CLIENT_CA: &str = "tidegate.dev/client-ca";
 /// Annotation of an Ingress: `optional` serves clients without a certificate too.
@@ -31,12 +35,14 @@ pub const CLIENT_VERIFY: &str = "tidegate.dev/client-verify";
 pub const NGINX_TLS: &str = "nginx.ingress.kubernetes.io/auth-tls-";
 
 /// Annotations under our prefix that say nothing about exposure, and the kind that each belongs to. Elsewhere they are unknown.
-const ANNOTATIONS: [(Kind, &str); 7] = [
+const ANNOTATIONS: [(Kind, &str); 9] = [
     (Kind::Service, UPSTREAM_CA),
     (Kind::Service, UPSTREAM_NAME),
     (Kind::Service, UPSTREAM_CERTIFICATE),
     (Kind::Service, PROXY_PROTOCOL),
     (Kind::Service, BALANCE),
+    (Kind::Service, MAX_IN_FLIGHT),
+    (Kind::Service, MAX_ENDPOINT_IN_FLIGHT),
     (Kind::Ingress, CLIENT_CA),
     (Kind::Ingress, CLIENT_VERIFY),
 ];

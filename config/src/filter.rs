@@ -11,6 +11,7 @@ mod balance;
 mod cors;
 mod headers;
 mod limits;
+mod rates;
 mod redirect;
 mod rewrite;
 
@@ -23,6 +24,7 @@ pub use cors::{Cors, Origins};
 pub(crate) use headers::fields_of;
 pub use headers::{Edits, Line};
 pub use limits::{RetryOn, Timeouts};
+pub use rates::{Rate, Rates};
 pub use redirect::{Https, Location, Part, Redirects};
 pub use rewrite::{Rewrite, is_pattern};
 
@@ -37,6 +39,8 @@ mod draft;
 pub struct Filters {
     /// Who may ask, by address.
     pub access: Access,
+    /// How much is asked for.
+    pub rates: Rates,
     /// Who may ask, by name and password.
     pub auth: Option<Auth>,
     /// Where clients are sent instead.
@@ -70,8 +74,8 @@ pub struct Filters {
 }
 
 /// Every key under `tidegate.dev/` that an Ingress's annotations may have for a filter, by the file that reads it.
-pub(crate) const KEYS: [&[Key]; 9] =
-    [access::KEYS, auth::KEYS, redirect::KEYS, cors::KEYS, limits::KEYS, rewrite::KEYS, headers::KEYS, balance::KEYS, affinity::KEYS];
+pub(crate) const KEYS: [&[Key]; 10] =
+    [access::KEYS, auth::KEYS, redirect::KEYS, cors::KEYS, rates::KEYS, limits::KEYS, rewrite::KEYS, headers::KEYS, balance::KEYS, affinity::KEYS];
 
 impl Filters {
     /// Whether nothing is asked for.
@@ -85,6 +89,7 @@ impl Filters {
         self.access.describe(&mut lines);
         self.redirects.describe(&mut lines);
         lines.extend(self.cors.iter().map(Cors::describe));
+        self.rates.describe(&mut lines);
         lines.extend(self.auth.iter().map(Auth::describe));
         lines.extend(self.body_bytes.map(|bytes| format!("body-size: content up to {bytes} bytes, else 413")));
         lines.extend(self.rewrite.iter().map(Rewrite::describe));

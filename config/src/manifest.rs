@@ -14,6 +14,7 @@ use crate::problem::{Problem, Reason};
 
 pub(crate) mod document;
 
+mod bounds;
 pub(crate) mod check;
 mod client;
 mod config_map;

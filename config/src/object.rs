@@ -30,7 +30,7 @@ pub use ingress::{CLASS_ANNOTATION, ClientTerms, Ingress, IngressBackend, Ingres
 pub use kind::{Kind, ObjectKey, ServiceKey};
 pub use pod::{Pod, PodPort};
 pub use probe::{Check, HttpCheck, Probe};
-pub use service::{ClusterIp, Distribution, PortRef, ProxyVersion, Service, ServicePort, ServiceType, UpstreamTerms};
+pub use service::{Bounds, ClusterIp, Distribution, PortRef, ProxyVersion, Service, ServicePort, ServiceType, UpstreamTerms};
 pub use slice::{EndpointSlice, Hints, SliceEndpoint, SlicePort};
 pub use workload::{Expression, Owner, Selector, Test, Workload};
 

@@ -147,6 +147,12 @@ pub struct Limits {
     pub replica_drain_ms: u64,
     /// Of a service's requests so many in a hundred may be sent again after something of them was sent. Default 20.
     pub retry_budget_percent: u64,
+    /// Client connections of each worker; 0 is no bound. Default 100,000.
+    pub connections: usize,
+    /// Connections of one client, over all workers; 0 is no bound, which is the default.
+    pub connections_per_client: u32,
+    /// A worker that is so late answers a part of its new requests with 503; 0: never. Default 500 ms.
+    pub shed_lag_ms: u64,
     /// Idle connections kept for each replica and worker. Default 1,024.
     pub idle_per_replica: usize,
     /// A UDP flow that carries nothing ends after this. Default 30,000 ms.
@@ -169,6 +175,9 @@ impl Default for Limits {
             waiting_requests: 1024,
             replica_drain_ms: 30_000,
             retry_budget_percent: 20,
+            connections: 100_000,
+            connections_per_client: 0,
+            shed_lag_ms: 500,
             idle_per_replica: 1024,
             udp_idle_timeout_ms: 30_000,
             udp_flows: 16_384,

@@ -4,9 +4,11 @@
 //! Latency is the time to the response head. Differences under a factor of two, and all below [`FLOOR_US`], are ties, which in-flight
 //! decides and then chance; a replica that was never measured ties with any other. A failure counts as slow, so that a replica that
 //! fails fast attracts nothing. Estimates fade while a replica is not picked, so that it is tried again. Near endpoints come first
-//! ([`near`]). Other ways to pick are below ([`affinity`], [`hash`], [`cookie`]); which one counts: `choice.rs`.
+//! ([`near`]). Other ways to pick are below ([`affinity`], [`hash`], [`cookie`]); which one counts: `choice.rs`; where a
+//! Service is bounded, `bounded` passes over who is full.
 
 pub mod affinity;
+pub(crate) mod bounded;
 pub(crate) mod choice;
 pub mod cookie;
 pub mod hash;
@@ -17,7 +19,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use fastrand::Rng;
-use registry::snapshot::{Endpoint, EndpointId, Load, Replica};
+use registry::snapshot::{Carried, Endpoint, EndpointId, Load, Replica, within};
+
+use crate::pressure::seats::Seat;
 
 /// Latencies below this are all alike.
 pub const FLOOR_US: u32 = 500;
@@ -136,24 +140,36 @@ fn measured(load: &Load, latency_us: u32, now_us: u64) {
 
 /// One request or connection in flight; ends when dropped.
 #[derive(Debug)]
-pub struct InFlight(Arc<Replica>);
+pub struct InFlight {
+    replica: Arc<Replica>,
+    /// It counts for a service with bounds.
+    carried: Option<Carried>,
+    /// It counts for a client with bounds.
+    pub(crate) seat: Option<Arc<Seat>>,
+}
 
 impl InFlight {
     /// Counts one more on this replica.
     pub fn begin(replica: &Arc<Replica>) -> InFlight {
         replica.load.in_flight.fetch_add(1, Relaxed);
-        InFlight(replica.clone())
+        InFlight { replica: replica.clone(), carried: None, seat: None }
+    }
+
+    /// The same, unless there are `most` on it.
+    fn begin_within(replica: &Arc<Replica>, most: Option<u32>) -> Option<InFlight> {
+        within(&replica.load.in_flight, most).then(|| InFlight { replica: replica.clone(), carried: None, seat: None })
     }
 
     /// Whose.
     pub fn replica(&self) -> &Arc<Replica> {
-        &self.0
+        &self.replica
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.load.in_flight.fetch_sub(1, Relaxed);
+        self.carried = None; // whoever sees that the replica is free may be carried
+        self.replica.load.in_flight.fetch_sub(1, Relaxed);
     }
 }
 

@@ -1,10 +1,10 @@
 //! What a route asks of its requests and answers, applied: one code for every HTTP.
 //!
-//! A request meets them in this order: its address, redirects, preflights, its password, the length of its content. Then it is written
-//! anew for the replica ([`Up`]), and its answer for the client ([`Down`]).
+//! A request meets them in this order: its address, redirects, preflights, rates, the length of its content, its password. Then it is
+//! written anew for the replica ([`Up`]), and its answer for the client ([`Down`]).
 //!
-//! Invariant: pure, but for the checking of passwords (`admit`), which is slow on purpose and is done on threads of its own. A route
-//! without filters costs one look at a pointer.
+//! Invariant: pure, but for the checking of passwords (`admit`), which is slow on purpose and is done on threads of its own, and for rates,
+//! which the caller counts. A route without filters costs one look at a pointer.
 
 mod auth;
 mod cookie;
@@ -76,12 +76,13 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Without fields of its own.
+    /// Without fields of its own, but for the time after which an overload may be over.
     pub fn new(reason: Reason) -> Answer {
-        Answer { status: reason.status(), reason, fields: Vec::new() }
+        let fields = if reason == Reason::Overload { vec![("Retry-After", "1".into())] } else { Vec::new() };
+        Answer { status: reason.status(), reason, fields }
     }
 
-    fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Answer {
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Answer {
         self.fields.push((name, value.into()));
         self
     }
@@ -97,17 +98,23 @@ pub enum Verdict {
     Prove(Proof),
 }
 
-/// Looks at a request by the filters of its route. `proven` says whose password was found right before.
-pub fn gate(filters: &Filters, asked: &Asked<'_>, proven: impl FnOnce(&Proof) -> bool) -> Verdict {
+/// Looks at a request by the filters of its route. `charge` says what a request gets that is one too many, and `proven` whose password was
+/// found right before.
+pub fn gate(filters: &Filters, asked: &Asked<'_>, charge: impl FnOnce() -> Option<Answer>, proven: impl FnOnce(&Proof) -> bool) -> Verdict {
     if !filters.access.admits(asked.client) {
         return Verdict::Answer(told(Answer::new(Reason::Denied), filters, asked));
     }
-    gate_behind_address(filters, asked, proven)
+    gate_behind_address(filters, asked, charge, proven)
 }
 
 /// As [`gate`] for a client whose address may ask.
-pub fn gate_behind_address(filters: &Filters, asked: &Asked<'_>, proven: impl FnOnce(&Proof) -> bool) -> Verdict {
-    let early = redirect::answer(&filters.redirects, asked).or_else(|| cors::preflight(filters.cors.as_ref()?, asked));
+pub fn gate_behind_address(
+    filters: &Filters,
+    asked: &Asked<'_>,
+    charge: impl FnOnce() -> Option<Answer>,
+    proven: impl FnOnce(&Proof) -> bool,
+) -> Verdict {
+    let early = redirect::answer(&filters.redirects, asked).or_else(|| cors::preflight(filters.cors.as_ref()?, asked)).or_else(charge);
     if let Some(answer) = early {
         return Verdict::Answer(told(answer, filters, asked));
     }
@@ -138,9 +145,14 @@ fn told(mut answer: Answer, filters: &Filters, asked: &Asked<'_>) -> Answer {
 ///
 /// # Errors
 /// The answer that the client gets instead.
-pub(crate) async fn admit(proven: &Proven, route: &Route, asked: &Asked<'_>) -> Result<(), Answer> {
+pub(crate) async fn admit(
+    proven: &Proven,
+    route: &Route,
+    asked: &Asked<'_>,
+    charge: impl FnOnce() -> Option<Answer>,
+) -> Result<(), Answer> {
     let Some(filters) = &route.filters else { return Ok(()) };
-    match gate(filters, asked, |proof| proven.knows(proof)) {
+    match gate(filters, asked, charge, |proof| proven.knows(proof)) {
         Verdict::Go => Ok(()),
         Verdict::Answer(answer) => Err(answer),
         Verdict::Prove(proof) => match (proven.check(proof).await, &filters.auth) {

@@ -18,8 +18,10 @@ use registry::snapshot::{Plane, PortName, Snapshot};
 use registry::view::{SourceView, WorkloadView};
 
 use crate::reason::Reason;
-use crate::stats::{Dropped, Entry, Flow, LATENCY_BOUNDS_US, ServiceCounts, WorkerCounts, plane};
+use crate::stats::{Bound, Dropped, Entry, Flow, LATENCY_BOUNDS_US, ServiceCounts, WorkerCounts, plane};
 use crate::tls::Outcome;
+
+mod pressure;
 
 /// What a scrape looks at.
 pub struct Scene<'a> {
@@ -50,6 +52,8 @@ pub fn render(scene: &Scene<'_>) -> prometheus::Result<String> {
     outward(&services, scene.snapshot, &mut families);
     datagrams(&services, scene, &mut families);
     upgraded(&services, &mut families);
+    pressure::bounded(&services, &mut families);
+    pressure::of_workers(scene.workers, &mut families);
     of_workers(scene.workers, &mut families);
     handshakes(scene.workers, &mut families);
     of_picture(scene, &mut families);
@@ -66,6 +70,7 @@ pub(crate) struct Sum {
     pub(crate) latency: [u64; LATENCY_BOUNDS_US.len() + 1],
     pub(crate) latency_sum_us: u64,
     pub(crate) retries: u64,
+    pub(crate) full: [u64; Bound::ALL.len()],
     pub(crate) own: FlowSum,
     pub(crate) udp: FlowSum,
     pub(crate) datagrams: [u64; 2],
@@ -98,6 +103,7 @@ impl Sum {
         self.latency.iter_mut().zip(&counts.latency).for_each(|(sum, count)| *sum += count.get());
         self.latency_sum_us += counts.latency_sum_us.get();
         self.retries += counts.retries.get();
+        self.full.iter_mut().zip(&counts.full).for_each(|(sum, count)| *sum += count.get());
         self.own.add(&counts.own);
         self.udp.add(&counts.udp.flows);
         self.datagrams[0] += counts.udp.up.get();
@@ -281,11 +287,7 @@ fn of_workers(workers: &[Arc<WorkerCounts>], families: &mut Families) {
         "Requests, and connections through a Service's own listener, that waited for somebody to answer them.",
         vec![(Vec::new(), all(&|worker| worker.waited.get()))],
     );
-    families.gauges(
-        "tidegate_waiting_requests",
-        "The same, those that wait now.",
-        vec![(Vec::new(), all(&|worker| worker.waiting.get()))],
-    );
+    families.gauges("tidegate_waiting_requests", "The same, those that wait now.", vec![(Vec::new(), all(&|worker| worker.waiting.get()))]);
     families.counters(
         "tidegate_turned_away_total",
         "Connections reset at once: their peer is outside internalCidrs or the source ranges.",

@@ -39,11 +39,13 @@ pub enum Reason {
     TimeoutRequest,
     /// More is asked of us than we take on at once.
     Overload,
+    /// The client, or all of them, ask for more than the route lets them.
+    RateLimited,
 }
 
 impl Reason {
     /// All of them, in the order of [`Reason::index`].
-    pub const ALL: [Reason; 17] = [
+    pub const ALL: [Reason; 18] = [
         Reason::BadRequest,
         Reason::NoRoute,
         Reason::ClientCertificate,
@@ -61,6 +63,7 @@ impl Reason {
         Reason::MaxForwards,
         Reason::TimeoutRequest,
         Reason::Overload,
+        Reason::RateLimited,
     ];
 
     /// Its word.
@@ -83,6 +86,7 @@ impl Reason {
             Reason::MaxForwards => "max-forwards",
             Reason::TimeoutRequest => "timeout-request",
             Reason::Overload => "overload",
+            Reason::RateLimited => "rate-limited",
         }
     }
 
@@ -97,6 +101,7 @@ impl Reason {
             Reason::HeadTooLarge => 431,
             Reason::UpstreamConnect | Reason::UpstreamReset => 502,
             Reason::NoEndpoint | Reason::Overload => 503,
+            Reason::RateLimited => 429,
             Reason::Denied => 403,
             Reason::Unauthorized => 401,
             Reason::BodyTooLarge => 413,

@@ -140,6 +140,7 @@ fn launch(
         open: (0..count).map(|_| Default::default()).collect(),
         acknowledged,
         clients: Default::default(),
+        pressure: Default::default(),
         orders: order_senders.into(),
         reports: control_started.reports.clone(),
     });

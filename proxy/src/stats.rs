@@ -35,6 +35,11 @@ impl Count {
         self.0.store(self.0.load(Relaxed).wrapping_sub(n), Relaxed);
     }
 
+    /// Makes it `n`; to be called by the writer's thread alone.
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
+    }
+
     /// Its value now.
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
@@ -52,6 +57,8 @@ pub struct ServiceCounts {
     pub latency_sum_us: Count,
     /// Tries after the first.
     pub retries: Count,
+    /// What was refused since as much was under way as may be, by [`Bound`].
+    pub full: [Count; Bound::ALL.len()],
     /// Connections through its own listeners: its VIP inside; node ports and load balancers outside.
     pub own: Flow,
     /// Datagrams through them.
@@ -73,6 +80,75 @@ pub struct Flow {
     pub down: Count,
 }
 
+/// What of a Service was full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// All of it.
+    Service,
+    /// Each endpoint that was not tried.
+    Endpoint,
+}
+
+impl Bound {
+    /// All of them, by index.
+    pub const ALL: [Bound; 2] = [Bound::Service, Bound::Endpoint];
+
+    /// The word of the metric.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Bound::Service => "max-in-flight",
+            Bound::Endpoint => "max-endpoint-in-flight",
+        }
+    }
+}
+
+/// Which limit of an Ingress a request was too many for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// A rate of its client.
+    Client,
+    /// What its client may have under way.
+    ClientInFlight,
+    /// The rate of all clients.
+    Route,
+}
+
+impl Limit {
+    /// All of them, by index.
+    pub const ALL: [Limit; 3] = [Limit::Client, Limit::ClientInFlight, Limit::Route];
+
+    /// The word of the metric.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Limit::Client => "rate-limit",
+            Limit::ClientInFlight => "max-client-in-flight",
+            Limit::Route => "rate-limit-route",
+        }
+    }
+}
+
+/// Why a client's connection was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untaken {
+    /// The worker has as many as it may.
+    Worker,
+    /// The client has.
+    Client,
+}
+
+impl Untaken {
+    /// All of them, by index.
+    pub const ALL: [Untaken; 2] = [Untaken::Worker, Untaken::Client];
+
+    /// The word of the metric.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Untaken::Worker => "connections",
+            Untaken::Client => "connections-per-client",
+        }
+    }
+}
+
 /// Flows of datagrams.
 #[derive(Debug, Default)]
 pub struct Datagrams {
@@ -91,7 +167,7 @@ pub enum Dropped {
     NotAdmitted,
     /// Nobody is there to take it.
     NoEndpoint,
-    /// There are `limits.udpFlows` already.
+    /// There are `limits.udpFlows` already, or as many as the Service may have.
     Full,
     /// A socket's buffer is full.
     Busy,
@@ -162,6 +238,18 @@ pub struct WorkerCounts {
     pub refusals: [[Count; Reason::ALL.len()]; 2],
     /// Connections that were reset at once, since their peer may not come, by exposure.
     pub turned_away: [Count; 2],
+    /// Connections that were reset at once, since there are as many as may be, by exposure and [`Untaken`].
+    pub untaken: [[Count; Untaken::ALL.len()]; 2],
+    /// Requests that were too many, by exposure and [`Limit`].
+    pub limited: [[Count; Limit::ALL.len()]; 2],
+    /// Requests and connections that were let in since there was no room to count them.
+    pub unmetered: Count,
+    /// Requests that were refused since the worker was late, by exposure.
+    pub shed: [Count; 2],
+    /// Which part of requests from outside is refused for that now, in millionths.
+    pub shed_part: Count,
+    /// How late the worker was at most in the last seconds, in microseconds.
+    pub lag_us: Count,
     /// Datagrams that were not passed on, by exposure and [`Dropped`].
     pub dropped: [[Count; Dropped::ALL.len()]; 2],
     /// Misses whose route exists in the list of refusals, by exposure.

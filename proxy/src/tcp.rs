@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
+use crate::balance::bounded::{self, Unpicked};
 use crate::balance::choice::Want;
 use crate::balance::hash::Opaque;
 use crate::balance::{self, By, InFlight};
@@ -88,20 +89,27 @@ async fn open(worker: &Worker, stream: &TcpStream, client: SocketAddr, listener:
         let service = plane.service(plane.listeners.get(&listener.socket())?.service).clone();
         let want = Want { balance: None, by: By::Connections, signs: &Opaque(client.ip()) };
         let key = Key::of(listener.exposure, &service);
-        let picked = if tried.len() < TRIES { worker.pick(want, (listener.exposure, &service), &tried, now_us()) } else { None };
-        let Some(endpoint) = picked else {
-            drop(held);
-            let now_ms = now_us() / 1000;
-            if place.is_none() {
-                place = worker.waiting.place(key, worker.limits.connection_wait_ms, &worker.limits, now_ms);
-            }
-            if !place.as_mut()?.turn(now_ms).await {
-                return None;
-            }
-            tried.clear();
-            continue;
+        let pick = |avoid: &[EndpointId]| worker.pick(want, (listener.exposure, &service), avoid, now_us());
+        let begun = match tried.len() < TRIES {
+            true => bounded::begin(worker, (listener.exposure, &*service), &tried, pick),
+            false => Err(Unpicked::Nobody),
         };
-        let flight = InFlight::begin(&endpoint.replica);
+        let (endpoint, flight) = match begun {
+            Ok(begun) => begun,
+            Err(Unpicked::Full(_)) => return None,
+            Err(Unpicked::Nobody) => {
+                drop(held);
+                let now_ms = now_us() / 1000;
+                if place.is_none() {
+                    place = worker.waiting.place(key, worker.limits.connection_wait_ms, &worker.limits, now_ms);
+                }
+                if !place.as_mut()?.turn(now_ms).await {
+                    return None;
+                }
+                tried.clear();
+                continue;
+            }
+        };
         let timeout = Duration::from_millis(worker.limits.connect_timeout_ms);
         let connected = upstream::connect(endpoint.replica.address, timeout).await;
         match introduced(connected, &service, client, stream).await {

@@ -18,6 +18,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::balance::bounded::{self, Unpicked};
 use crate::balance::choice::Want;
 use crate::balance::hash::Opaque;
 use crate::balance::{self, By, InFlight};
@@ -178,11 +179,13 @@ impl Table {
         }
         let want = Want { balance: None, by: By::Connections, signs: &Opaque(client.ip()) };
         let pick = |avoid: &[EndpointId]| worker.pick(want, (self.listener.exposure, service), avoid, now_us());
+        let begin = |avoid: &[EndpointId]| bounded::begin(worker, (self.listener.exposure, &**service), avoid, pick);
         // When all have refused it is the first one's turn again: it may be back.
-        let (endpoint, tried) = match pick(&avoid) {
-            Some(endpoint) => (endpoint, avoid),
-            None => (pick(&[]).ok_or(Dropped::NoEndpoint)?, Vec::new()),
+        let (begun, tried) = match begin(&avoid) {
+            Err(Unpicked::Nobody) => (begin(&[]), Vec::new()),
+            begun => (begun, avoid),
         };
+        let (endpoint, flight) = begun.map_err(|why| if why == Unpicked::Nobody { Dropped::NoEndpoint } else { Dropped::Full })?;
         let upstream = Rc::new(connect(endpoint.replica.address).map_err(|_| Dropped::Failed)?);
         let counts = worker.counts.of(self.listener.exposure, service);
         counts.udp.flows.begun();
@@ -190,7 +193,7 @@ impl Table {
         let mut flow = Flow {
             upstream: upstream.clone(),
             endpoint: endpoint.id,
-            flight: InFlight::begin(&endpoint.replica),
+            flight,
             counts,
             used_ms: Cell::default(),
             refused: Cell::default(),

@@ -1,7 +1,8 @@
 //! One worker: a thread with its own runtime, connections, pools and picture.
 //!
-//! Invariant: nothing of a worker's is shared with another but the loads of replicas, where clients went, and its own counters. A
-//! connection stays on the worker that it was given to. The hot path law (docs/ARCHITECTURE.md) holds in everything that is called from here.
+//! Invariant: nothing of a worker's is shared with another but the loads of replicas, where clients went, what is bounded for all workers
+//! together, and its own counters. A connection stays on the worker that it was given to. The hot path law (docs/ARCHITECTURE.md) holds in
+//! everything that is called from here.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -36,6 +37,9 @@ use crate::http2::link::Link;
 use crate::listener::{Listener, Speaks};
 use crate::picture::Pictures;
 use crate::pool::Pool;
+use crate::pressure::seats::Seat;
+use crate::pressure::shed::{self, Shedding};
+use crate::pressure::{Pressure, connections};
 use crate::reason::Reason;
 use crate::splice::Pipes;
 use crate::stats::{LocalCounts, WorkerCounts, plane};
@@ -80,6 +84,8 @@ pub struct Shared {
     pub acknowledged: Arc<[AtomicU64]>,
     /// Where clients of Services with session affinity went.
     pub clients: Clients,
+    /// What clients and routes with bounds have asked for.
+    pub pressure: Pressure,
     /// Each worker's orders.
     pub orders: Box<[mpsc::UnboundedSender<Order>]>,
     /// To the registry.
@@ -109,6 +115,7 @@ pub(crate) struct Worker {
     pub(crate) flows: Flows,
     pub(crate) waiting: Rc<Waiting>,
     departed: Departed,
+    pub(crate) shedding: Shedding,
     pub(crate) access: RefCell<Option<LocalAccessLog>>,
     pub(crate) draining: Cell<bool>,
     /// `Date` for answers of our own, renewed by the tick.
@@ -135,14 +142,14 @@ pub struct Start {
     pub access: Option<LocalAccessLog>,
 }
 
-/// A connection of this worker is open as long as this lives.
-struct Open(Rc<Worker>);
+/// A connection of this worker is open as long as this lives; with its client's seat, where clients may have so many and no more.
+struct Open(Rc<Worker>, Option<Seat>);
 
 impl Open {
-    fn new(worker: &Rc<Worker>) -> Open {
+    fn new(worker: &Rc<Worker>, seat: Option<Seat>) -> Open {
         worker.open.set(worker.open.get() + 1);
         worker.shared.open[worker.id].store(worker.open.get(), Relaxed);
-        Open(worker.clone())
+        Open(worker.clone(), seat)
     }
 }
 
@@ -184,6 +191,7 @@ pub fn run(start: Start) -> std::io::Result<()> {
 
 async fn work(mut start: Start) {
     let worker = Rc::new(Worker::new(&mut start));
+    tokio::task::spawn_local(shed::watch(worker.clone()));
     let mut accepting: HashMap<Socket, oneshot::Sender<()>> = HashMap::new();
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -250,6 +258,7 @@ impl Worker {
             flows: Flows::default(),
             waiting: Rc::new(Waiting::new(start.counts.clone())),
             departed: Departed::default(),
+            shedding: Shedding::default(),
             access: RefCell::new(start.access.take()),
             draining: Cell::new(false),
             date: RefCell::new(httpdate::fmt_http_date(SystemTime::now())),
@@ -327,7 +336,8 @@ impl Worker {
     }
 
     fn serve(self: &Rc<Self>, listener: Arc<Listener>, stream: TcpStream, peer: SocketAddr) {
-        let open = Open::new(self);
+        let Ok(seat) = connections::enter(self, &listener, peer.ip(), self.open.get()) else { return tcp::reset(&stream) };
+        let open = Open::new(self, seat);
         match listener.speaks {
             Speaks::Http | Speaks::Https => self.converse(open, listener, stream, peer),
             Speaks::Tcp if self.reads(&listener) => self.converse(open, listener, stream, peer),
@@ -351,13 +361,13 @@ impl Worker {
     }
 
     /// Serves a client in HTTP.
-    fn converse(self: &Rc<Self>, open: Open, listener: Arc<Listener>, stream: TcpStream, peer: SocketAddr) {
+    fn converse(self: &Rc<Self>, mut open: Open, listener: Arc<Listener>, stream: TcpStream, peer: SocketAddr) {
         let (worker, side) = (self.clone(), plane(listener.exposure));
         let counts = self.counts.worker();
         counts.connections[side].add(1);
         counts.connections_open[side].add(1);
         tokio::task::spawn_local(async move {
-            match worker.greet(stream, peer, &listener).await {
+            match worker.greet(stream, peer, &listener, &mut open.1).await {
                 Some((mut stream, peer)) if stream.agreed_on_http2() => {
                     let caller = Caller::new(worker, listener, peer, &stream);
                     Box::pin(http2::serve::serve(caller, &mut stream, Bytes::new())).await;
@@ -375,9 +385,20 @@ impl Worker {
     }
 
     /// What comes before HTTP: who a trusted proxy speaks for, and a handshake, where they are due. The stream, and whose it is.
-    async fn greet(&self, stream: TcpStream, mut peer: SocketAddr, listener: &Listener) -> Option<(Stream, SocketAddr)> {
+    async fn greet(
+        &self,
+        stream: TcpStream,
+        mut peer: SocketAddr,
+        listener: &Listener,
+        seat: &mut Option<Seat>,
+    ) -> Option<(Stream, SocketAddr)> {
         if self.terms.expect_header(&listener.name, peer.ip()) {
             peer = Box::pin(self.introduce(&stream, peer, listener)).await?;
+            let Ok(its) = connections::seat(self, listener, peer.ip()) else {
+                tcp::reset(&stream);
+                return None;
+            };
+            *seat = its;
         }
         let stream = match listener.speaks {
             Speaks::Https => self.shake(stream, peer, listener).await?,
@@ -471,6 +492,9 @@ impl Worker {
             self.waiting.sweep(now_ms);
             self.buffers.sweep();
             self.desks.sweep();
+            if self.id == 0 {
+                self.shared.pressure.sweep(now_ms * 1000);
+            }
             *self.date.borrow_mut() = httpdate::fmt_http_date(SystemTime::now());
         }
     }

@@ -346,7 +346,7 @@ impl World {
         let (mut refused, mut untold) = (Vec::new(), Vec::new());
         let old_tls = entry.tls.take();
         entry.tls = self.upstream_tls(entry.service(), old_tls, &mut untold);
-        let (affinity_s, proxy_protocol) = (entry.service().affinity_s, entry.service().proxy_protocol);
+        let (affinity_s, proxy_protocol, bounds) = (entry.service().affinity_s, entry.service().proxy_protocol, entry.service().bounds);
         let ServiceReading { balance, judged, problem } =
             annotations::read_service(&entry.service().meta.annotations, affinity_s.is_some());
         entry.judged = judged;
@@ -366,6 +366,7 @@ impl World {
                 self.places.set_terms(place, affinity_s, proxy_protocol, app, host.as_ref());
                 self.places.set_pick(place, balance.as_ref(), &seed);
             }
+            self.places.set_bounds(port.place.into_iter().chain(port.local_place), bounds);
         }
         let old = std::mem::replace(&mut entry.covered, reading.covered);
         self.cover(key, &old, &entry.covered, sealed.0, sealed.1);

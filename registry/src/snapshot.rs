@@ -1,8 +1,8 @@
 //! The immutable picture that the data plane reads.
 //!
-//! Invariant: nothing here changes after it is built, except the [`Load`] of a replica (relaxed atomics shared by workers). The
-//! external plane holds only what an external carrier names and no seal covers: what is only internal does not exist in it.
-//! Indexes are valid within one snapshot only, and their types keep the planes' arrays apart from other numbers.
+//! Invariant: nothing here changes after it is built, except the [`Load`] of a replica and what a [`Bounded`] service carries (relaxed
+//! atomics shared by workers). The external plane holds only what an external carrier names and no seal covers: what is only internal does
+//! not exist in it. Indexes are valid within one snapshot only, and their types keep the planes' arrays apart from other numbers.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,8 +22,10 @@ use crate::route::RouteTable;
 use crate::seed::Seed;
 use crate::speech::Speech;
 
+mod bounded;
 mod named;
 
+pub use bounded::{Bounded, Carried, within};
 pub use named::Named;
 
 /// One picture of the world.
@@ -109,6 +111,8 @@ pub struct Service {
     pub app: AppProtocol,
     /// An opaque connection to an endpoint begins with this header.
     pub proxy_protocol: Option<ProxyVersion>,
+    /// How much it may carry at once, where that is bounded.
+    pub bounded: Option<Arc<Bounded>>,
     /// Ready endpoints, or serving ones that are terminating when none is ready (KEP-1669). In a stable order, without repeats, those that
     /// are near first.
     pub endpoints: Box<[Endpoint]>,
@@ -130,6 +134,7 @@ impl Service {
             host: None,
             app: AppProtocol::Opaque,
             proxy_protocol: None,
+            bounded: None,
             endpoints: Box::default(),
             near: 0,
             named: Named::default(),
@@ -139,7 +144,8 @@ impl Service {
     /// The same with other endpoints, the first `near` of them preferred.
     pub fn with(&self, endpoints: Box<[Endpoint]>, near: usize) -> Service {
         let (name, balance, seed, host) = (self.name.clone(), self.balance.clone(), self.seed.clone(), self.host.clone());
-        Service { name, balance, seed, host, endpoints, near, named: Named::default(), ..*self }
+        let bounded = self.bounded.clone();
+        Service { name, balance, seed, host, bounded, endpoints, near, named: Named::default(), ..*self }
     }
 
     /// Endpoints that are preferred, and all others: there are none of these where none is nearer than others.
@@ -163,7 +169,9 @@ impl Service {
     /// Whether everything but the endpoints is the same.
     pub fn same_terms(&self, other: &Service) -> bool {
         let terms = |service: &Service| (service.slot, service.affinity_s, service.app, service.proxy_protocol);
-        terms(self) == terms(other) && self.host == other.host && self.balance == other.balance && self.seed == other.seed
+        let bounded = Bounded::same(self.bounded.as_ref(), other.bounded.as_ref());
+        let picked = self.balance == other.balance && self.seed == other.seed;
+        terms(self) == terms(other) && self.host == other.host && picked && bounded
     }
 }
 

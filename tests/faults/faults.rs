@@ -40,13 +40,23 @@ fn faults() -> Vec<Fault> {
         fault("answers too late", Behaviour::After(Duration::from_secs(30)), Seen::Status(504), "timeout-request"),
         fault("says half of a head and stops", raw(b"HTTP/1.1 200 OK\r\nContent-"), Seen::Status(504), "timeout-request"),
         fault("says half of a body and stops", raw(&half), Seen::Cut, "timeout-request"),
-        fault("says half of a chunk and stops", raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nha"), Seen::Cut, "timeout-request"),
+        fault(
+            "says half of a chunk and stops",
+            raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nha"),
+            Seen::Cut,
+            "timeout-request",
+        ),
         fault("resets within the body", Behaviour::RawThenReset(half.clone()), Seen::Cut, "upstream-reset"),
         fault("closes within the body", Behaviour::RawThenClose(half), Seen::Cut, "upstream-reset"),
         fault("closes within the head", Behaviour::RawThenClose(b"HTTP/1.1 200".to_vec()), Seen::Status(502), "upstream-reset"),
         fault("resets each connection", Behaviour::ResetOnAccept, Seen::Status(502), "upstream-reset"),
         fault("closes without a byte", Behaviour::RawThenClose(Vec::new()), Seen::Status(502), "upstream-reset"),
-        fault("answers garbage", raw(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 this is no HTTP\r\n\r\n"), Seen::Status(502), "upstream-reset"),
+        fault(
+            "answers garbage",
+            raw(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 this is no HTTP\r\n\r\n"),
+            Seen::Status(502),
+            "upstream-reset",
+        ),
         fault("answers in another protocol", raw(b"220 mail.example ESMTP\r\n\r\n"), Seen::Status(502), "upstream-reset"),
         fault("breaks its own framing", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\nab"), Seen::Status(502), "upstream-reset"),
         fault(BROKEN_AT_ONCE, raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), Seen::Cut, "upstream-reset"),
@@ -113,13 +123,16 @@ fn each_fault_has_its_outcome_its_reason_and_its_time() {
 #[test]
 fn beside_a_replica_that_is_well_no_fault_before_an_answer_costs_a_request_that_may_be_sent_twice() {
     std::thread::scope(|scope| {
-        for Fault { name, behaviour, .. } in faults().into_iter().filter(|fault| fault.reason == "upstream-reset" && fault.seen != Seen::Cut) {
+        for Fault { name, behaviour, .. } in
+            faults().into_iter().filter(|fault| fault.reason == "upstream-reset" && fault.seen != Seen::Cut)
+        {
             scope.spawn(move || {
                 let net = Net::take();
                 let (good, bad) = (Replica::start(&net, "good", Behaviour::Named), Replica::start(&net, "bad", behaviour.clone()));
                 let gate = gate(&net, &[&good, &bad]);
                 // Something that is no answer, or half of one, may be all that there ever is: it is not asked for again.
-                let said = !matches!(&behaviour, Behaviour::ResetOnAccept) && !matches!(&behaviour, Behaviour::RawThenClose(said) if said.is_empty());
+                let said = !matches!(&behaviour, Behaviour::ResetOnAccept)
+                    && !matches!(&behaviour, Behaviour::RawThenClose(said) if said.is_empty());
                 for turn in 0..10 {
                     let seen = by_http_1(&gate, "GET");
                     assert!(seen == Seen::Status(200) || (said && seen == Seen::Status(502)), "{name}, turn {turn}: {seen:?}");

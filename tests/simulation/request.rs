@@ -123,15 +123,13 @@ impl Request {
             return Err(format!("request {} asks {id:?} again, although there is another", self.id));
         }
         let connection = if self.tried.died() { None } else { world.idle(self.worker, &replica, self.tried.once()) };
-        let picked = Picked {
-            endpoint: id,
-            replica: replica.id,
-            flight: InFlight::begin(&replica),
-            held: Some(held),
-            reused: connection.is_some(),
-        };
+        let picked =
+            Picked { endpoint: id, replica: replica.id, flight: InFlight::begin(&replica), held: Some(held), reused: connection.is_some() };
         if let Some(other) = connection.map(|connection| connection.opened_for).filter(|other| *other != replica.id) {
-            return Err(format!("request {} for {:?} goes by a connection that was opened to another replica, {other:?}", self.id, replica.id));
+            return Err(format!(
+                "request {} for {:?} goes by a connection that was opened to another replica, {other:?}",
+                self.id, replica.id
+            ));
         }
         match connection {
             Some(connection) => self.send(world, picked, connection),
@@ -235,4 +233,3 @@ impl Request {
         }
     }
 }
-

@@ -31,6 +31,7 @@ pub(crate) enum Means {
 use Means::{But, Elsewhere, Guard, Idle, Nothing, Read, Same};
 
 const SECONDS: &str = "seconds, as a whole number";
+const TOO_MANY: &str = "the answer is 429 (there: 503), IPv6 clients are their /64, and all workers count together";
 
 /// Every annotation of theirs that means something here, and those that are known to mean nothing.
 pub(crate) const TABLE: &[(&str, Means)] = &[
@@ -141,6 +142,19 @@ pub(crate) const TABLE: &[(&str, Means)] = &[
             "a replica fails that no connection reaches, or that dies without an answer; by status none does",
         ),
     ),
+    ("limit-rps", Read("rate-limit", "requests a second, as a whole number", |draft, text| draft.rates.their_second(text), Some(TOO_MANY))),
+    ("limit-rpm", Read("limit-rpm", "requests a minute, as a whole number", |draft, text| draft.rates.their_minute(text), Some(TOO_MANY))),
+    (
+        "limit-burst-multiplier",
+        Read(
+            "rate-limit-burst",
+            "a whole number, by which a rate is multiplied; 5 without a word",
+            |draft, text| draft.rates.their_multiplier(text),
+            None,
+        ),
+    ),
+    ("limit-connections", Read("max-client-in-flight", "requests, as a whole number", connections, Some(TOO_MANY))),
+    ("limit-whitelist", Same("rate-limit-except")),
     (
         FIELDS,
         Read(
@@ -184,13 +198,8 @@ pub(crate) const TABLE: &[(&str, Means)] = &[
     ("affinity-canary-behavior", Nothing("")),
     ("upstream-hash-by-subset", Nothing("")),
     ("upstream-hash-by-subset-size", Nothing("")),
-    ("limit-connections", Nothing("")),
-    ("limit-rps", Nothing("")),
-    ("limit-rpm", Nothing("")),
     ("limit-rate", Nothing("")),
     ("limit-rate-after", Nothing("")),
-    ("limit-burst-multiplier", Nothing("")),
-    ("limit-whitelist", Nothing("")),
     ("mirror-host", Nothing("")),
     ("mirror-request-body", Nothing("")),
     ("mirror-target", Nothing("")),
@@ -302,6 +311,12 @@ fn next_upstream(draft: &mut Draft, text: &str) -> Result<(), Wrong> {
     let ours = |word: &str| !["error", "invalid_header", "updating", "non_idempotent"].contains(&word);
     let words = text.split_whitespace().filter(|word| ours(word)).map(|word| word.strip_prefix("http_").unwrap_or(word));
     draft.filters.retry_on = words.into_iter().try_fold(crate::filter::RetryOn::default(), crate::filter::RetryOn::with)?;
+    Ok(())
+}
+
+fn connections(draft: &mut Draft, text: &str) -> Result<(), Wrong> {
+    let most: u32 = text.parse().ok().filter(|most| *most <= 1_000_000).ok_or("no such number")?;
+    draft.filters.rates.client_in_flight = Some(most).filter(|most| *most > 0);
     Ok(())
 }
 

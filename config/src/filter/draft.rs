@@ -1,6 +1,6 @@
 //! Filters while their keys are being read: what several keys say together is put together at the end.
 
-use super::{Filters, affinity, auth, cors, redirect};
+use super::{Filters, affinity, auth, cors, rates, redirect};
 use crate::annotations::Wrong;
 use crate::object::Name;
 
@@ -13,6 +13,7 @@ pub(crate) struct Draft {
     pub(super) affinity: affinity::Parts,
     pub(super) auth: auth::Parts,
     pub(super) cors: cors::Parts,
+    pub(crate) rates: rates::Parts,
     pub(super) redirect: redirect::Parts,
 }
 
@@ -26,6 +27,7 @@ impl Draft {
         }
         self.filters.cors = self.cors.finish();
         self.filters.affinity = self.affinity.finish();
+        self.filters.rates.client = self.rates.finish();
         self.redirect.finish(&mut self.filters.redirects);
         (self.filters, wrong)
     }

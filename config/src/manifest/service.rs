@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::check::{self, Findings};
 use super::meta::{self, NameRule};
-use super::{shared, upstream};
+use super::{bounds, shared, upstream};
 use crate::exposure::PROXY_PROTOCOL;
 use crate::object::{Carrier, ClusterIp, Distribution, LocalOnly, Meta, Name, PortRef, ProxyVersion, Service, ServicePort, ServiceType};
 
@@ -38,6 +38,7 @@ pub(super) fn convert(mut raw: core::Service, out: &mut Findings) -> Option<Serv
     let affinity_s = affinity(&spec, out);
     let distribution = distribution(&spec, out);
     let proxy_protocol = proxy_protocol(&meta, out);
+    let bounds = bounds::of(&meta, out);
     let ports = ports(spec.ports.take().unwrap_or_default(), out);
     let upstream = upstream::terms(&meta, &ports, out);
     if ports.is_empty() && cluster_ip != ClusterIp::Headless && !matches!(service_type, ServiceType::ExternalName(_)) && !out.has_errors() {
@@ -59,6 +60,7 @@ pub(super) fn convert(mut raw: core::Service, out: &mut Findings) -> Option<Serv
         affinity_s,
         proxy_protocol,
         distribution,
+        bounds,
         carrier,
         local_only,
         upstream,

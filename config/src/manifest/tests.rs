@@ -1,7 +1,7 @@
 use super::*;
 use crate::host::{Host, HostPattern};
 use crate::object::{
-    AppProtocol, Carrier, ClusterIp, Distribution, EndpointSlice, Ingress, LocalOnly, PathType, Pod, PortRef, Protocol, Service,
+    AppProtocol, Bounds, Carrier, ClusterIp, Distribution, EndpointSlice, Ingress, LocalOnly, PathType, Pod, PortRef, Protocol, Service,
     ServiceType, UpstreamTerms,
 };
 use crate::problem::Severity;
@@ -273,6 +273,24 @@ fn the_terms_of_tls_to_replicas_are_read_and_a_wrong_one_refuses_the_service() {
     }
     let idle = of(all, "http");
     assert!(idle.objects.len() == 1 && said(&idle)[0].contains("no port of the Service speaks TLS"), "{:?}", said(&idle));
+}
+
+#[test]
+fn how_much_a_service_carries_is_read_and_a_wrong_bound_refuses_it() {
+    let of = |annotations: &str| {
+        let text = format!(
+            "{{apiVersion: v1, kind: Service, metadata: {{name: web, annotations: {{{annotations}}}}}, spec: {{ports: [{{port: 1}}]}}}}"
+        );
+        parse(text.as_bytes())
+    };
+    let manifest = of("tidegate.dev/max-in-flight: '100', tidegate.dev/max-endpoint-in-flight: ' 7 '");
+    let Object::Service(service) = &manifest.objects[0] else { panic!("{manifest:?}") };
+    assert_eq!((service.bounds, said(&manifest)), (Bounds { in_flight: Some(100), endpoint_in_flight: Some(7) }, Vec::new()));
+    for wrong in ["0", "-1", "many", "1000001", "1.5", ""] {
+        let manifest = of(&format!("tidegate.dev/max-in-flight: '{wrong}'"));
+        assert_eq!((manifest.refused.len(), manifest.sealed.len()), (1, 0), "{wrong}");
+        assert_eq!(manifest.problems[0].place.field.as_deref(), Some("metadata.annotations[\"tidegate.dev/max-in-flight\"]"));
+    }
 }
 
 #[test]

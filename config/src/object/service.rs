@@ -34,6 +34,9 @@ pub struct Service {
     /// `spec.trafficDistribution`: which endpoints are preferred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distribution: Option<Distribution>,
+    /// How much it may carry at once.
+    #[serde(default, skip_serializing_if = "Bounds::is_default")]
+    pub bounds: Bounds,
     /// What else a NodePort or LoadBalancer spec says about the way outside.
     #[serde(default, skip_serializing_if = "Carrier::is_default")]
     pub carrier: Carrier,
@@ -74,6 +77,24 @@ pub enum Distribution {
     SameZone,
     /// `PreferSameNode`: endpoints of the same node, else of the same zone.
     SameNode,
+}
+
+/// How much each port of a Service may carry at once, from its annotations: requests, and opaque connections. `None` is no bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Bounds {
+    /// [`MAX_IN_FLIGHT`](crate::exposure::MAX_IN_FLIGHT): over all endpoints, 1 to 1,000,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<u32>,
+    /// [`MAX_ENDPOINT_IN_FLIGHT`](crate::exposure::MAX_ENDPOINT_IN_FLIGHT): at one endpoint, whatever service it is asked for by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint_in_flight: Option<u32>,
+}
+
+impl Bounds {
+    /// Whether nothing is bounded.
+    pub fn is_default(&self) -> bool {
+        *self == Bounds::default()
+    }
 }
 
 /// Version of the PROXY protocol (HAProxy's proxy-protocol.txt, sections 2.1 and 2.2).

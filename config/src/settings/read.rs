@@ -19,6 +19,7 @@ pub(super) const KEYS: &str = "manifests, http, https, internalHttp, admin, metr
                     log, accessLog, exposure, ingress, tls, proxyProtocol, external, nodeName, zone, externalName, dns, limits";
 pub(super) const LIMITS: &str = "headBytes, headers, headTimeoutMs, idleTimeoutMs, connectTimeoutMs, drainDeadlineMs, idlePerReplica, \
                     endpointWaitMs, connectionWaitMs, waitingRequests, replicaDrainMs, retryBudgetPercent, \
+                    connections, connectionsPerClient, shedLagMs, \
                     udpIdleTimeoutMs, udpFlows";
 /// A day and an hour; longer is more likely a wrong unit than a wish.
 const MOST_MS: u64 = 25 * 3_600_000;
@@ -180,6 +181,9 @@ fn limits(value: Value, to: &mut Limits, out: &mut Wrong) {
             "retryBudgetPercent" => set(&mut to.retry_budget_percent, within(0..=100)),
             "udpIdleTimeoutMs" => set(&mut to.udp_idle_timeout_ms, within(1..=MOST_MS)),
             "udpFlows" => set(&mut to.udp_flows, within(1..=1_000_000).map(|count| count as usize)),
+            "connections" => set(&mut to.connections, within(0..=10_000_000).map(|count| count as usize)),
+            "connectionsPerClient" => set(&mut to.connections_per_client, within(0..=1_000_000).map(|count| count as u32)),
+            "shedLagMs" => set(&mut to.shed_lag_ms, within(0..=MOST_MS)),
             "idlePerReplica" => set(&mut to.idle_per_replica, within(0..=100_000).map(|count| count as usize)),
             _ => out.unknown(place, LIMITS),
         }

@@ -14,7 +14,7 @@ fn nothing_said_means_the_defaults() {
 }
 
 /// Each key with a value that is not its default.
-const OTHERS: [(&str, &str); 37] = [
+const OTHERS: [(&str, &str); 40] = [
     ("manifests", "[a, b/c.yaml]"),
     ("http", "127.0.0.1:0"),
     ("https", "127.0.0.1:8443"),
@@ -52,6 +52,9 @@ const OTHERS: [(&str, &str); 37] = [
     ("limits.waitingRequests", "10"),
     ("limits.replicaDrainMs", "11"),
     ("limits.retryBudgetPercent", "12"),
+    ("limits.connections", "13"),
+    ("limits.connectionsPerClient", "14"),
+    ("limits.shedLagMs", "15"),
 ];
 
 fn yaml(key: &str, value: &str) -> String {
@@ -107,6 +110,9 @@ fn each_key_sets_its_setting() {
             waiting_requests: 10,
             replica_drain_ms: 11,
             retry_budget_percent: 12,
+            connections: 13,
+            connections_per_client: 14,
+            shed_lag_ms: 15,
         },
     };
     assert_eq!(Settings::parse(&text), Ok(expected));
@@ -154,6 +160,9 @@ fn each_wrong_value_names_its_key() {
         ("limits: {udpIdleTimeoutMs: 0}", "limits.udpIdleTimeoutMs"),
         ("limits: {udpFlows: 0}", "limits.udpFlows"),
         ("limits: {retryBudgetPercent: 101}", "limits.retryBudgetPercent"),
+        ("limits: {connections: many}", "limits.connections"),
+        ("limits: {connectionsPerClient: -1}", "limits.connectionsPerClient"),
+        ("limits: {shedLagMs: 0.5}", "limits.shedLagMs"),
         ("limits: 1", "limits"),
         ("limits: {headBytes: 1}", "limits.headBytes"),
         ("limits: {headers: 0}", "limits.headers"),

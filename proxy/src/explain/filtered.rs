@@ -23,7 +23,7 @@ pub(super) fn explain(route: &Route, question: &Question, (head, bytes): (&Reque
         length: content_length(head.framing()),
         fields: &fields,
     };
-    match gate_behind_address(filters, &asked, |_| false) {
+    match gate_behind_address(filters, &asked, || None, |_| false) {
         Verdict::Go => {}
         Verdict::Prove(_) => {
             said.notes.push("the name and the password would be looked up: 401 when they are not in the Secret".to_owned())

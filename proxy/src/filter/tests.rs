@@ -66,7 +66,7 @@ fn route(path: &str, filters: Filters) -> Route {
 
 /// Status of the answer, and its fields; 0 when the request goes on.
 fn answer(annotations: &[(&str, &str)], request: &Request) -> (u16, String) {
-    match gate(&filters(annotations), &request.asked(), |_| false) {
+    match gate(&filters(annotations), &request.asked(), || None, |_| false) {
         Verdict::Go => (0, String::new()),
         Verdict::Prove(_) => (1, String::new()),
         Verdict::Answer(answer) => (answer.status, answer.fields.iter().map(|(name, value)| format!("{name}: {value}\n")).collect()),
@@ -141,7 +141,7 @@ async fn who_was_let_in_is_remembered_and_who_was_not_is_not() {
             GET.with("Authorization", &format!("Basic {}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pair)));
         let proof = auth::proof(route.filters.as_ref().unwrap().credentials().unwrap(), &request.asked()).unwrap();
         let known = proven.knows(&proof);
-        (known, admit(&proven, &route, &request.asked()).await.map_err(|answer| answer.status))
+        (known, admit(&proven, &route, &request.asked(), || None).await.map_err(|answer| answer.status))
     };
     assert_eq!(ask("bert:password").await, (false, Ok(())));
     assert_eq!(ask("bert:password").await, (true, Ok(())));

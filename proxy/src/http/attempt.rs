@@ -3,6 +3,7 @@
 //! Invariant: `tried.rs` says what may be tried; an endpoint that failed is avoided while there is another. No byte of a message is read or
 //! written here.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -18,19 +19,27 @@ use tokio::net::TcpStream;
 use super::caller::Caller;
 use super::decide::{Decision, decide, decide_own, refused_exposure};
 use super::tried::{Tried, Unreached};
+use crate::balance::bounded::{self, Unpicked};
 use crate::balance::choice::Want;
 use crate::balance::hash::Signs;
 use crate::balance::{self, By, InFlight, cookie};
 use crate::clock::now_us;
 use crate::listener::Speaks;
+use crate::pressure::rates::Charged;
 use crate::reason::Reason;
 use crate::stats::{Count, Met};
 use crate::waiting::{Key, Place};
 use crate::worker::Worker;
 use crate::{tls, upstream};
 
-/// A service, an endpoint of it, and the mark of that where the client is to be told whose it is now.
-pub(crate) type Chosen<'s> = (&'s Arc<Service>, &'s Endpoint, Option<u64>);
+/// Who was chosen for a request, whose flight has begun.
+pub(crate) struct Chosen<'s> {
+    pub(crate) service: &'s Arc<Service>,
+    pub(crate) endpoint: &'s Endpoint,
+    /// What a cookie names the endpoint by, where the client is to be told whose it is now.
+    pub(crate) mark: Option<u64>,
+    flight: InFlight,
+}
 
 /// Why nobody was chosen.
 #[derive(Debug)]
@@ -39,6 +48,8 @@ pub(crate) enum NoChoice {
     Refused(Reason, Option<Arc<str>>),
     /// The service has no endpoint, or none that could be reached.
     Nobody(Key),
+    /// The service, or each of its endpoints, carries as much as it may. Whoever can wait for an end of that may ask again then.
+    Full,
     /// The route's filters come first.
     Filtered(Arc<Route>),
 }
@@ -67,13 +78,29 @@ impl Caller {
         let keeps = cookie.is_some() || service.affinity_s.is_some() || balance.or(service.balance.as_ref()).is_some_and(Balance::keeps);
         let want = Want { balance, by: By::Latency, signs };
         let any = |avoid: &[EndpointId]| self.worker.pick(want, (self.listener.exposure, &**service), avoid, now_us);
+        let told = Cell::new(None);
         let pick = |avoid: &[EndpointId]| match cookie {
-            None => any(avoid).map(|endpoint| (endpoint, None)),
-            Some(cookie) => cookie::pick(cookie, service, signs, avoid, || any(avoid)),
+            None => any(avoid),
+            Some(cookie) => {
+                let (endpoint, mark) = cookie::pick(cookie, service, signs, avoid, || any(avoid))?;
+                told.set(mark.map(|mark| (endpoint.id, mark)));
+                Some(endpoint)
+            }
         };
+        let begin = |avoid: &[EndpointId]| bounded::begin(&self.worker, (self.listener.exposure, &**service), avoid, pick);
         // A replica that closed an idle connection may be well: if there is no other, it is asked again on a new one.
-        let picked = pick(tried.avoided(keeps)).or_else(|| if tried.reused() { pick(&[]) } else { None });
-        picked.map(|(endpoint, mark)| (service, endpoint, mark)).ok_or_else(nobody)
+        let begun = match begin(tried.avoided(keeps)) {
+            Err(Unpicked::Nobody) if tried.reused() => begin(&[]),
+            begun => begun,
+        };
+        match begun {
+            Ok((endpoint, flight)) => {
+                let mark = told.get().filter(|(id, _)| *id == endpoint.id).map(|(_, mark)| mark);
+                Ok(Chosen { service, endpoint, mark, flight })
+            }
+            Err(Unpicked::Nobody) => Err(nobody()),
+            Err(Unpicked::Full(_)) => Err(NoChoice::Full),
+        }
     }
 
     /// Where a request goes: by a route and its filters, or to the one service that the listener is for.
@@ -127,13 +154,15 @@ pub(crate) struct Trail {
     pub(crate) upstream: Option<SocketAddr>,
     /// The service it was sent to.
     pub(crate) service: Option<Rc<Met>>,
+    /// What it was charged.
+    pub(crate) charged: Charged,
 }
 
 impl Trail {
     /// Of a request whose head is whole now.
     pub(crate) fn begin(worker: &Worker) -> Trail {
         let request_id = hex(worker.rng.borrow_mut().u128(..));
-        Trail { began_us: now_us(), request_id, attempts: 0, upstream: None, service: None }
+        Trail { began_us: now_us(), request_id, attempts: 0, upstream: None, service: None, charged: Charged::new() }
     }
 
     /// The time for a decision: that of the request while it is the first.
@@ -163,11 +192,11 @@ fn hex(id: u128) -> [u8; 32] {
 }
 
 impl Caller {
-    /// One more try, at `endpoint`, which was chosen for `service`.
-    pub(crate) fn begin(&self, service: &Service, endpoint: &Endpoint, trail: &mut Trail) -> Attempt {
+    /// One more try, at who was chosen.
+    pub(crate) fn begin(&self, Chosen { service, endpoint, mut flight, .. }: Chosen<'_>, trail: &mut Trail) -> Attempt {
         let counts = self.worker.counts.of(self.listener.exposure, service);
         trail.note(&counts, endpoint.replica.address);
-        let flight = InFlight::begin(&endpoint.replica);
+        flight.seat = trail.charged.get().and_then(Clone::clone);
         Attempt { flight, endpoint: endpoint.id, reused: false, counts, sent_us: trail.began_us }
     }
 
@@ -188,17 +217,11 @@ impl Caller {
         again
     }
 
-    /// A connection of HTTP/1 to the replica of `endpoint`, which was chosen for `service`: an idle one, or a new one. Errs when none
-    /// stood.
-    pub(crate) async fn reach(
-        &self,
-        service: &Service,
-        endpoint: &Endpoint,
-        tried: &Tried,
-        trail: &mut Trail,
-    ) -> Result<(Attempt, TcpStream), Unreached> {
+    /// A connection of HTTP/1 to who was chosen: an idle one, or a new one. Errs when none stood.
+    pub(crate) async fn reach(&self, chosen: Chosen<'_>, tried: &Tried, trail: &mut Trail) -> Result<(Attempt, TcpStream), Unreached> {
+        let Chosen { service, endpoint, .. } = chosen;
         let (worker, replica) = (&self.worker, &endpoint.replica);
-        let mut attempt = self.begin(service, endpoint, trail);
+        let mut attempt = self.begin(chosen, trail);
         // What was idle as long as one that has just died is not trusted either.
         let pooled = if tried.died() { None } else { worker.pool.borrow_mut().checkout(replica.id, tried.once()) };
         attempt.reused = pooled.is_some();

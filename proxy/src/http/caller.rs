@@ -13,6 +13,7 @@ use super::write::Shown;
 use crate::digits;
 use crate::filter::Fields;
 use crate::listener::{Listener, contains};
+use crate::stats::plane;
 use crate::stream::{Stream, Verified};
 use crate::worker::Worker;
 
@@ -57,6 +58,15 @@ impl Caller {
     /// What this client can reach.
     pub(crate) fn plane<'s>(&self, snapshot: &'s Snapshot) -> &'s Plane {
         snapshot.plane(self.listener.exposure)
+    }
+
+    /// Whether a new request is refused, since the worker is late. It is counted.
+    pub(crate) fn sheds(&self) -> bool {
+        let sheds = self.worker.shedding.sheds(self.listener.exposure);
+        if sheds {
+            self.worker.counts.worker().shed[plane(self.listener.exposure)].add(1);
+        }
+        sheds
     }
 
     /// It came through TLS.

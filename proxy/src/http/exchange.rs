@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::asked;
-use super::attempt::{Attempt, NoChoice, Trail};
+use super::attempt::{Attempt, Chosen, NoChoice, Trail};
 use super::body::BodyReader;
 use super::client;
 use super::desk::{Desk, Message};
@@ -31,6 +31,7 @@ use crate::deadline::Expired;
 use crate::filter::{self, Answer, Up};
 use crate::http2::connect::{Agreed, WEBSOCKET};
 use crate::http2::link::Link;
+use crate::pressure::rates::charge;
 use crate::reason::Reason;
 
 /// What becomes of the client's connection.
@@ -113,6 +114,7 @@ pub(super) async fn run(connection: &mut Connection, desk: &mut Desk, head_lengt
             let answer = hops::answer(desk.request.head.method());
             exchange.answer_ourselves(connection, desk, &answer).await
         }
+        Ok(()) if connection.caller.sheds() => exchange.refuse(connection, desk, Reason::Overload, None).await,
         Ok(()) => exchange.go(connection, desk).await,
         Err(()) => {
             respond::refuse(connection, desk, &exchange, Reason::BadRequest, None, false).await;
@@ -153,9 +155,14 @@ impl Exchange {
         let mut tried = Tried::begin(!(self.all_here && desk.request.head.method().idempotent()));
         match self.tries(connection, desk, &mut tried).await {
             Tries::Ended(turn) => turn,
-            Tries::Otherwise => Box::pin(lift::run(connection, desk, self.head_length)).await,
+            Tries::Otherwise => self.lift(connection, desk).await,
             Tries::Filtered(route) => Box::pin(self.go_through(connection, desk, tried, route)).await,
         }
+    }
+
+    /// Goes on by the way of replicas that speak something else.
+    async fn lift(&self, connection: &mut Connection, desk: &mut Desk) -> Turn {
+        Box::pin(lift::run(connection, desk, self.head_length, self.trail.charged.clone())).await
     }
 
     /// The same where routes have filters. In a box: it is more than most requests need.
@@ -179,7 +186,7 @@ impl Exchange {
             };
             match tries {
                 Tries::Ended(turn) => return turn,
-                Tries::Otherwise => return Box::pin(lift::run(connection, desk, self.head_length)).await,
+                Tries::Otherwise => return self.lift(connection, desk).await,
                 Tries::Filtered(other) => route = other, // the picture has changed between two tries
             }
         }
@@ -189,7 +196,8 @@ impl Exchange {
     async fn pass(&mut self, connection: &Connection, request: &mut Message<RequestHead>, route: &Arc<Route>) -> Result<(), Answer> {
         let fields = asked::HeadFields::of(request);
         let asked = asked::of(connection, request, &fields);
-        filter::admit(&connection.caller.worker.proven, route, &asked).await?;
+        let charge = || charge(&connection.caller, route, asked.client, &self.trail.charged);
+        filter::admit(&connection.caller.worker.proven, route, &asked, charge).await?;
         let up = route.filters.as_ref().map(|filters| Up::of(route, filters, &asked));
         let most = route.filters.as_ref().and_then(|filters| filters.body_bytes).unwrap_or(u64::MAX);
         self.body.limit(most).map_err(|_| Answer::new(Reason::BodyTooLarge))?;
@@ -231,6 +239,7 @@ impl Exchange {
                     }
                     break self.refuse(connection, desk, tried.reason(), None).await;
                 }
+                Err(Unsent::Not(NoChoice::Full)) => break self.refuse(connection, desk, Reason::Overload, None).await,
                 Err(Unsent::Not(NoChoice::Refused(reason, note))) => break self.refuse(connection, desk, reason, note).await,
                 Err(Unsent::Not(NoChoice::Filtered(route))) => return Tries::Filtered(route),
             };
@@ -250,13 +259,14 @@ impl Exchange {
         let path = std::str::from_utf8(request.head.path().of(request.input.filled())).unwrap_or("/");
         let signs = client::Head { caller, request };
         let chosen = caller.choose(held.snapshot(), (request.head.host(), path), tried, self.trail.now_us(), &signs);
-        let (service, endpoint, mark) = chosen.map_err(Unsent::Not)?;
+        let chosen = chosen.map_err(Unsent::Not)?;
+        let Chosen { service, endpoint, mark, .. } = chosen;
         self.mark = mark;
         if endpoint.replica.speaks != Speech::Http1 {
             return Err(Unsent::Otherwise);
         }
         self.rename(service, request);
-        let reached = caller.reach(service, endpoint, tried, &mut self.trail).await;
+        let reached = caller.reach(chosen, tried, &mut self.trail).await;
         let (attempt, mut upstream) = reached.map_err(Unsent::NoConnection)?;
         if !write_within(&mut upstream, &request.out, Duration::from_millis(caller.worker.limits.connect_timeout_ms)).await {
             attempt.broke(true, now_us());

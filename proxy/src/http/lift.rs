@@ -34,6 +34,7 @@ use crate::http2::answer::Answer;
 use crate::http2::ask::{Ask, Broken, Piece};
 use crate::http2::connect::{Handover, Switch};
 use crate::http2::{exchange, fields};
+use crate::pressure::rates::Charged;
 use crate::reason::Reason;
 use crate::stream::{ReadSide, WriteSide};
 
@@ -45,8 +46,8 @@ struct Form {
     keep: bool,
 }
 
-/// Serves the request whose head is the first `head_length` bytes of the input.
-pub(super) async fn run(connection: &mut Connection, desk: &mut Desk, head_length: usize) -> Turn {
+/// Serves the request whose head is the first `head_length` bytes of the input, and which was `charged` so.
+pub(super) async fn run(connection: &mut Connection, desk: &mut Desk, head_length: usize, charged: Charged) -> Turn {
     let Desk { request: Message { input, head, .. }, answer: Message { out, .. }, .. } = desk;
     let form =
         Form { method: head.method(), client_11: head.version_11(), keep: head.keep_alive() && !connection.caller.worker.draining.get() };
@@ -83,7 +84,7 @@ pub(super) async fn run(connection: &mut Connection, desk: &mut Desk, head_lengt
         if invites {
             to.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
-        let (head, mut answer) = exchange::run(caller, request, switch).await.into_parts();
+        let (head, mut answer) = exchange::run(caller, request, switch, Some(charged)).await.into_parts();
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             write_switch(&head, out);
             return to.write(out).await.map(|()| false);

@@ -30,7 +30,7 @@ use super::{fields, form, grpc, one, signs};
 use crate::clock::now_us;
 use crate::filter::{self, Asked, Down, Up};
 use crate::http::asked;
-use crate::http::attempt::NoChoice;
+use crate::http::attempt::{Chosen, NoChoice};
 use crate::http::caller::Caller;
 use crate::http::head::{self, Framing, HeadLimits, ResponseHead};
 use crate::http::hops;
@@ -38,6 +38,7 @@ use crate::http::relay::Failure;
 use crate::http::tried::{Tried, Unreached};
 use crate::http::write::Forward;
 use crate::picture::Held;
+use crate::pressure::rates::{Charged, charge};
 use crate::reason::Reason;
 use crate::waiting::Key;
 
@@ -113,10 +114,12 @@ fn read_timeout(tried: &Tried) -> Option<Duration> {
     tried.passed().and_then(|(_, filters)| filters.timeouts.read_ms).map(Duration::from_millis)
 }
 
-/// Answers one request, which may want to `switch` to another protocol.
-pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>, switch: Option<Switch>) -> Response<Answer> {
+/// Answers one request, which may want to `switch` to another protocol. `charged`: it came over HTTP/1, and was looked at there.
+pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>, switch: Option<Switch>, charged: Option<Charged>) -> Response<Answer> {
     let (mut head, ask) = request.into_parts();
     let mut ending = Ending::new(caller, &head);
+    let fresh = charged.is_none();
+    ending.trail.charged = charged.unwrap_or_default();
     let framing = match form::judge(&mut ending, &head, &ask, switch.is_some()) {
         Ok(judged) => judged,
         Err(reason) => return ending.refuse(reason, None),
@@ -125,6 +128,9 @@ pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>, switch: Optio
         Ok(false) => {}
         Ok(true) => return ending.answer(&hops::answer(form::method(&head)), None),
         Err(_) => return ending.refuse(Reason::BadRequest, None),
+    }
+    if fresh && ending.caller.sheds() {
+        return ending.refuse(Reason::Overload, None);
     }
     let mut limit = if ending.grpc() { grpc::timeout(&head.headers) } else { None };
     let mut exchange = Exchange {
@@ -245,7 +251,8 @@ impl Exchange {
     async fn pass(&mut self, route: &Arc<Route>) -> Result<(), filter::Answer> {
         let seen = fields::Seen(&self.head.headers);
         let asked = self.asked(&seen);
-        filter::admit(&self.ending.caller.worker.proven, route, &asked).await?;
+        let charge = || charge(&self.ending.caller, route, asked.client, &self.ending.trail.charged);
+        filter::admit(&self.ending.caller.worker.proven, route, &asked, charge).await?;
         let Some(filters) = &route.filters else {
             (self.made, self.most) = (None, u64::MAX);
             return Ok(());
@@ -292,23 +299,25 @@ impl Exchange {
 
     /// Decides, picks, connects, sends and reads the answer's head.
     async fn send(&mut self, tried: &Tried) -> Result<Got, Failed> {
+        self.ending.attempt = None; // what went before is not under way any more
         let caller = self.ending.caller.clone();
         let held = caller.worker.pictures.hold();
         let asked = (&*self.ending.host, self.head.uri.path());
         let signs = signs::Head { caller: &caller, head: &self.head };
-        let (service, endpoint, mark) =
-            caller.choose(held.snapshot(), asked, tried, self.ending.trail.now_us(), &signs).map_err(|none| match none {
-                NoChoice::Refused(reason, note) => Failed::Refused(Refusal::Because(reason, note)),
-                NoChoice::Nobody(service) => Failed::Nobody(service),
-                NoChoice::Filtered(route) => Failed::Filtered(route),
-            })?;
+        let chosen = caller.choose(held.snapshot(), asked, tried, self.ending.trail.now_us(), &signs).map_err(|none| match none {
+            NoChoice::Refused(reason, note) => Failed::Refused(Refusal::Because(reason, note)),
+            NoChoice::Nobody(service) => Failed::Nobody(service),
+            NoChoice::Full => Failed::Refused(Refusal::Because(Reason::Overload, None)),
+            NoChoice::Filtered(route) => Failed::Filtered(route),
+        })?;
+        let Chosen { service, endpoint, mark, .. } = chosen;
         self.mark = mark;
         let trail = &mut self.ending.trail;
         let (mut attempt, way) = if endpoint.replica.speaks == Speech::Http1 {
-            let (attempt, stream) = caller.reach(service, endpoint, tried, trail).await.map_err(Failed::NoConnection)?;
+            let (attempt, stream) = caller.reach(chosen, tried, trail).await.map_err(Failed::NoConnection)?;
             (attempt, Way::One(Link::Plain(stream)))
         } else {
-            let mut attempt = caller.begin(service, endpoint, trail);
+            let mut attempt = caller.begin(chosen, trail);
             let need = Need {
                 timeout: caller.worker.connect_timeout(tried),
                 afresh: tried.died(),

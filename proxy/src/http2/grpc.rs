@@ -128,6 +128,8 @@ mod tests {
             (Reason::UpstreamConnect, "14"),
             (Reason::UpstreamReset, "14"),
             (Reason::Misdirected, "14"),
+            (Reason::Overload, "14"),
+            (Reason::RateLimited, "14"),
             (Reason::TimeoutRequest, "4"),
             (Reason::TimeoutDownstream, "2"),
             (Reason::ClientCertificate, "7"),

@@ -39,7 +39,7 @@ pub(super) async fn run(open: OpenStream, request: Request<RecvStream>, mut resp
     let kept = ask.kept();
     let invites = kept.clone().filter(|_| expects(&head.headers));
     let response = {
-        let answering = pin!(exchange::run(caller.clone(), Request::from_parts(head, ask), switch));
+        let answering = pin!(exchange::run(caller.clone(), Request::from_parts(head, ask), switch, None));
         answered(answering, invites, &mut respond).await
     };
     let Ok(response) = response else { return };

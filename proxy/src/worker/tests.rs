@@ -46,6 +46,7 @@ impl Scene {
             open: [AtomicUsize::new(0)].into(),
             acknowledged: [AtomicU64::new(0)].into(),
             clients: Clients::default(),
+            pressure: Pressure::default(),
             orders: [orders].into(),
             reports: reports_to,
         });

@@ -7,10 +7,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use config::filter::Balance;
-use config::object::{AppProtocol, ProxyVersion};
+use config::object::{AppProtocol, Bounds, ProxyVersion};
 
 use crate::seed::Seed;
-use crate::snapshot::{Endpoint, PortName, Service, ServiceIndex};
+use crate::snapshot::{Bounded, Endpoint, PortName, Service, ServiceIndex};
 
 /// All places.
 #[derive(Debug, Default)]
@@ -82,6 +82,19 @@ impl Places {
             let Service { endpoints, near, .. } = Service::clone(old);
             *old = Arc::new(Service { balance: balance.cloned(), seed: seed.clone(), ..old.with(endpoints, near) });
             self.changed = true;
+        }
+    }
+
+    /// How much these places of one service port may carry together.
+    pub(super) fn set_bounds(&mut self, places: impl Iterator<Item = ServiceIndex> + Clone, most: Bounds) {
+        let before = places.clone().find_map(|place| self.get(place).bounded.clone());
+        let bounded = Bounded::renewed(most, before.as_ref());
+        for place in places {
+            let (old, _) = &mut self.places[place.0 as usize];
+            if !Bounded::same(old.bounded.as_ref(), bounded.as_ref()) {
+                *old = Arc::new(Service { bounded: bounded.clone(), ..Service::clone(old) });
+                self.changed = true;
+            }
         }
     }
 

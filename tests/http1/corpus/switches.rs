@@ -102,7 +102,10 @@ pub(super) const CASES: &[Case] = &[
         b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
         &[ASK, A],
     ),
-    answered("agreed", "RFC 9110 15.2.2", "101 as it was asked for", AGREED_ON_MQTT, &[AGREED_ON_MQTT]).to(ASK_FOR_MQTT).then_ends().closes(),
+    answered("agreed", "RFC 9110 15.2.2", "101 as it was asked for", AGREED_ON_MQTT, &[AGREED_ON_MQTT])
+        .to(ASK_FOR_MQTT)
+        .then_ends()
+        .closes(),
     answered(
         "agreed-case",
         "RFC 9110 7.8",

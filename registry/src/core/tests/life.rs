@@ -210,6 +210,31 @@ fn affinity_is_of_a_service_on_both_planes_and_follows_it() {
 }
 
 #[test]
+fn what_a_bounded_service_carries_is_counted_once_for_both_planes_and_all_pictures() {
+    let with = |in_flight| {
+        let way = object(ingress("a/way", None, &[("x.example", "/", "web")]));
+        let bounds = Bounds { in_flight, endpoint_in_flight: None };
+        vec![object(Service { bounds, ..service("a/web", &[]) }), object(pod("a/web-1", "web", "10.0.0.1")), way]
+    };
+    let of = |snapshot: &Snapshot| [Internal, Exposure::External].map(|plane| find(snapshot, plane, "a/web").unwrap().bounded.clone());
+    let mut registry = registry(with(Some(1)));
+    let first = publish(&mut registry);
+    let [inside, outside] = of(&first).map(Option::unwrap);
+    let carried = inside.carry();
+    assert!(carried.is_some() && outside.carry().is_none(), "the two planes count together");
+    again(&mut registry, with(Some(2)));
+    let next = publish(&mut registry);
+    let [inside, outside] = of(&next).map(Option::unwrap);
+    let second = outside.carry();
+    assert!(second.is_some() && inside.carry().is_none() && inside.in_flight() == 2, "and go on when the bound is another one");
+    assert_eq!(ids(&next, "a/web"), ids(&first, "a/web"), "the endpoints are the same");
+    again(&mut registry, with(None));
+    assert!(of(&publish(&mut registry)).iter().all(Option::is_none));
+    drop((carried, second));
+    assert_eq!(inside.in_flight(), 0);
+}
+
+#[test]
 fn a_headless_service_has_endpoints_and_no_vip() {
     let headless = Service { cluster_ip: ClusterIp::Headless, ..service("a/web", &[]) };
     let mut registry = registry(vec![object(headless), object(pod("a/web-1", "web", "10.0.0.1"))]);

@@ -74,8 +74,18 @@ pub struct Filters {
 }
 
 /// Every key under `tidegate.dev/` that an Ingress's annotations may have for a filter, by the file that reads it.
-pub(crate) const KEYS: [&[Key]; 10] =
-    [access::KEYS, auth::KEYS, redirect::KEYS, cors::KEYS, rates::KEYS, limits::KEYS, rewrite::KEYS, headers::KEYS, balance::KEYS, affinity::KEYS];
+pub(crate) const KEYS: [&[Key]; 10] = [
+    access::KEYS,
+    auth::KEYS,
+    redirect::KEYS,
+    cors::KEYS,
+    rates::KEYS,
+    limits::KEYS,
+    rewrite::KEYS,
+    headers::KEYS,
+    balance::KEYS,
+    affinity::KEYS,
+];
 
 impl Filters {
     /// Whether nothing is asked for.

@@ -19,8 +19,8 @@ fn a_connection_lives_until_the_deadline_and_ends_in_good_order() {
     let net = Net::take();
     let (old, new) = (Replica::start(&net, "db-0", Behaviour::TcpEcho), Replica::start(&net, "db-1", Behaviour::TcpEcho));
     let (old_pod, new_pod) = (pod("db-0", "db", old.ip()), pod("db-1", "db", new.ip()));
-    for last in [db(&net, &[new_pod.clone()]), db(&net, &[terminating(&old_pod), new_pod])] {
-        let gate = Setup::new(&net).config(DRAIN).manifest("db.yaml", db(&net, &[old_pod.clone()])).start();
+    for last in [db(&net, std::slice::from_ref(&new_pod)), db(&net, &[terminating(&old_pod), new_pod])] {
+        let gate = Setup::new(&net).config(DRAIN).manifest("db.yaml", db(&net, std::slice::from_ref(&old_pod))).start();
         let mut client = Client::connect(vip(&gate, "db"));
         echoed(&mut client);
         gate.write("db.yaml", &last);
@@ -39,7 +39,7 @@ fn one_that_is_merely_not_ready_keeps_its_connections() {
     let other = Replica::start(&net, "db-1", Behaviour::TcpGreet(b"hi".to_vec()));
     let ready = pod("db-0", "db", replica.ip());
     let unready = ready.replace("status: 'True'", "status: 'False'");
-    let gate = Setup::new(&net).config("limits: {replicaDrainMs: 0}\n").manifest("db.yaml", db(&net, &[ready.clone()])).start();
+    let gate = Setup::new(&net).config("limits: {replicaDrainMs: 0}\n").manifest("db.yaml", db(&net, std::slice::from_ref(&ready))).start();
     let address = vip(&gate, "db");
     let mut client = Client::connect(address);
     echoed(&mut client);

@@ -2,7 +2,7 @@
 
 /// Something that a world does wrong on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub(super) enum Fault {
     /// Workers say that they run a picture as soon as they have it, while a request still looks at an older one.
     AcknowledgesEarly,
     /// Connections are kept by address.
@@ -20,7 +20,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Fault; 7] = [
+    pub(super) const ALL: [Fault; 7] = [
         Fault::AcknowledgesEarly,
         Fault::PoolsByAddress,
         Fault::RepeatsAll,
@@ -31,7 +31,7 @@ impl Fault {
     ];
 
     /// A word of the law that it breaks.
-    pub const fn breaks(self) -> &'static str {
+    pub(super) const fn breaks(self) -> &'static str {
         match self {
             Fault::AcknowledgesEarly => "gone",
             Fault::PoolsByAddress => "another replica",

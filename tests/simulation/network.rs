@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 /// One run of one process. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Process(pub usize);
+pub(super) struct Process(usize);
 
 #[derive(Debug)]
 struct Running {
@@ -15,7 +15,7 @@ struct Running {
 
 /// All of them.
 #[derive(Debug, Default)]
-pub struct Network {
+pub(super) struct Network {
     at: HashMap<IpAddr, Running>,
     started: usize,
     /// Who read each request, in order.
@@ -25,7 +25,7 @@ pub struct Network {
 
 impl Network {
     /// A process of a service listens there from now on.
-    pub fn start(&mut self, ip: IpAddr, service: usize) -> Process {
+    pub(super) fn start(&mut self, ip: IpAddr, service: usize) -> Process {
         self.started += 1;
         let process = Process(self.started);
         self.alive.insert(process);
@@ -35,23 +35,23 @@ impl Network {
     }
 
     /// Who is there exits: its connections are closed by the system.
-    pub fn exit(&mut self, ip: IpAddr) {
+    pub(super) fn exit(&mut self, ip: IpAddr) {
         if let Some(running) = self.at.remove(&ip) {
             self.alive.remove(&running.process);
         }
     }
 
     /// Who takes a connection there, and of which service it is.
-    pub fn connect(&self, ip: IpAddr) -> Option<(Process, usize)> {
+    pub(super) fn connect(&self, ip: IpAddr) -> Option<(Process, usize)> {
         self.at.get(&ip).map(|running| (running.process, running.service))
     }
 
-    pub fn is_alive(&self, process: Process) -> bool {
+    pub(super) fn is_alive(&self, process: Process) -> bool {
         self.alive.contains(&process)
     }
 
     /// It reads a request. True when that was read before.
-    pub fn read(&mut self, process: Process, request: usize) -> bool {
+    pub(super) fn read(&mut self, process: Process, request: usize) -> bool {
         let readers = self.read.entry(request).or_default();
         readers.push(process);
         readers.len() > 1

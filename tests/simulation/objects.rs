@@ -9,20 +9,20 @@ use config::object::{Object, Pod};
 use registry::event::{Batch, Change, Content, Event};
 
 /// Services: the last is sealed.
-pub const SERVICES: usize = 3;
-pub const SEALED: usize = SERVICES - 1;
-pub const PORT: u16 = 8080;
+pub(super) const SERVICES: usize = 3;
+pub(super) const SEALED: usize = SERVICES - 1;
+pub(super) const PORT: u16 = 8080;
 
-pub fn host(service: usize) -> String {
+pub(super) fn host(service: usize) -> String {
     format!("s{service}.example")
 }
 
-pub fn address(ip: IpAddr) -> SocketAddr {
+pub(super) fn address(ip: IpAddr) -> SocketAddr {
     SocketAddr::new(ip, PORT)
 }
 
 /// Services and Ingresses, as an operator writes them. What is sealed has an Ingress, too.
-pub fn standing() -> Event {
+pub(super) fn standing() -> Event {
     let mut text = String::new();
     for service in 0..SERVICES {
         let label = if service == SEALED { "labels: {tidegate.dev/exposure: internal}, " } else { "" };
@@ -44,7 +44,7 @@ pub fn standing() -> Event {
 }
 
 /// What is known of a pod; `None`: it is gone.
-pub fn pod(name: &str, service: usize, ip: IpAddr, known: Option<(bool, bool)>) -> Event {
+pub(super) fn pod(name: &str, service: usize, ip: IpAddr, known: Option<(bool, bool)>) -> Event {
     let content = known.map_or(Content::Gone, |(ready, deleting)| {
         let mut pod = template().clone();
         (pod.meta.name, pod.meta.deleting) = (name.into(), deleting);

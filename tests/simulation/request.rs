@@ -16,26 +16,26 @@ use super::objects;
 use super::world::{Connection, World};
 
 /// A request under way.
-pub struct Request {
-    pub id: usize,
-    pub worker: usize,
-    pub exposure: Exposure,
-    pub service: usize,
-    pub idempotent: bool,
-    pub began_ms: u64,
+pub(super) struct Request {
+    pub(super) id: usize,
+    pub(super) worker: usize,
+    pub(super) exposure: Exposure,
+    pub(super) service: usize,
+    pub(super) idempotent: bool,
+    pub(super) began_ms: u64,
     /// Counts steps, so that one which was overtaken is known.
-    pub step: u64,
-    pub at: At,
+    pub(super) step: u64,
+    pub(super) at: At,
     tried: Tried,
     place: Option<Place>,
     /// When it began to wait.
-    pub waits_since_ms: Option<u64>,
+    pub(super) waits_since_ms: Option<u64>,
     /// Times that it was read by a process which did not answer.
     died: usize,
 }
 
 /// Where it is.
-pub enum At {
+pub(super) enum At {
     /// It is to be decided on.
     Deciding,
     /// A connection is being opened.
@@ -49,7 +49,7 @@ pub enum At {
 }
 
 /// An endpoint, while the picture that it comes from is held.
-pub struct Picked {
+pub(super) struct Picked {
     endpoint: EndpointId,
     replica: ReplicaId,
     flight: InFlight,
@@ -58,13 +58,13 @@ pub struct Picked {
 }
 
 /// How a request ended.
-pub enum Ended {
+pub(super) enum Ended {
     Answered,
     Refused(&'static str),
 }
 
 impl Request {
-    pub fn new(world: &mut World, id: usize) -> Request {
+    pub(super) fn new(world: &mut World, id: usize) -> Request {
         let rng = &mut world.rng;
         let exposure = if rng.bool() { Exposure::External } else { Exposure::Internal };
         let (service, idempotent) = (rng.usize(..objects::SERVICES), rng.bool());
@@ -85,7 +85,7 @@ impl Request {
     }
 
     /// Goes on. Gives the time until the next step, or how it ended.
-    pub fn step(&mut self, world: &mut World) -> Result<Result<u64, Ended>, String> {
+    pub(super) fn step(&mut self, world: &mut World) -> Result<Result<u64, Ended>, String> {
         self.step += 1;
         match std::mem::replace(&mut self.at, At::Deciding) {
             At::Deciding | At::Waiting => self.decide(world),
@@ -223,7 +223,7 @@ impl Request {
     }
 
     /// Whether it may end without an answer for this reason.
-    pub fn may_fail(&self, reason: &str, world: &World) -> bool {
+    pub(super) fn may_fail(&self, reason: &str, world: &World) -> bool {
         match reason {
             "no route" => self.exposure == Exposure::External && self.service == objects::SEALED,
             "broken" => !self.idempotent || self.died >= 2,

@@ -31,16 +31,16 @@ const END_MS: u64 = 30_000;
 
 /// A connection to a process.
 #[derive(Clone, Copy, Debug)]
-pub struct Connection {
-    pub process: Process,
-    pub service: usize,
+pub(super) struct Connection {
+    pub(super) process: Process,
+    pub(super) service: usize,
     /// To whom it was to lead.
-    pub opened_for: ReplicaId,
+    pub(super) opened_for: ReplicaId,
 }
 
-pub struct Worker {
-    pub pictures: Rc<Pictures>,
-    pub waiting: Rc<Waiting>,
+pub(super) struct Worker {
+    pub(super) pictures: Rc<Pictures>,
+    pub(super) waiting: Rc<Waiting>,
     idle: HashMap<ReplicaId, Vec<Connection>>,
     idle_by_address: HashMap<SocketAddr, Vec<Connection>>,
 }
@@ -69,15 +69,15 @@ enum Next {
     Restart(String),
 }
 
-pub struct World {
-    pub now_ms: u64,
-    pub rng: Rng,
-    pub fault: Option<Fault>,
-    pub network: Network,
-    pub workers: Vec<Worker>,
-    pub limits: Limits,
+pub(super) struct World {
+    pub(super) now_ms: u64,
+    pub(super) rng: Rng,
+    pub(super) fault: Option<Fault>,
+    pub(super) network: Network,
+    pub(super) workers: Vec<Worker>,
+    pub(super) limits: Limits,
     /// Answers of processes that had just got another's address.
-    pub strangers: usize,
+    pub(super) strangers: usize,
     registry: Registry,
     newest: Arc<Snapshot>,
     /// Endpoints of each picture that a worker may run still.
@@ -100,7 +100,7 @@ fn empty() -> Arc<Snapshot> {
 }
 
 impl World {
-    pub fn new(seed: u64, fault: Option<Fault>) -> World {
+    pub(super) fn new(seed: u64, fault: Option<Fault>) -> World {
         let rng = Rng::with_seed(seed);
         let acknowledged = Rc::new(RefCell::new(vec![0; 2]));
         let worker = |id: usize| {
@@ -156,7 +156,7 @@ impl World {
     }
 
     /// Plays it to its end.
-    pub fn play(mut self) -> Result<(), String> {
+    pub(super) fn play(mut self) -> Result<(), String> {
         while let Some(Reverse((when, number))) = self.queue.pop() {
             self.now_ms = when;
             if let Some(next) = self.due.remove(&number) {
@@ -342,7 +342,7 @@ impl World {
     }
 
     /// An idle connection to a replica. `surely`: one that its process has not closed.
-    pub fn idle(&mut self, worker: usize, replica: &Replica, surely: bool) -> Option<Connection> {
+    pub(super) fn idle(&mut self, worker: usize, replica: &Replica, surely: bool) -> Option<Connection> {
         let one = &mut self.workers[worker];
         let idle = match self.fault {
             Some(Fault::PoolsByAddress) => one.idle_by_address.get_mut(&replica.address)?,
@@ -358,13 +358,13 @@ impl World {
     }
 
     /// Keeps a connection for the next request.
-    pub fn rest(&mut self, worker: usize, replica: ReplicaId, address: SocketAddr, connection: Connection) {
+    pub(super) fn rest(&mut self, worker: usize, replica: ReplicaId, address: SocketAddr, connection: Connection) {
         let one = &mut self.workers[worker];
         one.idle_by_address.entry(address).or_default().push(connection);
         one.idle.entry(replica).or_default().push(connection);
     }
 
-    pub fn service_of(&self, exposure: Exposure, service: usize) -> Arc<Service> {
+    pub(super) fn service_of(&self, exposure: Exposure, service: usize) -> Arc<Service> {
         let name = format!("s{service}");
         let plane = self.newest.plane(exposure);
         let found = plane.services.iter().find(|one| *one.name.service.name == *name);
@@ -372,7 +372,7 @@ impl World {
     }
 
     /// Every worker has said that it runs a picture without it.
-    pub fn is_gone(&self, endpoint: EndpointId) -> bool {
+    pub(super) fn is_gone(&self, endpoint: EndpointId) -> bool {
         let all = self.acknowledged.borrow().iter().copied().min().unwrap_or_default();
         let mut there = self.pictures.range(all..).map(|(_, endpoints)| endpoints);
         self.seen.contains(&endpoint) && all > 0 && !there.any(|endpoints| endpoints.contains(&endpoint))

@@ -13,7 +13,7 @@ use config::object::Name;
 /// Bytes of a seed that is made.
 const MADE: usize = 32;
 
-/// A key for [`Seed::mark`].
+/// What the marks of cookies are keyed by.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Seed(Arc<[u8]>);
 

@@ -1,6 +1,6 @@
 //! The task that asks: follows who is wanted, runs what is due, tells what changed.
 //!
-//! Invariant: at most [`MOST_AT_ONCE`] checks are under way; those that are due for longest come first, and who is asked late because
+//! Invariant: at most `MOST_AT_ONCE` checks are under way; those that are due for longest come first, and who is asked late because
 //! others stall is asked nonetheless. Who leaves is asked no more, and what was under way to it is dropped.
 
 use std::collections::HashMap;

@@ -21,6 +21,8 @@ pub const UPSTREAM_NAME: &str = "tidegate.dev/upstream-name";
 pub const UPSTREAM_CERTIFICATE: &str = "tidegate.dev/upstream-certificate";
 /// Annotation of a Service: its replicas expect a PROXY protocol header at the start of each opaque connection.
 pub const PROXY_PROTOCOL: &str = "tidegate.dev/proxy-protocol";
+/// Annotation of a Service: a new endpoint, or one that returns, grows to its full share in this time.
+pub const SLOW_START: &str = "tidegate.dev/slow-start";
 /// Annotation of an Ingress: a Secret or ConfigMap whose `ca.crt` its clients' certificates are verified by.
 pub const CLIENT_CA: &str = "tidegate.dev/client-ca";
 /// Annotation of an Ingress: `optional` serves clients without a certificate too.
@@ -29,11 +31,12 @@ pub const CLIENT_VERIFY: &str = "tidegate.dev/client-verify";
 pub const NGINX_TLS: &str = "nginx.ingress.kubernetes.io/auth-tls-";
 
 /// Annotations under our prefix that say nothing about exposure, and the kind that each belongs to. Elsewhere they are unknown.
-const ANNOTATIONS: [(Kind, &str); 6] = [
+const ANNOTATIONS: [(Kind, &str); 7] = [
     (Kind::Service, UPSTREAM_CA),
     (Kind::Service, UPSTREAM_NAME),
     (Kind::Service, UPSTREAM_CERTIFICATE),
     (Kind::Service, PROXY_PROTOCOL),
+    (Kind::Service, SLOW_START),
     (Kind::Ingress, CLIENT_CA),
     (Kind::Ingress, CLIENT_VERIFY),
 ];

@@ -4,9 +4,10 @@
 //! Latency is the time to the response head. Differences under a factor of two, and all below [`FLOOR_US`], are ties, which in-flight
 //! decides and then chance; a replica that was never measured ties with any other. A failure counts as slow, so that a replica that
 //! fails fast attracts nothing. Estimates fade while a replica is not picked, so that it is tried again. Where a Service has session
-//! affinity, [`affinity`] picks instead.
+//! affinity, [`affinity`] picks instead; where some endpoints are new, [`slow`] has a word.
 
 pub mod affinity;
+pub mod slow;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -137,7 +138,7 @@ pub struct InFlight(Arc<Replica>);
 impl InFlight {
     /// Counts one more on this replica.
     pub fn begin(replica: &Arc<Replica>) -> InFlight {
-        replica.load.in_flight.fetch_add(1, Relaxed);
+        replica.load.in_flight.begin();
         InFlight(replica.clone())
     }
 
@@ -149,7 +150,7 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.load.in_flight.fetch_sub(1, Relaxed);
+        self.0.load.in_flight.end();
     }
 }
 

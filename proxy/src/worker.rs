@@ -36,6 +36,7 @@ use crate::http::tried::Tried;
 use crate::http2::lanes::Lanes;
 use crate::http2::link::Link;
 use crate::listener::{Listener, Speaks};
+use crate::outlier::Ticket;
 use crate::picture::Pictures;
 use crate::pool::Pool;
 use crate::reason::Reason;
@@ -103,6 +104,8 @@ pub(crate) struct Worker {
     pub(crate) lanes: Lanes,
     pub(crate) rng: RefCell<fastrand::Rng>,
     pub(crate) counts: LocalCounts,
+    /// The right to try an endpoint that the last pick won, until the try begins.
+    pub(crate) ticket: Cell<Option<Ticket>>,
     pub(crate) proven: Proven,
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) buffers: Rc<Buffers>,
@@ -244,6 +247,7 @@ impl Worker {
             lanes: Lanes::default(),
             rng: RefCell::default(),
             counts: LocalCounts::new(start.counts.clone()),
+            ticket: Cell::default(),
             proven: Proven::default(),
             deadlines: Rc::default(),
             buffers: Rc::default(),
@@ -375,7 +379,7 @@ impl Worker {
     pub(crate) fn pick<'s>(&self, service: &'s Service, client: IpAddr, avoid: &[EndpointId], by: By, now_us: u64) -> Option<&'s Endpoint> {
         match service.affinity_s {
             Some(keep_s) => self.shared.clients.pick(service, keep_s, client, avoid, now_us),
-            None => balance::pick(&service.endpoints, avoid, by, now_us, &mut self.rng.borrow_mut()),
+            None => self.pick_freely(service, avoid, now_us, |avoid, rng| balance::pick(&service.endpoints, avoid, by, now_us, rng)),
         }
     }
 
@@ -398,8 +402,11 @@ impl Worker {
             _ if service.affinity_s.is_some() => self.pick(service, client, avoid, By::Latency, now_us),
             Balance::LeastBusy => self.pick(service, client, avoid, By::Latency, now_us),
             Balance::LeastRequest => self.pick(service, client, avoid, By::Connections, now_us),
-            Balance::Random => balance::at_random(endpoints, avoid, &mut self.rng.borrow_mut()),
-            Balance::RoundRobin => balance::in_turn(endpoints, avoid, self.id, &self.counts.of(exposure, service).turn),
+            Balance::Random => self.pick_freely(service, avoid, now_us, |avoid, rng| balance::at_random(endpoints, avoid, rng)),
+            Balance::RoundRobin => {
+                let turn = &self.counts.of(exposure, service).turn;
+                self.pick_freely(service, avoid, now_us, |avoid, _| balance::in_turn(endpoints, avoid, self.id, turn))
+            }
             Balance::ClientIp => self.shared.clients.pick(service, balance::affinity::KEEP_S, client, avoid, now_us),
         }
     }

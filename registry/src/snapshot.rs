@@ -1,6 +1,6 @@
 //! The immutable picture that the data plane reads.
 //!
-//! Invariant: nothing here changes after it is built, except the [`Load`] of a replica (relaxed atomics shared by workers). The
+//! Invariant: nothing here changes after it is built, except the [`Load`] of a replica and a [`Trial`] (relaxed atomics shared by workers). The
 //! external plane holds only what an external carrier names and no seal covers: what is only internal does not exist in it.
 //! Indexes are valid within one snapshot only, and their types keep the planes' arrays apart from other numbers.
 
@@ -9,7 +9,6 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 use config::exposure::Exposure;
 use config::object::{AppProtocol, Name, Protocol, ProxyVersion, ServiceKey};
@@ -19,6 +18,12 @@ use ipnet::IpNet;
 use crate::certificate::CertificateTable;
 use crate::route::RouteTable;
 use crate::speech::Speech;
+
+mod load;
+mod unsettled;
+
+pub use load::{Flights, Load};
+pub use unsettled::{Aside, Trial, Unsettled, Young};
 
 /// One picture of the world.
 #[derive(Debug)]
@@ -101,18 +106,27 @@ pub struct Service {
     pub proxy_protocol: Option<ProxyVersion>,
     /// Ready endpoints, or serving ones that are terminating when none is ready (KEP-1669). In a stable order, without repeats.
     pub endpoints: Box<[Endpoint]>,
+    /// Who of its endpoints is left out, on trial, or new. `None` for most services at most times, and then nothing of it costs a pick.
+    pub unsettled: Option<Box<Unsettled>>,
 }
 
 impl Service {
     /// A service port without endpoints.
     pub fn unreachable(name: PortName, slot: u32) -> Service {
         let app = AppProtocol::Opaque;
-        Service { name, slot, affinity_s: None, host: None, app, proxy_protocol: None, endpoints: Box::default() }
+        Service { name, slot, affinity_s: None, host: None, app, proxy_protocol: None, endpoints: Box::default(), unsettled: None }
     }
 
     /// The same with other endpoints.
-    pub fn with(&self, endpoints: Box<[Endpoint]>) -> Service {
-        Service { name: self.name.clone(), host: self.host.clone(), endpoints, ..*self }
+    pub fn with(&self, endpoints: Box<[Endpoint]>, unsettled: Option<Box<Unsettled>>) -> Service {
+        Service { name: self.name.clone(), host: self.host.clone(), endpoints, unsettled, ..*self }
+    }
+
+    /// Every endpoint that requests may be at by a decision of this picture or one before: those that are picked from, and those that are
+    /// left out for what their requests came to. The latter have not left.
+    pub fn members(&self) -> impl Iterator<Item = &Endpoint> {
+        let aside = self.unsettled.iter().flat_map(|unsettled| &unsettled.aside);
+        self.endpoints.iter().chain(aside.map(|aside| &aside.endpoint))
     }
 
     /// Whether everything but the endpoints is the same.
@@ -234,19 +248,6 @@ pub struct Replica {
     pub speaks: Speech,
     /// How busy it is.
     pub load: CachePadded<Load>,
-}
-
-/// What workers know about a replica together. All accesses are relaxed: a stale value costs a worse pick, never a wrong one.
-#[derive(Debug, Default)]
-pub struct Load {
-    /// Requests (or opaque connections) in flight.
-    pub in_flight: AtomicU32,
-    /// Peak EWMA of the time to a response head, in microseconds; 0 while unmeasured.
-    pub latency_us: AtomicU32,
-    /// When it was last measured, in microseconds since the process started.
-    pub measured_us: AtomicU64,
-    /// Its pod is terminating, or nobody names it any more: connections to it will not be used for long.
-    pub leaving: AtomicBool,
 }
 
 /// A listener's or VIP's address, for the ban on forwarding to ourselves.

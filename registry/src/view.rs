@@ -78,6 +78,12 @@ pub struct EndpointView {
     pub in_flight: u32,
     /// Latency estimate, in microseconds; 0 while unmeasured.
     pub latency_us: u32,
+    /// Why it is not picked although it says that it is ready: `outlier: 5 failures in a row, 12 s left`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// When that ends, or changes, in milliseconds from now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_ms: Option<u64>,
 }
 
 /// One route.

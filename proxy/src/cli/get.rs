@@ -98,9 +98,10 @@ fn endpoints(views: &[EndpointView]) -> String {
             latency,
             view.id.to_string(),
             view.replica.to_string(),
+            or_empty(view.why.as_ref()),
         ]
     });
-    table(["SERVICE", "ADDRESS", "POD", "STATE", "IN FLIGHT", "LATENCY", "ID", "REPLICA"], rows)
+    table(["SERVICE", "ADDRESS", "POD", "STATE", "IN FLIGHT", "LATENCY", "ID", "REPLICA", "WHY"], rows)
 }
 
 fn routes(views: &[RouteView]) -> String {

@@ -278,6 +278,8 @@ mod tests {
             state: state.to_owned(),
             in_flight: 2,
             latency_us: 0,
+            why: None,
+            left_ms: None,
         };
         let traffic = TrafficView {
             service: "shop/web:80".to_owned(),

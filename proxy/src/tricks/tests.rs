@@ -99,6 +99,7 @@ fn plane() -> Plane {
         host: None,
         app: Default::default(),
         endpoints: Box::new([Endpoint { id: EndpointId(id), replica: Arc::new(replica) }]),
+        unsettled: None,
     };
     let mut routes = RouteTableBuilder::default();
     for host in ["shop.localhost", "*.shop.localhost"] {

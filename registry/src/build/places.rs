@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use config::object::{AppProtocol, ProxyVersion};
 
-use crate::snapshot::{Endpoint, PortName, Service, ServiceIndex};
+use super::passive::Picks;
+use crate::snapshot::{PortName, Service, ServiceIndex};
 
 /// All places.
 #[derive(Debug, Default)]
@@ -46,11 +47,10 @@ impl Places {
     }
 
     /// Replaces a service's endpoints, unless they are the same.
-    pub(super) fn fill(&mut self, place: ServiceIndex, endpoints: Box<[Endpoint]>) {
+    pub(super) fn fill(&mut self, place: ServiceIndex, picks: Picks) {
         let (old, _) = &mut self.places[place.0 as usize];
-        let same = old.endpoints.iter().map(|endpoint| endpoint.id).eq(endpoints.iter().map(|endpoint| endpoint.id));
-        if !same {
-            *old = Arc::new(old.with(endpoints));
+        if !picks.are_of(old) {
+            *old = Arc::new(picks.into(old));
             self.changed = true;
         }
     }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use config::object::{Name, Protocol, ServiceKey};
 
@@ -19,11 +20,13 @@ pub(crate) struct Seat {
     pub(crate) id: EndpointId,
     pub(crate) replica: Arc<Replica>,
     was_ready: bool,
+    /// When it became Ready beside others that were, or returned among them: it is young from then on.
+    pub(super) young_since: Option<Duration>,
 }
 
 impl Seat {
-    /// Where it is in its life.
-    pub(crate) fn state(&self) -> State {
+    /// Where it is in its life, by what is said of it; [`World::state`] knows more.
+    pub(super) fn state(&self) -> State {
         match (self.member.ready, self.member.terminating, self.was_ready) {
             (true, ..) => State::Ready,
             (false, true, _) => State::Draining,
@@ -32,7 +35,12 @@ impl Seat {
         }
     }
 
-    fn endpoint(&self) -> Endpoint {
+    /// Ready, by what is said of it.
+    pub(super) fn is_ready(&self) -> bool {
+        self.member.ready
+    }
+
+    pub(super) fn endpoint(&self) -> Endpoint {
         Endpoint { id: self.id, replica: self.replica.clone() }
     }
 
@@ -44,7 +52,7 @@ impl Seat {
     /// Ends the membership. `picked` is what pictures up to `version` may have picked from.
     pub(super) fn leave(self, life: &mut Lifecycle, service: &Name, protocol: Protocol, picked: Option<&Service>, version: u64) {
         // One that no picture has now was last seen in an older one: the newest lacks it already.
-        let seen = picked.is_some_and(|picked| picked.endpoints.iter().any(|endpoint| endpoint.id == self.id));
+        let seen = picked.is_some_and(|picked| picked.members().any(|endpoint| endpoint.id == self.id));
         let key = self.key(protocol);
         life.leave(&key, self.id, self.replica, service.clone(), if seen { version + 1 } else { version });
     }
@@ -63,6 +71,9 @@ impl World {
     ) {
         let protocol = port.spec.protocol;
         let picked = port.place.map(|place| self.places.get(place).clone());
+        let beside = port.seats.iter().any(Seat::is_ready);
+        let now = self.now;
+        let since = |becomes_ready: bool, before: Option<Duration>| if becomes_ready && beside { Some(now) } else { before };
         let mut old = std::mem::take(&mut port.seats).into_iter().peekable();
         let mut left = Vec::new();
         for member in members {
@@ -76,14 +87,15 @@ impl World {
             let same = old.next_if(|seat| seat.member.address == member.address);
             let seat = match same {
                 Some(seat) if seat.member.identity == member.identity && seat.replica.speaks == *speech => {
-                    Seat { was_ready: seat.was_ready || member.ready, member, ..seat }
+                    let young_since = since(member.ready && !seat.member.ready, seat.young_since);
+                    Seat { was_ready: seat.was_ready || member.ready, young_since, member, ..seat }
                 }
                 other => {
                     left.extend(other);
                     let (identity, speaks) = (member.identity.clone(), speech.clone());
                     let replica = ReplicaKey { identity, address: member.address, protocol, speaks };
                     let (id, replica) = self.life.join(replica, member.pod.as_ref());
-                    Seat { id, replica, was_ready: member.ready, member }
+                    Seat { id, replica, was_ready: member.ready, young_since: since(member.ready, None), member }
                 }
             };
             seat.replica.load.leaving.store(seat.member.terminating, Relaxed);
@@ -91,11 +103,18 @@ impl World {
         }
         let service: Name = port.name(key).to_string().into();
         for seat in left.into_iter().chain(old) {
+            self.outliers.forget(seat.id);
             seat.leave(&mut self.life, &service, protocol, picked.as_deref(), version);
         }
+        self.fill(port);
+    }
+
+    /// Brings what may be picked of a port inside up to date.
+    pub(super) fn fill(&mut self, port: &Port) {
         for (place, node) in [(port.place, None), (port.local_place, self.ground.node.as_deref())] {
             if let Some(place) = place {
-                self.places.fill(place, port.pickable(node));
+                let picks = self.picks(port, port.candidates(node));
+                self.places.fill(place, picks);
             }
         }
     }
@@ -104,11 +123,10 @@ impl World {
 impl Port {
     /// Ready ones, else those that still serve while they terminate (KEP-1669); with `node` only those on it, and those of which nobody
     /// knows where they are.
-    pub(super) fn pickable(&self, node: Option<&str>) -> Box<[Endpoint]> {
+    pub(super) fn candidates(&self, node: Option<&str>) -> Vec<&Seat> {
         let here = |member: &Member| node.is_none_or(|node| member.node.as_deref().is_none_or(|other| other == node));
-        let some =
-            |test: fn(&Member) -> bool| self.seats.iter().filter(move |seat| here(&seat.member) && test(&seat.member)).map(Seat::endpoint);
-        let ready: Box<[Endpoint]> = some(|member| member.ready).collect();
+        let some = |test: fn(&Member) -> bool| self.seats.iter().filter(move |seat| here(&seat.member) && test(&seat.member));
+        let ready: Vec<&Seat> = some(|member| member.ready).collect();
         if ready.is_empty() { some(|member| member.serving && member.terminating).collect() } else { ready }
     }
 }

@@ -21,6 +21,7 @@ mod filters;
 mod life;
 mod misdirected;
 mod names;
+mod outliers;
 mod plainly;
 mod random;
 mod restart;

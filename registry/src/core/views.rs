@@ -9,16 +9,17 @@ use std::time::Duration;
 
 use config::annotations::Judged;
 use config::exposure::Exposure;
-use config::object::{Kind, ObjectKey, ServiceKey};
+use config::object::{Kind, ObjectKey, Protocol, ServiceKey};
 use config::problem::{Problem, Reason};
 
-use super::{Counts, Registry, expiry};
+use super::{Counts, Ejections, Registry, expiry};
 use crate::build::notes::{self, type_name};
 use crate::build::routes::Row;
 use crate::build::seats::Seat;
 use crate::build::{Entry, Port};
 use crate::event::ListenerState;
 use crate::lifecycle::State;
+use crate::outlier::{Cause, Standing};
 use crate::snapshot::{PortName, Replica, ServiceListener, ServiceListeners, Socket};
 use crate::view::{AnnotationView, CheckView, EndpointView, ExposureView, RouteView, ServiceView, SourceView, WorkloadView};
 
@@ -100,7 +101,7 @@ impl Registry {
             vip: self.vips.of(key),
             exposure: side(port, key, &outside, &carried).to_string(),
             sealed: entry.seal.is_some(),
-            ready: port.seats.iter().filter(|seat| seat.state() == State::Ready).count(),
+            ready: port.seats.iter().filter(|seat| self.world.state(seat) == State::Ready).count(),
             endpoints: port.seats.len(),
         });
         ports.collect()
@@ -111,11 +112,21 @@ impl Registry {
         let mut rows = Vec::new();
         for (key, _, port) in self.ports() {
             let service = port.name(key).to_string();
-            rows.extend(port.seats.iter().map(|seat: &Seat| endpoint(seat.id.0.get(), &seat.replica, &service, seat.state())));
+            rows.extend(port.seats.iter().map(|seat| self.endpoint(seat, &service)));
         }
         let leaving = self.world.life.leaving().iter();
         rows.extend(leaving.map(|left| endpoint(left.id.0.get(), &left.replica, &left.service, State::Draining)));
         rows
+    }
+
+    fn endpoint(&self, seat: &Seat, service: &str) -> EndpointView {
+        let view = endpoint(seat.id.0.get(), &seat.replica, service, self.world.state(seat));
+        let Some(Standing { cause, until, on_trial }) = self.world.standing(seat) else { return view };
+        let left = until.saturating_sub(self.world.now);
+        // A second that has begun counts: nothing is said to be over that is not.
+        let seconds = left.as_millis().div_ceil(1000);
+        let why = if on_trial { format!("outlier: {cause}, on trial") } else { format!("outlier: {cause}, {seconds} s left") };
+        EndpointView { why: Some(why), left_ms: u64::try_from(left.as_millis()).ok(), ..view }
     }
 
     /// Every route, served or not, sorted.
@@ -230,7 +241,7 @@ impl Registry {
     /// Numbers for `/metrics`.
     pub fn counts(&self) -> Counts {
         let mut endpoints: BTreeMap<&'static str, usize> = State::ALL.map(|state| (state.as_str(), 0)).into();
-        let states = self.ports().flat_map(|(_, _, port)| &port.seats).map(Seat::state);
+        let states = self.ports().flat_map(|(_, _, port)| &port.seats).map(|seat| self.world.state(seat));
         for state in states.chain(self.world.life.leaving().iter().map(|_| State::Draining)) {
             *endpoints.entry(state.as_str()).or_default() += 1;
         }
@@ -241,6 +252,7 @@ impl Registry {
         let refused = [(Exposure::External, &self.routes.external), (Exposure::Internal, &self.routes.internal)];
         Counts {
             endpoints,
+            ejections: self.ejections(),
             problems,
             refused_routes: refused.map(|(exposure, tables)| (exposure.as_str(), tables.refused.routes().len())).into(),
             objects: self.store.len(),
@@ -249,6 +261,17 @@ impl Registry {
             rebuilt: self.world.rebuilt,
             expiries: self.expiries(),
         }
+    }
+
+    /// With zeros, so that the first ejection of a port is an increase.
+    fn ejections(&self) -> Vec<Ejections> {
+        let judged = self.ports().filter(|(_, _, port)| port.spec.protocol == Protocol::Tcp);
+        let of = |(key, _, port): (&ServiceKey, _, &Port)| Ejections {
+            service: port.name(key).to_string(),
+            causes: std::array::from_fn(|cause| (Cause::WORDS[cause], port.ejections[cause])),
+            now: port.seats.iter().filter(|seat| self.world.standing(seat).is_some()).count(),
+        };
+        judged.map(of).collect()
     }
 
     fn ports(&self) -> impl Iterator<Item = (&ServiceKey, &Entry, &Port)> {
@@ -335,6 +358,8 @@ fn endpoint(id: u64, replica: &Replica, service: &str, state: State) -> Endpoint
         state: state.as_str().to_owned(),
         in_flight: load.in_flight.load(std::sync::atomic::Ordering::Relaxed),
         latency_us: load.latency_us.load(std::sync::atomic::Ordering::Relaxed),
+        why: None,
+        left_ms: None,
     }
 }
 

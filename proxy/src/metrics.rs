@@ -281,11 +281,7 @@ fn of_workers(workers: &[Arc<WorkerCounts>], families: &mut Families) {
         "Requests, and connections through a Service's own listener, that waited for somebody to answer them.",
         vec![(Vec::new(), all(&|worker| worker.waited.get()))],
     );
-    families.gauges(
-        "tidegate_waiting_requests",
-        "The same, those that wait now.",
-        vec![(Vec::new(), all(&|worker| worker.waiting.get()))],
-    );
+    families.gauges("tidegate_waiting_requests", "The same, those that wait now.", vec![(Vec::new(), all(&|worker| worker.waiting.get()))]);
     families.counters(
         "tidegate_turned_away_total",
         "Connections reset at once: their peer is outside internalCidrs or the source ranges.",

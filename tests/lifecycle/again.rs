@@ -71,7 +71,7 @@ fn the_budget_bounds_what_is_sent_again() {
     let net = Net::take();
     let replicas = ["one", "two"].map(|name| Replica::start(&net, name, Behaviour::Status(503)));
     let gate = Setup::new(&net)
-        .config("limits: {retryBudgetPercent: 0}\n")
+        .config("limits: {retryBudgetPercent: 0}\noutlier: {maxEjectedPercent: 0}\n") // else one of them is soon asked no more
         .manifest("app.yaml", site(&net, ON_503, &replicas.each_ref()))
         .start();
     for _ in 0..60 {

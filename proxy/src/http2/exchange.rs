@@ -390,7 +390,6 @@ impl Exchange {
             Way::Two(..) if self.switch.is_some() => Err(Failed::Refused(Refusal::Because(Reason::UpstreamConnect, None))),
             Way::Two(place, scheme) => self.by_two(place, (scheme, host), held).await,
         }
-        Failed::Refused(OUT_OF_TIME)
     }
 
     /// To a replica that speaks HTTP/1.

@@ -35,7 +35,7 @@ fn main() -> ExitCode {
             other += 1;
             _ = black_box(&service.endpoints[black_box(table)[mix(other) as usize % TABLE] as usize]);
         }));
-        runs.push(run(move |_| _ = black_box(service.with(service.endpoints.clone(), 0).ranks().len())));
+        runs.push(run(move |_| _ = black_box(service.with(service.endpoints.clone(), 0, None).ranks().len())));
         runs.push(run(move |_| _ = black_box(maglev(black_box(service.ranks())).len())));
     }
     let costs = costs(&mut runs);

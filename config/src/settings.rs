@@ -14,10 +14,12 @@ use crate::object::ObjectKey;
 use crate::problem::Problem;
 
 mod live;
+mod outlier;
 mod read;
 pub mod value;
 
 pub use live::Renewed;
+pub use outlier::Outlier;
 
 #[cfg(test)]
 mod tests;
@@ -71,6 +73,10 @@ pub struct Settings {
     pub tls_default_secret: Option<ObjectKey>,
     /// `proxyProtocol`: listeners on which [`Settings::trusted_proxies`] say in a header whom they speak for. Default none.
     pub proxy_protocol: Vec<ProxiedListener>,
+    /// `slowStartMs`: a new endpoint, or one that returns, grows to its full share in this time; 0 is at once. Default 0 ms.
+    pub slow_start_ms: u64,
+    /// `outlier`: who is left out for what its requests come to.
+    pub outlier: Outlier,
     /// `limits`
     pub limits: Limits,
 }
@@ -215,6 +221,8 @@ impl Default for Settings {
             ingress_classes: Vec::new(),
             tls_default_secret: None,
             proxy_protocol: Vec::new(),
+            slow_start_ms: 0,
+            outlier: Outlier::default(),
             limits: Limits::default(),
         }
     }
@@ -223,7 +231,8 @@ impl Default for Settings {
 impl Settings {
     /// Reads `tidegate.yaml`. Keys are the flags' names in camelCase (`http`, `internalHttp`, `serviceCidr`, ...) and
     /// `exposure.mode`, `ingress.classes`, `tls.defaultSecret`, `internalCidrs`, `trustedProxies`, `proxyProtocol`,
-    /// `external.addresses`, `nodeName`, `zone`, `externalName.*`, `dns.servers`, `limits.*`. `none` switches a listener off.
+    /// `external.addresses`, `nodeName`, `zone`, `externalName.*`, `dns.servers`, `slowStartMs`, `outlier.*`, `limits.*`. `none` switches a
+    /// listener off.
     ///
     /// # Errors
     /// Every unknown key and wrong value, as [`Problem`]s without a file.

@@ -5,7 +5,8 @@
 //! decides and then chance; a replica that was never measured ties with any other. A failure counts as slow, so that a replica that
 //! fails fast attracts nothing. Estimates fade while a replica is not picked, so that it is tried again. Near endpoints come first
 //! ([`near`]). Other ways to pick are below ([`affinity`], [`hash`], [`cookie`]); which one counts: `choice.rs`; where a
-//! Service is bounded, `bounded` passes over who is full.
+//! Service is bounded, `bounded` passes over who is full;
+//! where some endpoints are new, [`slow`] has a word.
 
 pub mod affinity;
 pub(crate) mod bounded;
@@ -13,13 +14,14 @@ pub(crate) mod choice;
 pub mod cookie;
 pub mod hash;
 pub mod near;
+pub mod slow;
 
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use fastrand::Rng;
-use registry::snapshot::{Carried, Endpoint, EndpointId, Load, Replica, within};
+use registry::snapshot::{Carried, Endpoint, EndpointId, Load, Replica};
 
 use crate::pressure::seats::Seat;
 
@@ -151,13 +153,13 @@ pub struct InFlight {
 impl InFlight {
     /// Counts one more on this replica.
     pub fn begin(replica: &Arc<Replica>) -> InFlight {
-        replica.load.in_flight.fetch_add(1, Relaxed);
+        replica.load.in_flight.begin();
         InFlight { replica: replica.clone(), carried: None, seat: None }
     }
 
     /// The same, unless there are `most` on it.
     fn begin_within(replica: &Arc<Replica>, most: Option<u32>) -> Option<InFlight> {
-        within(&replica.load.in_flight, most).then(|| InFlight { replica: replica.clone(), carried: None, seat: None })
+        replica.load.in_flight.begin_within(most).then(|| InFlight { replica: replica.clone(), carried: None, seat: None })
     }
 
     /// Whose.
@@ -169,7 +171,7 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.carried = None; // whoever sees that the replica is free may be carried
-        self.replica.load.in_flight.fetch_sub(1, Relaxed);
+        self.replica.load.in_flight.end();
     }
 }
 

@@ -1,13 +1,3 @@
-//! Time as the data plane counts it: microseconds since the process started.
-//!
-//! One reading of the monotonic clock for each question; nothing here knows the wall clock.
+//! Time as the data plane counts it: microseconds since the process started, by the clock that the registry tells time by, too.
 
-use std::sync::OnceLock;
-use std::time::Instant;
-
-static START: OnceLock<Instant> = OnceLock::new();
-
-/// Microseconds since the first call of this function in the process.
-pub fn now_us() -> u64 {
-    START.get_or_init(Instant::now).elapsed().as_micros() as u64
-}
+pub use registry::clock::now_us;

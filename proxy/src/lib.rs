@@ -22,6 +22,7 @@ mod http2;
 pub mod listener;
 pub mod live;
 pub mod metrics;
+mod outlier;
 pub mod picture;
 pub mod pool;
 pub mod pressure;

@@ -13,7 +13,7 @@ use config::exposure::Exposure;
 use config::object::Protocol;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder as _, TextEncoder};
-use registry::core::Counts;
+use registry::core::{Counts, Ejections};
 use registry::snapshot::{Plane, PortName, Snapshot};
 use registry::view::{SourceView, WorkloadView};
 
@@ -167,7 +167,7 @@ fn in_flight(services: &Sums, snapshot: &Snapshot, families: &mut Families) {
     let mut names: Vec<&PortName> = services.keys().map(|(name, _)| name).collect();
     names.dedup();
     let samples = names.into_iter().map(|name| {
-        let loads = live.get(name).into_iter().flat_map(|service| &service.endpoints).map(|endpoint| &endpoint.replica.load);
+        let loads = live.get(name).into_iter().flat_map(|service| service.members()).map(|endpoint| &endpoint.replica.load);
         let busy: u64 = loads.map(|load| u64::from(load.in_flight.load(Relaxed))).sum();
         (labels([("service", &name.to_string())]), busy as f64)
     });
@@ -337,6 +337,7 @@ fn of_registry(scene: &Scene<'_>, families: &mut Families) {
     let counts = scene.counts;
     let endpoints = counts.endpoints.iter().map(|(state, &number)| (labels([("state", state)]), number as f64)).collect();
     families.gauges("tidegate_endpoints", "Endpoints by state of their life.", endpoints);
+    ejections(&counts.ejections, families);
     let problems = counts.problems.iter().map(|((severity, reason), &number)| {
         let severity = format!("{severity:?}").to_lowercase();
         (labels([("severity", &severity), ("reason", &format!("{reason:?}"))]), number as f64)
@@ -357,6 +358,17 @@ fn of_registry(scene: &Scene<'_>, families: &mut Families) {
     let help = "When the first certificate of a chain that is shown expires, in seconds since 1970.";
     families.gauges("tidegate_certificate_expiry_timestamp_seconds", help, expiries);
     families.gauges("tidegate_objects", "Objects that serve.", vec![(Vec::new(), counts.objects as f64)]);
+}
+
+fn ejections(ports: &[Ejections], families: &mut Families) {
+    let of = |port: &Ejections| {
+        let sample = |(cause, count)| (labels([("service", &port.service), ("cause", cause)]), count as f64);
+        port.causes.map(sample)
+    };
+    let help = "Endpoints that were left out for what their requests came to, by cause.";
+    families.counters("tidegate_ejections_total", help, ports.iter().flat_map(of).collect());
+    let now = ports.iter().map(|port| (labels([("service", &port.service)]), port.now as f64)).collect();
+    families.gauges("tidegate_ejected_endpoints", "Endpoints that are left out so now, on trial or not.", now);
 }
 
 fn workloads(workloads: &[WorkloadView], families: &mut Families) {

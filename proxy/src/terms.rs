@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::net::IpAddr;
 use std::ops::Deref;
 
-use config::settings::{Limits, ProxiedListener, Settings};
+use config::settings::{Limits, Outlier, ProxiedListener, Settings};
 use ipnet::IpNet;
 
 use crate::listener::contains;
@@ -17,6 +17,8 @@ use crate::listener::contains;
 pub struct Terms {
     /// Limits and time-outs.
     pub limits: Limits,
+    /// When a replica's failures are told.
+    pub outlier: Outlier,
     /// Peers whose forwarding headers are believed.
     pub trusted: Vec<IpNet>,
     /// Peers that internal listeners accept.
@@ -35,6 +37,7 @@ impl Terms {
         };
         Box::leak(Box::new(Terms {
             limits: settings.limits,
+            outlier: settings.outlier,
             trusted: settings.trusted_proxies.clone(),
             internal: settings.internal_cidrs.clone(),
             proxied: settings.proxy_protocol.iter().map(name).collect(),

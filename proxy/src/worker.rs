@@ -35,6 +35,7 @@ use crate::http::tried::Tried;
 use crate::http2::lanes::Lanes;
 use crate::http2::link::Link;
 use crate::listener::{Listener, Speaks};
+use crate::outlier::Ticket;
 use crate::picture::Pictures;
 use crate::pool::Pool;
 use crate::pressure::seats::Seat;
@@ -107,6 +108,8 @@ pub(crate) struct Worker {
     pub(crate) lanes: Lanes,
     pub(crate) rng: RefCell<fastrand::Rng>,
     pub(crate) counts: LocalCounts,
+    /// The right to try an endpoint that the last pick won, until the try begins.
+    pub(crate) ticket: Cell<Option<Ticket>>,
     pub(crate) proven: Proven,
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) buffers: Rc<Buffers>,
@@ -250,6 +253,7 @@ impl Worker {
             lanes: Lanes::default(),
             rng: RefCell::default(),
             counts: LocalCounts::new(start.counts.clone()),
+            ticket: Cell::default(),
             proven: Proven::default(),
             deadlines: Rc::default(),
             buffers: Rc::default(),

@@ -17,6 +17,7 @@ use config::settings::Settings;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::clock;
 use crate::core::{Counts, Registry};
 use crate::event::{Event, Report, SettingsNews};
 use crate::seed::Seed;
@@ -123,7 +124,6 @@ pub fn start(settings: &Settings, file: Option<SettingsFile>, own: OwnAddresses)
     let actor = Actor {
         registry,
         own,
-        began: Instant::now(),
         snapshots,
         renewed,
         graves: Vec::new(),
@@ -223,7 +223,6 @@ struct Inputs {
 struct Actor {
     registry: Registry,
     own: OwnAddresses,
-    began: Instant,
     snapshots: watch::Sender<Arc<Snapshot>>,
     renewed: watch::Sender<Arc<Settings>>,
     /// Pictures that were replaced and that a worker may hold still.
@@ -244,6 +243,7 @@ impl Actor {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.publish();
         let told = loop {
+            let due = self.due();
             tokio::select! {
                 Some(event) = inputs.events.recv() => self.apply(event, &mut inputs.events),
                 Some(report) = inputs.reports.recv() => self.report(report, &mut inputs.reports),
@@ -251,6 +251,7 @@ impl Actor {
                 () = self.keeper.done() => self.log(),
                 _ = tick.tick() => self.tick(),
                 () = self.asking.patience() => self.publish(),
+                () = after(due) => self.judge(),
                 Some(done) = inputs.ends.recv() => break Some(done),
                 () = self.snapshots.closed() => break None,
             }
@@ -264,7 +265,17 @@ impl Actor {
     }
 
     fn now(&self) -> Duration {
-        self.began.elapsed()
+        Duration::from_micros(clock::now_us())
+    }
+
+    /// How long until some ejection ends, or success rates are compared.
+    fn due(&self) -> Option<Duration> {
+        self.registry.due().map(|due| due.saturating_sub(self.now()))
+    }
+
+    fn judge(&mut self) {
+        self.registry.tick(self.now());
+        self.publish();
     }
 
     fn apply(&mut self, first: Event, events: &mut mpsc::Receiver<Event>) {
@@ -292,7 +303,7 @@ impl Actor {
         let mut next = Some(first);
         let mut news = false;
         while let Some(report) = next {
-            news |= !matches!(report, Report::Acknowledged { .. });
+            news |= !matches!(report, Report::Acknowledged { .. } | Report::Outlier(_) | Report::Tried { .. });
             self.registry.report(report, now);
             next = reports.try_recv().ok();
         }
@@ -318,6 +329,9 @@ impl Actor {
             changed
         });
         self.asking.ask(&mut self.registry);
+        for notice in self.registry.notices() {
+            tracing::info!("{notice}");
+        }
         for lifted in self.registry.lifted() {
             tracing::warn!("{lifted}");
         }
@@ -376,7 +390,8 @@ impl Actor {
         self.logged = problems.into_iter().collect();
     }
 
-    fn answer(&self, ask: Ask) {
+    fn answer(&mut self, ask: Ask) {
+        self.registry.look_at(self.now());
         // Whoever asked may have gone away: nothing is lost.
         let _ = match ask {
             Ask::View(topic, reply) => reply.send(self.view(topic)).is_ok(),
@@ -397,6 +412,14 @@ impl Actor {
             Topic::Problems => json(self.problems()),
             Topic::Exposure => json(registry.exposure()),
         }
+    }
+}
+
+/// Waits so long; for ever when there is nothing to wait for.
+async fn after(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -7,16 +7,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::annotations::{self, Judged, ServiceReading};
 use config::host::HostPattern;
-use config::object::{EndpointSlice, Kind, Name, Object, ObjectKey, Protocol, Service, ServiceKey, ServicePort, ServiceType};
+use config::object::{Distribution, EndpointSlice, Kind, Name, Object, ObjectKey, Protocol, Service, ServiceKey, ServicePort, ServiceType};
 use config::problem::Problem;
 use ipnet::IpNet;
 
 use crate::exposure::{self, Said, Seal};
 use crate::lifecycle::Lifecycle;
 use crate::node_port::NodePorts;
+use crate::outlier::Outliers;
 use crate::seed::Seed;
 use crate::snapshot::{self, OwnAddresses, PortName, ServiceIndex, ServiceListener, ServiceListeners, Socket, Way};
 use crate::speech::{Speech, UpstreamTls};
@@ -33,6 +35,7 @@ mod names;
 mod near;
 pub(crate) mod notes;
 mod outside;
+mod passive;
 pub(crate) mod places;
 pub(crate) mod probes;
 mod referents;
@@ -52,6 +55,7 @@ use speech::Terms;
 use workloads::Workloads;
 
 pub(crate) use outside::{Named, Outside};
+pub use passive::Notice;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -102,6 +106,12 @@ pub(crate) struct Port {
     /// Where its endpoints on this node are; `None` when `internalTrafficPolicy` uses all.
     local_place: Option<ServiceIndex>,
     pub(crate) seats: Vec<Seat>,
+    /// In this time a new endpoint grows to its full share.
+    slow_start: Duration,
+    /// What is preferred of its endpoints.
+    distribution: Option<Distribution>,
+    /// Its endpoints' ejections so far, by cause.
+    pub(crate) ejections: [u64; 3],
 }
 
 impl Port {
@@ -167,6 +177,15 @@ pub(crate) struct World {
     pub(crate) refilter: BTreeSet<ServiceKey>,
     /// How many services were built, ever: the cost of a change.
     pub(crate) rebuilt: u64,
+    /// When what is being settled happened.
+    pub(crate) now: Duration,
+    pub(crate) outliers: Outliers,
+    /// What replicas' requests had come to when success rates were compared last.
+    looked: passive::Looked,
+    /// `slowStartMs`
+    slow_start: Duration,
+    /// Ejections and returns that have yet to be told.
+    pub(crate) notices: Vec<Notice>,
 }
 
 impl World {
@@ -194,6 +213,11 @@ impl World {
             route_facts: BTreeSet::new(),
             refilter: BTreeSet::new(),
             rebuilt: 0,
+            now: Duration::ZERO,
+            outliers: Outliers::default(),
+            looked: passive::Looked::default(),
+            slow_start: Duration::ZERO,
+            notices: Vec::new(),
         }
     }
 
@@ -353,14 +377,16 @@ impl World {
         untold.extend(problem);
         let seed = entry.service().meta.uid.as_ref().map_or_else(|| self.ground.seed.clone(), Seed::of_uid);
         let distribution = entry.service().distribution;
+        let slow_start = entry.service().slow_start_ms.map(Duration::from_millis);
         for (port, members) in entry.ports.iter_mut().zip(reading.members) {
             let app = port.spec.app();
             let (speech, members) = match speech::of_port(app, entry.tls.as_ref()) {
                 Some(speech) => (speech, members),
                 None => (Speech::default(), Vec::new()),
             };
+            port.slow_start = slow_start.unwrap_or(self.slow_start);
+            port.distribution = distribution;
             self.seat(key, port, members, &speech, &mut refused, version);
-            self.fill(port, distribution);
             let host = leads_to.as_ref().map(|name| told(name, &port.spec));
             for place in port.place.into_iter().chain(port.local_place) {
                 self.places.set_terms(place, affinity_s, proxy_protocol, app, host.as_ref());

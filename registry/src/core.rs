@@ -14,6 +14,7 @@ use config::object::{Kind, Name, Object, ObjectKey};
 use config::problem::{Problem, Reason, Severity};
 use config::settings::{ExposureMode, Settings};
 
+pub use crate::build::Notice;
 use crate::build::carriers::{Carried, Carriers};
 use crate::build::certificates;
 use crate::build::places::Only;
@@ -47,11 +48,24 @@ pub struct Unsaved {
     pub origins: Vec<(Origin, Option<Vec<Arc<Object>>>)>,
 }
 
+/// Endpoints of a service port that were left out for what their requests came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ejections {
+    /// `NAMESPACE/NAME:PORT`
+    pub service: String,
+    /// So far, by cause.
+    pub causes: [(&'static str, u64); 3],
+    /// Now, on trial or not.
+    pub now: usize,
+}
+
 /// Numbers for `/metrics`.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
     /// Endpoints by state: `Pending`, `Ready`, `Ejected`, `Draining`.
     pub endpoints: BTreeMap<&'static str, usize>,
+    /// Ejections of each service port whose requests are judged.
+    pub ejections: Vec<Ejections>,
     /// Problems by severity and reason.
     pub problems: BTreeMap<(Severity, Reason), usize>,
     /// Routes that were refused, by exposure.
@@ -117,9 +131,11 @@ impl Registry {
             names: settings.external_names.clone(),
             names_inside: settings.external_names_inside.clone(),
         };
+        let mut world = World::new(settings.workers, ground);
+        world.renew_rules(settings.outlier, Duration::from_millis(settings.slow_start_ms));
         Registry {
             store: Store::new(saved.origins, saved.damaged_origins, saved.problems),
-            world: World::new(settings.workers, ground),
+            world,
             vips: Vips::new(settings.service_cidr, &saved.grants),
             node_ports: NodePorts::new(&saved.grants),
             carriers: Carriers::default(),
@@ -168,6 +184,7 @@ impl Registry {
 
     /// Takes in what a source says.
     pub fn apply(&mut self, event: Event, now: Duration) {
+        self.world.now = now;
         match event {
             Event::Batch(batch) => self.store.apply(batch, now),
             Event::Stale(source, problem) => self.store.stale(&source, problem, now),
@@ -194,13 +211,37 @@ impl Registry {
     }
 
     /// Takes in what the data plane says.
-    pub fn report(&mut self, report: Report, _now: Duration) {
+    pub fn report(&mut self, report: Report, now: Duration) {
+        self.world.now = now;
         match report {
             Report::Acknowledged { worker, version } => self.world.life.acknowledged(worker, version),
             Report::Listener(state) => _ = self.listeners.insert((state.name.clone(), state.address), state),
             Report::Closed(name, address) => _ = self.listeners.remove(&(name, address)),
             Report::AccessLog(problem) => self.access_log = problem,
+            Report::Outlier(replica) => self.world.suspect(&replica),
+            Report::Tried { replica, well } => self.world.tried(&replica, well),
         }
+    }
+
+    /// Lets time pass: who was ejected for long enough comes back, and success rates are compared.
+    pub fn tick(&mut self, now: Duration) {
+        self.world.now = now;
+        self.world.weigh();
+    }
+
+    /// Says what time it is to whoever looks at the views.
+    pub fn look_at(&mut self, now: Duration) {
+        self.world.now = now;
+    }
+
+    /// When [`Registry::tick`] has something to do next.
+    pub fn due(&self) -> Option<Duration> {
+        self.world.judge_due()
+    }
+
+    /// Ejections and returns since the last call.
+    pub fn notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.world.notices)
     }
 
     fn take(&mut self, changed: Changed) {
@@ -267,7 +308,8 @@ impl Registry {
     }
 
     /// The next picture; `None` when nothing that a worker can see changed.
-    pub fn publish(&mut self, _now: Duration) -> Option<Arc<Snapshot>> {
+    pub fn publish(&mut self, now: Duration) -> Option<Arc<Snapshot>> {
+        self.world.now = now;
         let routes_changed = self.settle();
         let inside = self.world.places.changed();
         let outside = self.outside.changed();

@@ -13,6 +13,7 @@ use config::problem::Problem;
 use config::settings::Settings;
 
 use crate::health::Verdict;
+use crate::snapshot::Replica;
 
 /// What a source calls one unit of its content: for a folder, the file's path as the operator would type it.
 pub type Origin = Arc<Path>;
@@ -97,6 +98,15 @@ pub enum Report {
     Closed(Arc<str>, SocketAddr),
     /// The access log could not be moved where the settings want it; `None` when it could.
     AccessLog(Option<Problem>),
+    /// Requests came to nothing at this replica so many times in a row that it may be an outlier; told once until it is heard.
+    Outlier(Arc<Replica>),
+    /// What came of the one request of a replica that is on trial.
+    Tried {
+        /// Which.
+        replica: Arc<Replica>,
+        /// It did its work.
+        well: bool,
+    },
 }
 
 /// One listener as `get listeners` shows it.

@@ -1,6 +1,6 @@
 //! The immutable picture that the data plane reads.
 //!
-//! Invariant: nothing here changes after it is built, except the [`Load`] of a replica and what a [`Bounded`] service carries (relaxed
+//! Invariant: nothing here changes after it is built, except the [`Load`] of a replica, a [`Trial`], and what a [`Bounded`] service carries (relaxed
 //! atomics shared by workers). The external plane holds only what an external carrier names and no seal covers: what is only internal does
 //! not exist in it. Indexes are valid within one snapshot only, and their types keep the planes' arrays apart from other numbers.
 
@@ -9,7 +9,6 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 use config::exposure::Exposure;
 use config::filter::Balance;
@@ -23,10 +22,14 @@ use crate::seed::Seed;
 use crate::speech::Speech;
 
 mod bounded;
+mod load;
 mod named;
+mod unsettled;
 
 pub use bounded::{Bounded, Carried, within};
+pub use load::{Flights, Load};
 pub use named::Named;
+pub use unsettled::{Aside, Trial, Unsettled, Young};
 
 /// One picture of the world.
 #[derive(Debug)]
@@ -120,6 +123,8 @@ pub struct Service {
     pub near: usize,
     /// What the endpoints are called by those who hash.
     pub named: Named,
+    /// Who of its endpoints is left out, on trial, or new. `None` for most services at most times, and then nothing of it costs a pick.
+    pub unsettled: Option<Box<Unsettled>>,
 }
 
 impl Service {
@@ -138,14 +143,15 @@ impl Service {
             endpoints: Box::default(),
             near: 0,
             named: Named::default(),
+            unsettled: None,
         }
     }
 
     /// The same with other endpoints, the first `near` of them preferred.
-    pub fn with(&self, endpoints: Box<[Endpoint]>, near: usize) -> Service {
+    pub fn with(&self, endpoints: Box<[Endpoint]>, near: usize, unsettled: Option<Box<Unsettled>>) -> Service {
         let (name, balance, seed, host) = (self.name.clone(), self.balance.clone(), self.seed.clone(), self.host.clone());
         let bounded = self.bounded.clone();
-        Service { name, balance, seed, host, bounded, endpoints, near, named: Named::default(), ..*self }
+        Service { name, balance, seed, host, bounded, endpoints, near, named: Named::default(), unsettled, ..*self }
     }
 
     /// Endpoints that are preferred, and all others: there are none of these where none is nearer than others.
@@ -164,6 +170,13 @@ impl Service {
     /// By what a cookie names each endpoint, in their order.
     pub fn marks(&self) -> &[u64] {
         self.named.marks(&self.endpoints, &self.seed)
+    }
+
+    /// Every endpoint that requests may be at by a decision of this picture or one before: those that are picked from, and those that are
+    /// left out for what their requests came to. The latter have not left.
+    pub fn members(&self) -> impl Iterator<Item = &Endpoint> {
+        let aside = self.unsettled.iter().flat_map(|unsettled| &unsettled.aside);
+        self.endpoints.iter().chain(aside.map(|aside| &aside.endpoint))
     }
 
     /// Whether everything but the endpoints is the same.
@@ -287,19 +300,6 @@ pub struct Replica {
     pub speaks: Speech,
     /// How busy it is.
     pub load: CachePadded<Load>,
-}
-
-/// What workers know about a replica together. All accesses are relaxed: a stale value costs a worse pick, never a wrong one.
-#[derive(Debug, Default)]
-pub struct Load {
-    /// Requests (or opaque connections) in flight.
-    pub in_flight: AtomicU32,
-    /// Peak EWMA of the time to a response head, in microseconds; 0 while unmeasured.
-    pub latency_us: AtomicU32,
-    /// When it was last measured, in microseconds since the process started.
-    pub measured_us: AtomicU64,
-    /// Its pod is terminating, or nobody names it any more: connections to it will not be used for long.
-    pub leaving: AtomicBool,
 }
 
 /// A listener's or VIP's address, for the ban on forwarding to ourselves.

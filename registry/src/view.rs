@@ -74,13 +74,17 @@ pub struct EndpointView {
     pub speaks: String,
     /// `Pending`, `Ready`, `Ejected`, `Draining` or `Gone`.
     pub state: String,
-    /// Why it is not ready, where its pod's probes are why: `probe: HTTP 503`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
     /// Requests or connections in flight.
     pub in_flight: u32,
     /// Latency estimate, in microseconds; 0 while unmeasured.
     pub latency_us: u32,
+    /// Why it is not picked: `probe: HTTP 503`, where its pod's probes are why; `outlier: 5 failures in a row, 12 s left`, although it says
+    /// that it is ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// When that ends, or changes, in milliseconds from now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_ms: Option<u64>,
 }
 
 /// One route.

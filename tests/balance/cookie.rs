@@ -139,7 +139,8 @@ fn a_replica_that_cannot_be_reached_costs_its_clients_one_retry_each_and_their_c
     let net = Net::take();
     let [one, mut two] = named(&net, ["one", "two"]);
     let plain = app(&net, "app", "app.example", &[&one, &two]);
-    let gate = Setup::new(&net).manifest("app.yaml", sticky(&plain, "")).start();
+    // Else it is ejected before all have found it dead.
+    let gate = Setup::new(&net).config("outlier: {maxEjectedPercent: 0}\n").manifest("app.yaml", sticky(&plain, "")).start();
     let folder = tempfile::tempdir().expect("the temporary folder can be written");
     let jars: Vec<Jar> = (0..12).map(|number| Jar::new(folder.path(), &number.to_string(), "--http1.1")).collect();
     let of_two: Vec<&Jar> = jars.iter().filter(|jar| jar.ask(&gate).0 == "two").collect();

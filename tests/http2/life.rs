@@ -30,6 +30,7 @@ fn a_client_that_breaks_off_a_long_answer_or_a_body_frees_the_replica() {
         let mut client = scene.frames();
         let stream = client.get("shop.example", "/");
         client.until("the answer to begin", |client| client.on(stream).body.len() >= 5);
+        assert_eq!(in_flight(&scene), 1.0, "an answer that has begun is not over");
         client.reset(stream);
         await_until(&format!("{behaviour:?}: the replica's connection to end"), || scene.replica.open() == 0);
         await_until("nothing in flight", || in_flight(&scene) == 0.0);

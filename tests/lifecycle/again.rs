@@ -70,8 +70,10 @@ fn one_that_is_too_slow_is_left_for_another_where_the_route_says_so() {
 fn the_budget_bounds_what_is_sent_again() {
     let net = Net::take();
     let replicas = ["one", "two"].map(|name| Replica::start(&net, name, Behaviour::Status(503)));
-    let gate =
-        Setup::new(&net).config("limits: {retryBudgetPercent: 0}\n").manifest("app.yaml", site(&net, ON_503, &replicas.each_ref())).start();
+    let gate = Setup::new(&net)
+        .config("limits: {retryBudgetPercent: 0}\noutlier: {maxEjectedPercent: 0}\n") // else one of them is soon asked no more
+        .manifest("app.yaml", site(&net, ON_503, &replicas.each_ref()))
+        .start();
     for _ in 0..60 {
         assert_eq!(answer(ask(gate.http(), "GET", "/")).status, 503);
     }

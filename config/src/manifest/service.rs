@@ -10,7 +10,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::check::{self, Findings};
 use super::meta::{self, NameRule};
 use super::{bounds, shared, upstream};
-use crate::exposure::PROXY_PROTOCOL;
+use crate::annotations::value;
+use crate::exposure::{PROXY_PROTOCOL, SLOW_START};
 use crate::object::{Carrier, ClusterIp, Distribution, LocalOnly, Meta, Name, PortRef, ProxyVersion, Service, ServicePort, ServiceType};
 
 /// What said `spec.loadBalancerSourceRanges` before the field did; the API still reads it where the field is absent.
@@ -39,6 +40,7 @@ pub(super) fn convert(mut raw: core::Service, out: &mut Findings) -> Option<Serv
     let distribution = distribution(&spec, out);
     let proxy_protocol = proxy_protocol(&meta, out);
     let bounds = bounds::of(&meta, out);
+    let slow_start_ms = slow_start(&meta, out);
     let ports = ports(spec.ports.take().unwrap_or_default(), out);
     let upstream = upstream::terms(&meta, &ports, out);
     if ports.is_empty() && cluster_ip != ClusterIp::Headless && !matches!(service_type, ServiceType::ExternalName(_)) && !out.has_errors() {
@@ -61,6 +63,7 @@ pub(super) fn convert(mut raw: core::Service, out: &mut Findings) -> Option<Serv
         proxy_protocol,
         distribution,
         bounds,
+        slow_start_ms,
         carrier,
         local_only,
         upstream,
@@ -198,6 +201,17 @@ fn proxy_protocol(meta: &Meta, out: &mut Findings) -> Option<ProxyVersion> {
             None
         }
     }
+}
+
+/// How long an endpoint grows to its full share. What cannot be understood seals, as everything under our prefix does.
+fn slow_start(meta: &Meta, out: &mut Findings) -> Option<u64> {
+    let text = &**meta.annotations.get(SLOW_START)?;
+    let read = if text == "0s" { Ok(0) } else { value::duration_ms(text) };
+    if read.is_err() {
+        let expected = "a time with its unit, such as `30s` or `2m`, up to 24 h; `0s` for at once";
+        out.unclear(&format!("metadata.annotations[\"{SLOW_START}\"]"), &format!("`{}`", text.escape_debug()), expected);
+    }
+    read.ok()
 }
 
 fn ports(raw: Vec<core::ServicePort>, out: &mut Findings) -> Vec<ServicePort> {

@@ -245,6 +245,27 @@ endpoints:
 }
 
 #[test]
+fn slow_start_is_a_time_with_a_unit_and_what_is_not_seals() {
+    let annotated = |value: &str| {
+        let annotation = format!("metadata: {{annotations: {{tidegate.dev/slow-start: '{value}'}}, ");
+        service("{ports: [{port: 1}]}").replace("metadata: {", &annotation)
+    };
+    let read = |value: &str| match &good(&annotated(value))[..] {
+        [Object::Service(service)] => service.slow_start_ms,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(["30s", "2m", "1500ms", "0s"].map(read), [Some(30_000), Some(120_000), Some(1_500), Some(0)]);
+    assert_eq!(one_service("{ports: [{port: 1}]}").slow_start_ms, None);
+    for unclear in ["30", "soon", "0", "-1s", "25h", ""] {
+        let found = said(&parse(annotated(unclear).as_bytes()));
+        assert!(
+            found.iter().any(|problem| problem.contains("tidegate.dev/slow-start") && problem.contains("sealed")),
+            "{unclear}: {found:?}"
+        );
+    }
+}
+
+#[test]
 fn the_terms_of_tls_to_replicas_are_read_and_a_wrong_one_refuses_the_service() {
     let of = |annotations: &str, protocol: &str| {
         let text = format!(

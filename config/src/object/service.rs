@@ -37,6 +37,9 @@ pub struct Service {
     /// How much it may carry at once.
     #[serde(default, skip_serializing_if = "Bounds::is_default")]
     pub bounds: Bounds,
+    /// Annotation [`SLOW_START`](crate::exposure::SLOW_START): endpoints grow to their full share in this time, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_start_ms: Option<u64>,
     /// What else a NodePort or LoadBalancer spec says about the way outside.
     #[serde(default, skip_serializing_if = "Carrier::is_default")]
     pub carrier: Carrier,

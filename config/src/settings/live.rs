@@ -43,6 +43,8 @@ impl Settings {
             ingress_classes,
             tls_default_secret,
             proxy_protocol,
+            slow_start_ms,
+            outlier,
             limits,
         } = self;
         let live = [
@@ -53,6 +55,8 @@ impl Settings {
             ("ingress.classes", *ingress_classes == wanted.ingress_classes),
             ("tls.defaultSecret", *tls_default_secret == wanted.tls_default_secret),
             ("proxyProtocol", *proxy_protocol == wanted.proxy_protocol),
+            ("slowStartMs", *slow_start_ms == wanted.slow_start_ms),
+            ("outlier", *outlier == wanted.outlier),
             ("limits", *limits == wanted.limits),
         ];
         let fixed = [

@@ -11,16 +11,19 @@ use ipnet::IpNet;
 use serde_json::{Map, Value};
 
 use super::value::{self, Unfit};
-use super::{AccessLog, ExposureMode, Limits, LogFormat, ProxiedListener, Settings};
+use super::{AccessLog, ExposureMode, Limits, LogFormat, Outlier, ProxiedListener, Settings};
 use crate::manifest::document::Document;
 use crate::problem::{Problem, Reason};
 
 pub(super) const KEYS: &str = "manifests, http, https, internalHttp, admin, metrics, serviceCidr, internalCidrs, trustedProxies, stateDir, workers, \
-                    log, accessLog, exposure, ingress, tls, proxyProtocol, external, nodeName, zone, externalName, dns, limits";
+                    log, accessLog, exposure, ingress, tls, proxyProtocol, external, nodeName, zone, externalName, dns, \
+                    slowStartMs, outlier, limits";
 pub(super) const LIMITS: &str = "headBytes, headers, headTimeoutMs, idleTimeoutMs, connectTimeoutMs, drainDeadlineMs, idlePerReplica, \
                     endpointWaitMs, connectionWaitMs, waitingRequests, replicaDrainMs, retryBudgetPercent, \
                     connections, connectionsPerClient, shedLagMs, \
                     udpIdleTimeoutMs, udpFlows";
+pub(super) const OUTLIER: &str = "consecutiveFailures, intervalMs, baseEjectionMs, maxEjectionMs, maxEjectedPercent, panicPercent, \
+                    successRateFactor, successRateEndpoints, successRateRequests";
 /// A day and an hour; longer is more likely a wrong unit than a wish.
 const MOST_MS: u64 = 25 * 3_600_000;
 
@@ -92,6 +95,8 @@ fn top(keys: Map<String, Value>, to: &mut Settings, out: &mut Wrong) {
             "zone" => set(&mut to.zone, text(&key, &value, out).map(|name| Some(name.to_owned()))),
             "externalName" => external_name(value, to, out),
             "dns" => dns(value, to, out),
+            "slowStartMs" => set(&mut to.slow_start_ms, number(&key, &value, 0..=MOST_MS, out)),
+            "outlier" => outlier(value, &mut to.outlier, out),
             "limits" => limits(value, &mut to.limits, out),
             _ => out.unknown(key, KEYS),
         }
@@ -159,6 +164,27 @@ fn dns(value: Value, to: &mut Settings, out: &mut Wrong) {
         match key.as_str() {
             "servers" => set(&mut to.dns_servers, each(&place, &value, value::server, out)),
             _ => out.unknown(place, "dns.servers"),
+        }
+    }
+}
+
+fn outlier(value: Value, to: &mut Outlier, out: &mut Wrong) {
+    for (key, value) in group("outlier", value, out) {
+        let place = format!("outlier.{key}");
+        let mut within = |range| number(&place, &value, range, out);
+        // No number here is larger than a million.
+        let mut small = |range| within(range).map(|number| number as u32);
+        match key.as_str() {
+            "consecutiveFailures" => set(&mut to.consecutive_failures, small(0..=1_000_000)),
+            "intervalMs" => set(&mut to.interval_ms, within(1..=MOST_MS)),
+            "baseEjectionMs" => set(&mut to.base_ejection_ms, within(1..=MOST_MS)),
+            "maxEjectionMs" => set(&mut to.max_ejection_ms, within(1..=MOST_MS)),
+            "maxEjectedPercent" => set(&mut to.max_ejected_percent, small(0..=100)),
+            "panicPercent" => set(&mut to.panic_percent, small(0..=100)),
+            "successRateFactor" => set(&mut to.success_rate_factor, small(0..=1_000_000)),
+            "successRateEndpoints" => set(&mut to.success_rate_endpoints, small(2..=1_000_000)),
+            "successRateRequests" => set(&mut to.success_rate_requests, small(1..=1_000_000)),
+            _ => out.unknown(place, OUTLIER),
         }
     }
 }

@@ -14,7 +14,7 @@ fn nothing_said_means_the_defaults() {
 }
 
 /// Each key with a value that is not its default.
-const OTHERS: [(&str, &str); 40] = [
+const OTHERS: [(&str, &str); 50] = [
     ("manifests", "[a, b/c.yaml]"),
     ("http", "127.0.0.1:0"),
     ("https", "127.0.0.1:8443"),
@@ -38,6 +38,16 @@ const OTHERS: [(&str, &str); 40] = [
     ("externalName.allow", "[api.example.com, '*.example.org']"),
     ("externalName.allowInside", "[api.example.com]"),
     ("dns.servers", "[192.0.2.53, '127.0.0.1:5353']"),
+    ("slowStartMs", "1000"),
+    ("outlier.consecutiveFailures", "7"),
+    ("outlier.intervalMs", "1000"),
+    ("outlier.baseEjectionMs", "2000"),
+    ("outlier.maxEjectionMs", "3000"),
+    ("outlier.maxEjectedPercent", "10"),
+    ("outlier.panicPercent", "50"),
+    ("outlier.successRateFactor", "0"),
+    ("outlier.successRateEndpoints", "3"),
+    ("outlier.successRateRequests", "20"),
     ("limits.headBytes", "4096"),
     ("limits.headers", "10"),
     ("limits.headTimeoutMs", "1"),
@@ -63,7 +73,7 @@ fn yaml(key: &str, value: &str) -> String {
 
 #[test]
 fn each_key_sets_its_setting() {
-    let groups = ["exposure", "ingress", "tls", "external", "externalName", "dns", "limits"];
+    let groups = ["exposure", "ingress", "tls", "external", "externalName", "dns", "outlier", "limits"];
     let (nested, plain): (Vec<_>, Vec<_>) = OTHERS.iter().partition(|(key, _)| key.contains('.'));
     let mut text: String = plain.iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
     for group in groups {
@@ -95,6 +105,18 @@ fn each_key_sets_its_setting() {
         dns_servers: vec!["192.0.2.53:53".parse().unwrap(), "127.0.0.1:5353".parse().unwrap()],
         tls_default_secret: Some(value::secret("shop/wild.card").unwrap()),
         proxy_protocol: vec![ProxiedListener::Https, ProxiedListener::InternalHttp],
+        slow_start_ms: 1000,
+        outlier: Outlier {
+            consecutive_failures: 7,
+            interval_ms: 1000,
+            base_ejection_ms: 2000,
+            max_ejection_ms: 3000,
+            max_ejected_percent: 10,
+            panic_percent: 50,
+            success_rate_factor: 0,
+            success_rate_endpoints: 3,
+            success_rate_requests: 20,
+        },
         limits: Limits {
             head_bytes: 4096,
             headers: 10,
@@ -157,6 +179,17 @@ fn each_wrong_value_names_its_key() {
         ("zone: [a]", "zone"),
         ("externalName: {allow: ['*']}", "externalName.allow[0]"),
         ("dns: {servers: [ns.example]}", "dns.servers[0]"),
+        ("slowStartMs: -1", "slowStartMs"),
+        ("outlier: none", "outlier"),
+        ("outlier: {consecutiveFailures: 5s}", "outlier.consecutiveFailures"),
+        ("outlier: {intervalMs: 0}", "outlier.intervalMs"),
+        ("outlier: {baseEjectionMs: 0}", "outlier.baseEjectionMs"),
+        ("outlier: {maxEjectionMs: 0}", "outlier.maxEjectionMs"),
+        ("outlier: {maxEjectedPercent: 101}", "outlier.maxEjectedPercent"),
+        ("outlier: {panicPercent: -1}", "outlier.panicPercent"),
+        ("outlier: {successRateFactor: 1.9}", "outlier.successRateFactor"),
+        ("outlier: {successRateEndpoints: 1}", "outlier.successRateEndpoints"),
+        ("outlier: {successRateRequests: 0}", "outlier.successRateRequests"),
         ("limits: {udpIdleTimeoutMs: 0}", "limits.udpIdleTimeoutMs"),
         ("limits: {udpFlows: 0}", "limits.udpFlows"),
         ("limits: {retryBudgetPercent: 101}", "limits.retryBudgetPercent"),
@@ -218,19 +251,26 @@ fn all_that_is_wrong_is_said_at_once() {
     assert_eq!(found.len(), 6);
 }
 
-/// Rows of docs/settings.md, as cells.
-fn documented() -> Vec<Vec<String>> {
+/// Rows of docs/settings.md, as cells, each with the group that its section is about.
+fn documented() -> Vec<(&'static str, Vec<String>)> {
     let cells = |row: &str| row.replace("\\|", "/").trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
-    include_str!("../../../docs/settings.md").lines().filter(|line| line.starts_with("| `")).map(cells).collect()
+    let (mut group, mut rows) = ("", Vec::new());
+    for line in include_str!("../../../docs/settings.md").lines() {
+        match line {
+            "## Limits" => group = "limits.",
+            "## Outliers" => group = "outlier.",
+            _ if line.starts_with("| `") => rows.push((group, cells(line))),
+            _ => {}
+        }
+    }
+    rows
 }
 
 #[test]
 fn the_page_of_settings_names_every_key_and_its_default() {
     let mut named = Vec::new();
-    for row in documented() {
-        let key = row[0].trim_matches('`');
-        let limit = row.len() == 5;
-        let (key, default) = if limit { (format!("limits.{key}"), row[2].as_str()) } else { (key.to_owned(), row[3].as_str()) };
+    for (group, row) in documented() {
+        let (key, default) = (format!("{group}{}", row[0].trim_matches('`')), row[row.len() - 3].as_str());
         let changed = Settings::parse(&yaml(&key, OTHERS.iter().find(|(other, _)| *other == key).expect("a sample").1)).unwrap();
         let renewed = Settings::default().renewed(&changed);
         let restart = if renewed.settings == Settings::default() { "yes" } else { "no" };
@@ -246,7 +286,8 @@ fn the_page_of_settings_names_every_key_and_its_default() {
         named.push(key);
     }
     let top = read::KEYS.split(", ").filter(|key| !named.iter().any(|name| name.starts_with(&format!("{key}."))));
-    let known = top.map(str::to_owned).chain(read::LIMITS.split(", ").map(|key| format!("limits.{key}")));
+    let below = |group: &'static str, keys: &'static str| keys.split(", ").map(move |key| format!("{group}.{key}"));
+    let known = top.map(str::to_owned).chain(below("limits", read::LIMITS)).chain(below("outlier", read::OUTLIER));
     let missing: Vec<String> = known.filter(|key| !named.contains(key)).collect();
     assert_eq!(missing, [""; 0], "docs/settings.md does not name them");
 }

@@ -91,7 +91,6 @@ fn any<'s>(
 mod tests {
     use config::object::Bounds;
     use proptest::prelude::{ProptestConfig, prop_assert, prop_assert_eq, proptest};
-    use registry::snapshot::within;
 
     use super::*;
     use crate::explain::worlds::service;
@@ -128,7 +127,7 @@ mod tests {
     #[test]
     fn a_replica_that_another_service_has_filled_is_full() {
         let web = service("web", 1);
-        assert!(within(&web.endpoints[0].replica.load.in_flight, None));
+        assert!(web.endpoints[0].replica.load.in_flight.begin_within(None));
         let begun = begin_within(&bounded(None, Some(1)), &web.endpoints, &[], in_order(&web.endpoints), |_| 0);
         assert_eq!(begun.unwrap_err(), Unpicked::Full(Bound::Endpoint));
     }

@@ -31,17 +31,20 @@ impl Worker {
         now_us: u64,
     ) -> Option<&'s Endpoint> {
         let clients = |keep_s| self.shared.clients.pick(service, keep_s, want.signs.client(), avoid, now_us);
-        let least = |by| near::pick(service, avoid, by, now_us, &mut self.rng.borrow_mut());
+        let least = |by| self.pick_freely(service, avoid, now_us, |avoid, rng| near::pick(service, avoid, by, now_us, rng));
         if let Some(keep_s) = service.affinity_s {
             return clients(keep_s);
         }
         match want.balance.or(service.balance.as_ref()) {
             None | Some(Balance::LeastBusy) => least(want.by),
             Some(Balance::LeastRequest) => least(By::Connections),
-            Some(Balance::Random) => near::first(service, |some| super::at_random(some, avoid, &mut self.rng.borrow_mut())),
+            Some(Balance::Random) => {
+                self.pick_freely(service, avoid, now_us, |avoid, rng| near::first(service, |some| super::at_random(some, avoid, rng)))
+            }
             Some(Balance::RoundRobin) => {
                 let met = self.counts.of(exposure, service);
-                near::first(service, |some| super::in_turn(some, avoid, self.id, &met.turn))
+                let in_turn = |avoid: &[EndpointId]| near::first(service, |some| super::in_turn(some, avoid, self.id, &met.turn));
+                self.pick_freely(service, avoid, now_us, |avoid, _| in_turn(avoid))
             }
             Some(Balance::ClientIp) => clients(affinity::KEEP_S),
             Some(Balance::Hash(by)) => match hash::key(by, want.signs) {

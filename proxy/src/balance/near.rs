@@ -31,7 +31,7 @@ pub fn pick<'s>(service: &'s Service, avoid: &[EndpointId], by: By, now_us: u64,
 }
 
 /// What `pick` finds among those that are near, else among the others.
-pub fn first<'s>(service: &'s Service, pick: impl Fn(&'s [Endpoint]) -> Option<&'s Endpoint>) -> Option<&'s Endpoint> {
+pub fn first<'s>(service: &'s Service, mut pick: impl FnMut(&'s [Endpoint]) -> Option<&'s Endpoint>) -> Option<&'s Endpoint> {
     let (near, far) = service.by_nearness();
     pick(near).or_else(|| pick(far))
 }

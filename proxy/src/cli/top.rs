@@ -276,9 +276,10 @@ mod tests {
             pod: None,
             speaks: String::new(),
             state: state.to_owned(),
-            why: None,
             in_flight: 2,
             latency_us: 0,
+            why: None,
+            left_ms: None,
         };
         let traffic = TrafficView {
             service: "shop/web:80".to_owned(),

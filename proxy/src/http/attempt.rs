@@ -13,7 +13,7 @@ use config::exposure::Exposure;
 use config::filter::Balance;
 use registry::filter::Filters;
 use registry::route::Route;
-use registry::snapshot::{Endpoint, EndpointId, Plane, Service, Snapshot};
+use registry::snapshot::{Endpoint, EndpointId, Plane, Replica, Service, Snapshot};
 use tokio::net::TcpStream;
 
 use super::caller::Caller;
@@ -25,6 +25,7 @@ use crate::balance::hash::Signs;
 use crate::balance::{self, By, InFlight, cookie};
 use crate::clock::now_us;
 use crate::listener::Speaks;
+use crate::outlier::Witness;
 use crate::pressure::rates::Charged;
 use crate::reason::Reason;
 use crate::stats::{Count, Met};
@@ -156,18 +157,28 @@ pub(crate) struct Trail {
     pub(crate) service: Option<Rc<Met>>,
     /// What it was charged.
     pub(crate) charged: Charged,
+    /// Who is asked, where the route says how long all of it may take.
+    pub(crate) asked: Option<Arc<Replica>>,
 }
 
 impl Trail {
     /// Of a request whose head is whole now.
     pub(crate) fn begin(worker: &Worker) -> Trail {
         let request_id = hex(worker.rng.borrow_mut().u128(..));
-        Trail { began_us: now_us(), request_id, attempts: 0, upstream: None, service: None, charged: Charged::new() }
+        Trail { began_us: now_us(), request_id, attempts: 0, upstream: None, service: None, charged: Charged::new(), asked: None }
     }
 
     /// The time for a decision: that of the request while it is the first.
     pub(crate) fn now_us(&self) -> u64 {
         if self.attempts == 0 { self.began_us } else { now_us() }
+    }
+
+    /// The time that the route has for all of it is over, and whoever is asked has not begun to answer.
+    pub(crate) fn overdue(&mut self, worker: &Worker) {
+        if let Some(replica) = self.asked.take() {
+            balance::failed(&replica.load, now_us());
+            worker.note_failure(&replica, None);
+        }
     }
 
     /// One more try.
@@ -197,7 +208,8 @@ impl Caller {
         let counts = self.worker.counts.of(self.listener.exposure, service);
         trail.note(&counts, endpoint.replica.address);
         flight.seat = trail.charged.get().and_then(Clone::clone);
-        Attempt { flight, endpoint: endpoint.id, reused: false, counts, sent_us: trail.began_us }
+        let witness = Witness::new(&self.worker, service, endpoint.id);
+        Attempt { flight, endpoint: endpoint.id, reused: false, counts, sent_us: trail.began_us, witness }
     }
 
     /// Waits until somebody of a service may be reached. False when it is time to say that there is nobody.
@@ -222,6 +234,7 @@ impl Caller {
         let Chosen { service, endpoint, .. } = chosen;
         let (worker, replica) = (&self.worker, &endpoint.replica);
         let mut attempt = self.begin(chosen, trail);
+        trail.asked = tried.is_timed().then(|| replica.clone());
         // What was idle as long as one that has just died is not trusted either.
         let pooled = if tried.died() { None } else { worker.pool.borrow_mut().checkout(replica.id, tried.once()) };
         attempt.reused = pooled.is_some();
@@ -258,6 +271,7 @@ pub(crate) struct Attempt {
     pub(crate) counts: Rc<Met>,
     /// When, in microseconds since the start of the process.
     pub(crate) sent_us: u64,
+    witness: Witness,
 }
 
 impl Attempt {
@@ -266,6 +280,7 @@ impl Attempt {
         let replica = self.flight.replica();
         tracing::debug!(service = %service.name, address = %replica.address, %error, "connect failed");
         balance::failed(&replica.load, now_us());
+        self.witness.unreachable(replica, error);
         let nobody = [io::ErrorKind::ConnectionRefused, io::ErrorKind::ConnectionReset, io::ErrorKind::HostUnreachable];
         Unreached { endpoint: self.endpoint, for_now: self.counts.reached.get() && nobody.contains(&error.kind()) }
     }
@@ -280,6 +295,7 @@ impl Attempt {
     /// It was answered with this status; the head came at `head_us`.
     pub(crate) fn answered(&self, status: u16, head_us: u64, now_us: u64) {
         let (load, took) = (&self.flight.replica().load, head_us.saturating_sub(self.sent_us));
+        self.witness.answered(self.flight.replica(), status);
         if status >= 500 { balance::answered_badly(load, took, now_us) } else { balance::answered(load, took, now_us) }
     }
 
@@ -293,6 +309,12 @@ impl Attempt {
     pub(crate) fn broke(&self, without_a_byte: bool, now_us: u64) {
         if !(without_a_byte && self.reused) {
             balance::failed(&self.flight.replica().load, now_us);
+            self.witness.failed(self.flight.replica());
         }
+    }
+
+    /// Nothing more comes of it.
+    pub(crate) fn over(&self) {
+        self.witness.over(self.flight.replica());
     }
 }

@@ -180,7 +180,13 @@ impl Exchange {
                     deadline.set(ms.saturating_sub(now_us().saturating_sub(self.trail.began_us) / 1000));
                     match deadline.guard(self.tries(connection, desk, &mut tried)).await {
                         Ok(tries) => tries,
-                        Err(Expired) => return self.out_of_time(connection, desk).await,
+                        Err(Expired) => {
+                            // A client that sends or takes its bytes slowly is nobody else's failure.
+                            if self.all_here && !connection.begun.get() {
+                                self.trail.overdue(&connection.caller.worker);
+                            }
+                            return self.out_of_time(connection, desk).await;
+                        }
                     }
                 }
             };
@@ -233,6 +239,7 @@ impl Exchange {
                     continue;
                 }
                 Err(Unsent::Not(NoChoice::Nobody(service))) => {
+                    self.trail.asked = None;
                     // Rare, and large.
                     if Box::pin(connection.caller.wait(service, tried, &mut place)).await {
                         continue;
@@ -311,6 +318,7 @@ impl Exchange {
             }
             Err(_) => {}
         }
+        attempt.over();
         let relayed = match relayed {
             Err(Failure::Unwanted(_)) => return Err(Failure::Again),
             // Closing an idle connection is a replica's right, and no trouble that more requests would add to.

@@ -68,6 +68,11 @@ impl Tried {
         self.passed()?.1.timeouts.connect_ms
     }
 
+    /// The route says how long all of it may take.
+    pub fn is_timed(&self) -> bool {
+        self.passed().is_some_and(|(_, filters)| filters.timeouts.request_ms.is_some())
+    }
+
     /// Further endpoints that may be tried.
     pub fn retries(&self) -> usize {
         self.passed().and_then(|(_, filters)| filters.retries).map_or(TRIES, usize::from)

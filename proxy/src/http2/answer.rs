@@ -123,6 +123,9 @@ impl Answer {
     fn poll_limit(&mut self, context: &mut Context<'_>) -> Poll<Result<Frame<Bytes>, Cut>> {
         let over = self.limit.as_mut().is_some_and(|limit| limit.as_mut().poll(context).is_ready());
         let silent = self.silence.as_mut().is_some_and(|(_, until)| until.as_mut().poll(context).is_ready());
+        if silent {
+            self.ending.broke(false);
+        }
         if over || silent { Poll::Ready(self.end_early(Reason::TimeoutRequest)) } else { Poll::Pending }
     }
 
@@ -341,7 +344,9 @@ impl Ending {
     /// Nothing more is said after this.
     fn log(&mut self, reason: Option<Reason>, note: Option<&str>) {
         self.over = true;
-        self.attempt = None; // its replica is free
+        if let Some(attempt) = self.attempt.take() {
+            attempt.over(); // its replica is free
+        }
         let log = self.caller.worker.access.borrow();
         let Some(log) = &*log else { return };
         log.write(&AccessLine {

@@ -175,10 +175,11 @@ impl Exchange {
             let sent = {
                 let sending = pin!(self.send(&tried));
                 match &deadline {
-                    None => sending.await,
-                    Some(until) => tokio::time::timeout_at(*until, sending).await.unwrap_or(Err(Failed::Refused(OUT_OF_TIME))),
+                    None => Some(sending.await),
+                    Some(until) => tokio::time::timeout_at(*until, sending).await.ok(),
                 }
             };
+            let sent = sent.unwrap_or_else(|| Err(self.overdue()));
             match sent {
                 Ok(mut got) => {
                     got.silence = read_timeout(&tried);
@@ -223,6 +224,7 @@ impl Exchange {
                     tried.broke(endpoint, reused);
                 }
                 Err(Failed::Slow(endpoint)) => {
+                    self.ending.broke(false);
                     if !(tried.retry_on().timeout() && self.may_repeat(&tried) && self.may_cost_more()) {
                         return Err(OUT_OF_TIME);
                     }
@@ -374,6 +376,14 @@ impl Exchange {
         }
     }
 
+    /// The time is over. That is the replica's failure, unless the request may have been on its way from the client until now.
+    fn overdue(&self) -> Failed {
+        if self.framing == Framing::None {
+            self.ending.broke(false);
+        }
+        Failed::Refused(OUT_OF_TIME)
+    }
+
     fn may_repeat(&self, tried: &Tried) -> bool {
         let whole = self.ask.is_some() || self.framing == Framing::None;
         tried.may_repeat(self.method().idempotent(), whole)
@@ -494,7 +504,11 @@ impl Exchange {
         let one::Answered { head: text, begun, rest, agreed } = answered;
         let mut fields = fields::from_one(head, &text, &self.ending.caller.worker.date.borrow());
         let mut status = head.status();
-        if let (Some(agreed), Some(switch), Some(attempt)) = (agreed, self.switch.take(), self.ending.attempt.take()) {
+        // A try of any other request lasts as long as its answer.
+        if let Some(agreed) = agreed
+            && let (Some(switch), Some(attempt)) = (self.switch.take(), self.ending.attempt.take())
+        {
+            attempt.over();
             status = switch.done(agreed, attempt, &mut fields);
         }
         Got {

@@ -9,7 +9,7 @@ use config::host::HostPattern;
 use config::object::{PathType, Protocol, ServiceKey};
 use config::settings::Settings;
 use registry::route::{Action, Route, RouteTableBuilder};
-use registry::snapshot::{Endpoint, EndpointId, PortName, Replica, Service, ServiceIndex, ServiceListener, Way};
+use registry::snapshot::{Aside, Endpoint, EndpointId, PortName, Replica, Service, ServiceIndex, ServiceListener, Unsettled, Way};
 
 use super::*;
 
@@ -317,4 +317,48 @@ fn a_datagram_goes_to_the_endpoint_and_its_answer_comes_from_the_vip() {
     let next = std::iter::from_fn(|| replica.recv_from(&mut buffer).ok().map(|(length, _)| length)).find(|length| *length != 4);
     assert_eq!(next, Some(5), "only what came by the VIP arrives");
     scene.drain();
+}
+
+/// The picture with one more endpoint, which is on trial.
+fn with_trial(mut snapshot: Snapshot, address: SocketAddr) -> Snapshot {
+    let id = NonZeroU64::new(2).unwrap();
+    let replica = Replica { id: ReplicaId(id), address, pod: None, speaks: Default::default(), load: Default::default() };
+    let aside = Aside { endpoint: Endpoint { id: EndpointId(id), replica: Arc::new(replica) }, trial: Some(Arc::default()) };
+    let unsettled = Some(Box::new(Unsettled { aside: Box::new([aside]), young: None }));
+    snapshot.external.services = Arc::from([Arc::new(Service { unsettled, ..Service::clone(&snapshot.external.services[0]) })]);
+    snapshot
+}
+
+#[test]
+fn one_request_at_a_time_is_a_trial_and_what_came_of_it_is_told_once() {
+    let (well, heads) = replica(&["HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"; 2]);
+    let tried = StdListener::bind("127.0.0.1:0").unwrap();
+    let mut scene = Scene::new(with_trial(snapshot(1, Some(well), None), tried.local_addr().unwrap()));
+    let front = scene.listen(Speaks::Http, Exposure::External, StdListener::bind("127.0.0.1:0").unwrap());
+    let ask = || {
+        let mut client = StdStream::connect(front).unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
+        client
+    };
+    let first = ask();
+    let (mut trial, _) = tried.accept().unwrap();
+    read_until(&mut trial, b"\r\n\r\n");
+    assert!(read_until(&mut ask(), b"\r\n\r\n").starts_with("HTTP/1.1 200 "), "another goes to the one that is well");
+    drop(first);
+    assert_eq!(trial.read(&mut [0]).unwrap(), 0, "its client left, and nothing came of it");
+    let mut second = ask();
+    let (mut trial, _) = tried.accept().unwrap();
+    read_until(&mut trial, b"\r\n\r\n");
+    trial.write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").unwrap();
+    assert!(read_until(&mut second, b"\r\n\r\n").starts_with("HTTP/1.1 503 "));
+    assert!(read_until(&mut ask(), b"\r\n\r\n").starts_with("HTTP/1.1 200 "), "the trial is over, whatever the picture says");
+    heads.join().unwrap();
+    scene.shared.orders[0].send(Order::Drain).unwrap();
+    scene.worker.join().unwrap();
+    scene.reports.close();
+    let told = std::iter::from_fn(|| scene.reports.blocking_recv()).filter_map(|report| match report {
+        Report::Tried { replica, well } => Some((replica.id.0.get(), well)),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [(2, false)]);
 }

@@ -1,6 +1,6 @@
 //! The external plane's services: only those that an external route or listener names, without any endpoint that a seal covers.
 //!
-//! Invariant: an external service carries a part of what the internal one carries, never more.
+//! Invariant: an external service carries a part of the Ready endpoints that the internal one has, never another one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use config::object::{ServiceKey, ServiceType};
 use super::World;
 use super::near::Near;
 use super::places::Only;
-use crate::snapshot::{Endpoint, PortName, Service, ServiceIndex};
+use crate::snapshot::{PortName, Service, ServiceIndex};
 
 /// A service port as something outside names it.
 pub(crate) type Named = (PortName, Only);
@@ -69,28 +69,26 @@ impl Outside {
             return old.cloned().unwrap_or_else(|| Arc::new(Service::unreachable(name.clone(), 0)));
         };
         let inside = world.inside(place);
-        let local = world.ground.node.as_deref().filter(|_| *only == Only::Local).map(|node| port.pickable(Some(node), Near::default()));
-        let (from, nearer) = local.as_ref().map_or((&inside.endpoints, inside.near), |(endpoints, near)| (endpoints, *near));
-        let (mut endpoints, mut dropped, mut near) = (Vec::with_capacity(from.len()), Vec::new(), 0);
-        for (at, endpoint) in from.iter().enumerate() {
-            match world.barred(name, endpoint.replica.address) {
-                Some(why) => dropped.push((endpoint.replica.address, why)),
-                None => {
-                    near += usize::from(at < nearer);
-                    endpoints.push(endpoint.clone());
-                }
+        let local = world.ground.node.as_deref().filter(|_| *only == Only::Local);
+        let (mut candidates, mut dropped) = (port.candidates(local), Vec::new());
+        candidates.retain(|seat| match world.barred(name, seat.replica.address) {
+            Some(why) => {
+                dropped.push((seat.replica.address, why));
+                false
             }
-        }
+            None => true,
+        });
+        // Who is ejected is left out of these, so that too few are too few of those that may be reached.
+        let near = if local.is_some() { Near::default() } else { world.near(port) };
+        let picks = world.picks(port, candidates, near);
         if dropped.is_empty() {
             self.dropped.remove(name);
         } else {
             self.dropped.insert(name.clone(), dropped);
         }
-        let near = if near == endpoints.len() { 0 } else { near };
-        let same = |old: &&Arc<Service>| old.same_terms(inside) && old.near == near && ids(&old.endpoints).eq(ids(&endpoints));
-        match old.filter(same) {
+        match old.filter(|old| old.same_terms(inside) && picks.are_of(old)) {
             Some(old) => old.clone(),
-            None => Arc::new(inside.with(endpoints.into(), near)),
+            None => Arc::new(picks.into(inside)),
         }
     }
 
@@ -115,10 +113,6 @@ impl Outside {
     pub(crate) fn dropped(&self) -> impl Iterator<Item = (&PortName, &Vec<(SocketAddr, String)>)> {
         self.dropped.iter()
     }
-}
-
-fn ids(endpoints: &[Endpoint]) -> impl Iterator<Item = crate::snapshot::EndpointId> {
-    endpoints.iter().map(|endpoint| endpoint.id)
 }
 
 impl World {

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use config::filter::Balance;
 use config::object::{AppProtocol, Bounds, ProxyVersion};
 
+use super::passive::Picks;
 use crate::seed::Seed;
-use crate::snapshot::{Bounded, Endpoint, PortName, Service, ServiceIndex};
+use crate::snapshot::{Bounded, PortName, Service, ServiceIndex};
 
 /// All places.
 #[derive(Debug, Default)]
@@ -47,12 +48,11 @@ impl Places {
         self.places.get(place.0 as usize).map(|(moved, only)| (moved.name.clone(), *only))
     }
 
-    /// Replaces a service's endpoints, of which the first `near` are preferred, unless they are the same.
-    pub(super) fn fill(&mut self, place: ServiceIndex, (endpoints, near): (Box<[Endpoint]>, usize)) {
+    /// Replaces a service's endpoints, unless they are the same.
+    pub(super) fn fill(&mut self, place: ServiceIndex, picks: Picks) {
         let (old, _) = &mut self.places[place.0 as usize];
-        let same = old.endpoints.iter().map(|endpoint| endpoint.id).eq(endpoints.iter().map(|endpoint| endpoint.id));
-        if !same || old.near != near {
-            *old = Arc::new(old.with(endpoints, near));
+        if !picks.are_of(old) {
+            *old = Arc::new(picks.into(old));
             self.changed = true;
         }
     }
@@ -79,8 +79,8 @@ impl Places {
         let (old, _) = &mut self.places[place.0 as usize];
         if (old.balance.as_ref(), &old.seed) != (balance, seed) {
             // The numbers of its endpoints go with the seed.
-            let Service { endpoints, near, .. } = Service::clone(old);
-            *old = Arc::new(Service { balance: balance.cloned(), seed: seed.clone(), ..old.with(endpoints, near) });
+            let Service { endpoints, near, unsettled, .. } = Service::clone(old);
+            *old = Arc::new(Service { balance: balance.cloned(), seed: seed.clone(), ..old.with(endpoints, near, unsettled) });
             self.changed = true;
         }
     }

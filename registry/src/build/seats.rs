@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
-use config::object::{Distribution, Name, Protocol, ServiceKey};
+use config::object::{Name, Protocol, ServiceKey};
 
 use super::members::Member;
 use super::near::Near;
@@ -20,11 +21,13 @@ pub(crate) struct Seat {
     pub(crate) id: EndpointId,
     pub(crate) replica: Arc<Replica>,
     was_ready: bool,
+    /// When it became Ready beside others that were, or returned among them: it is young from then on.
+    pub(super) young_since: Option<Duration>,
 }
 
 impl Seat {
-    /// Where it is in its life.
-    pub(crate) fn state(&self) -> State {
+    /// Where it is in its life, by what is said of it; [`World::state`] knows more.
+    pub(super) fn state(&self) -> State {
         match (self.member.ready, self.member.terminating, self.was_ready) {
             (true, ..) => State::Ready,
             (false, true, _) => State::Draining,
@@ -37,7 +40,12 @@ impl Seat {
         &self.member
     }
 
-    fn endpoint(&self) -> Endpoint {
+    /// Ready, by what is said of it.
+    pub(super) fn is_ready(&self) -> bool {
+        self.member.ready
+    }
+
+    pub(super) fn endpoint(&self) -> Endpoint {
         Endpoint { id: self.id, replica: self.replica.clone() }
     }
 
@@ -49,7 +57,7 @@ impl Seat {
     /// Ends the membership. `picked` is what pictures up to `version` may have picked from.
     pub(super) fn leave(self, life: &mut Lifecycle, service: &Name, protocol: Protocol, picked: Option<&Service>, version: u64) {
         // One that no picture has now was last seen in an older one: the newest lacks it already.
-        let seen = picked.is_some_and(|picked| picked.endpoints.iter().any(|endpoint| endpoint.id == self.id));
+        let seen = picked.is_some_and(|picked| picked.members().any(|endpoint| endpoint.id == self.id));
         let key = self.key(protocol);
         life.leave(&key, self.id, self.replica, service.clone(), if seen { version + 1 } else { version });
     }
@@ -68,6 +76,9 @@ impl World {
     ) {
         let protocol = port.spec.protocol;
         let picked = port.place.map(|place| self.places.get(place).clone());
+        let beside = port.seats.iter().any(Seat::is_ready);
+        let now = self.now;
+        let since = |becomes_ready: bool, before: Option<Duration>| if becomes_ready && beside { Some(now) } else { before };
         let mut old = std::mem::take(&mut port.seats).into_iter().peekable();
         let mut left = Vec::new();
         for member in members {
@@ -81,14 +92,15 @@ impl World {
             let same = old.next_if(|seat| seat.member.address == member.address);
             let seat = match same {
                 Some(seat) if seat.member.identity == member.identity && seat.replica.speaks == *speech => {
-                    Seat { was_ready: seat.was_ready || member.ready, member, ..seat }
+                    let young_since = since(member.ready && !seat.member.ready, seat.young_since);
+                    Seat { was_ready: seat.was_ready || member.ready, young_since, member, ..seat }
                 }
                 other => {
                     left.extend(other);
                     let (identity, speaks) = (member.identity.clone(), speech.clone());
                     let replica = ReplicaKey { identity, address: member.address, protocol, speaks };
                     let (id, replica) = self.life.join(replica, member.pod.as_ref());
-                    Seat { id, replica, was_ready: member.ready, member }
+                    Seat { id, replica, was_ready: member.ready, young_since: since(member.ready, None), member }
                 }
             };
             seat.replica.load.leaving.store(seat.member.terminating, Relaxed);
@@ -96,33 +108,38 @@ impl World {
         }
         let service: Name = port.name(key).to_string().into();
         for seat in left.into_iter().chain(old) {
+            self.outliers.forget(seat.id);
             seat.leave(&mut self.life, &service, protocol, picked.as_deref(), version);
         }
+        self.fill(port);
     }
 
-    /// Hands those of a port that may be picked on to its places; of all of them, those by `distribution` first that are near.
-    pub(super) fn fill(&mut self, port: &Port, distribution: Option<Distribution>) {
-        let near = Near { distribution, node: self.ground.node.as_deref(), zone: self.ground.zone.as_deref() };
+    /// What is near for a port inside.
+    pub(super) fn near(&self, port: &Port) -> Near<'_> {
+        Near { distribution: port.distribution, node: self.ground.node.as_deref(), zone: self.ground.zone.as_deref() }
+    }
+
+    /// Brings what may be picked of a port inside up to date.
+    pub(super) fn fill(&mut self, port: &Port) {
+        if let Some(place) = port.place {
+            let picks = self.picks(port, port.candidates(None), self.near(port));
+            self.places.fill(place, picks);
+        }
         // Whoever wants those of this node alone has no others to put behind them.
-        for (place, node, near) in [(port.place, None, near), (port.local_place, self.ground.node.as_deref(), Near::default())] {
-            if let Some(place) = place {
-                self.places.fill(place, port.pickable(node, near));
-            }
+        if let Some(place) = port.local_place {
+            let picks = self.picks(port, port.candidates(self.ground.node.as_deref()), Near::default());
+            self.places.fill(place, picks);
         }
     }
 }
 
 impl Port {
     /// Ready ones, else those that still serve while they terminate (KEP-1669); with `node` only those on it, and those of which nobody
-    /// knows where they are. And how many of them are near: these come first.
-    pub(super) fn pickable(&self, node: Option<&str>, near: Near<'_>) -> (Box<[Endpoint]>, usize) {
+    /// knows where they are.
+    pub(super) fn candidates(&self, node: Option<&str>) -> Vec<&Seat> {
         let here = |member: &Member| node.is_none_or(|node| member.node.as_deref().is_none_or(|other| other == node));
         let some = |test: fn(&Member) -> bool| self.seats.iter().filter(move |seat| here(&seat.member) && test(&seat.member));
-        let mut seats: Vec<&Seat> = some(|member| member.ready).collect();
-        if seats.is_empty() {
-            seats.extend(some(|member| member.serving && member.terminating));
-        }
-        let count = near.first(&mut seats, |seat| &seat.member);
-        (seats.into_iter().map(Seat::endpoint).collect(), count)
+        let ready: Vec<&Seat> = some(|member| member.ready).collect();
+        if ready.is_empty() { some(|member| member.serving && member.terminating).collect() } else { ready }
     }
 }

@@ -36,7 +36,16 @@ impl World {
                 None => {
                     let name = PortName { service: key.clone(), port: spec.port, protocol: spec.protocol };
                     let served = spec.protocol != Protocol::Sctp;
-                    Port { place: served.then(|| self.places.take(name, Only::Not)), local_place: None, seats: Vec::new(), spec }
+                    let place = served.then(|| self.places.take(name, Only::Not));
+                    Port {
+                        place,
+                        local_place: None,
+                        seats: Vec::new(),
+                        slow_start: self.slow_start,
+                        distribution: None,
+                        ejections: [0; 3],
+                        spec,
+                    }
                 }
             };
             if local && port.place.is_some() && port.local_place.is_none() {
@@ -80,6 +89,7 @@ impl World {
         let service: Name = port.name(key).to_string().into();
         let picked = port.place.map(|place| self.places.get(place).clone());
         for seat in port.seats {
+            self.outliers.forget(seat.id);
             seat.leave(&mut self.life, &service, port.spec.protocol, picked.as_deref(), version);
         }
         // The later place first: giving it back never moves the other.

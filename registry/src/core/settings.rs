@@ -101,6 +101,7 @@ impl Registry {
             self.default_secret.clone_from(&settings.tls_default_secret);
             self.certificates_dirty = true;
         }
+        self.world.renew_rules(settings.outlier, Duration::from_millis(settings.slow_start_ms));
         self.current.settings = settings;
     }
 }

@@ -22,6 +22,7 @@ mod filters;
 mod life;
 mod misdirected;
 mod names;
+mod outliers;
 mod picked;
 mod plainly;
 mod probed;

@@ -9,16 +9,17 @@ use std::time::Duration;
 
 use config::annotations::Judged;
 use config::exposure::Exposure;
-use config::object::{Kind, ObjectKey, ServiceKey};
+use config::object::{Kind, ObjectKey, Protocol, ServiceKey};
 use config::problem::{Problem, Reason};
 
-use super::{Counts, Registry, expiry};
+use super::{Counts, Ejections, Registry, expiry};
 use crate::build::notes::{self, type_name};
 use crate::build::routes::Row;
 use crate::build::seats::Seat;
 use crate::build::{Entry, Port};
 use crate::event::ListenerState;
 use crate::lifecycle::State;
+use crate::outlier::{Cause, Standing};
 use crate::snapshot::{PortName, Replica, ServiceListener, ServiceListeners, Socket};
 use crate::view::{AnnotationView, CheckView, EndpointView, ExposureView, RouteView, ServiceView, SourceView, WorkloadView};
 
@@ -103,7 +104,7 @@ impl Registry {
             vip: self.vips.of(key),
             exposure: side(port, key, &outside, &carried).to_string(),
             sealed: entry.seal.is_some(),
-            ready: port.seats.iter().filter(|seat| seat.state() == State::Ready).count(),
+            ready: port.seats.iter().filter(|seat| self.world.state(seat) == State::Ready).count(),
             endpoints: port.seats.len(),
         });
         ports.collect()
@@ -114,15 +115,26 @@ impl Registry {
         let mut rows = Vec::new();
         for (key, _, port) in self.ports() {
             let service = port.name(key).to_string();
-            let row = |seat: &Seat| EndpointView {
-                why: self.world.unready_for(key, &seat.replica, seat.state()),
-                ..endpoint(seat.id.0.get(), &seat.replica, &service, seat.state())
+            let row = |seat: &Seat| {
+                let view = self.endpoint(seat, &service);
+                let why = view.why.clone().or_else(|| self.world.unready_for(key, &seat.replica, self.world.state(seat)));
+                EndpointView { why, ..view }
             };
             rows.extend(port.seats.iter().map(row));
         }
         let leaving = self.world.life.leaving().iter();
         rows.extend(leaving.map(|left| endpoint(left.id.0.get(), &left.replica, &left.service, State::Draining)));
         rows
+    }
+
+    fn endpoint(&self, seat: &Seat, service: &str) -> EndpointView {
+        let view = endpoint(seat.id.0.get(), &seat.replica, service, self.world.state(seat));
+        let Some(Standing { cause, until, on_trial }) = self.world.standing(seat) else { return view };
+        let left = until.saturating_sub(self.world.now);
+        // A second that has begun counts: nothing is said to be over that is not.
+        let seconds = left.as_millis().div_ceil(1000);
+        let why = if on_trial { format!("outlier: {cause}, on trial") } else { format!("outlier: {cause}, {seconds} s left") };
+        EndpointView { why: Some(why), left_ms: u64::try_from(left.as_millis()).ok(), ..view }
     }
 
     /// Every route, served or not, sorted.
@@ -240,7 +252,7 @@ impl Registry {
     /// Numbers for `/metrics`.
     pub fn counts(&self) -> Counts {
         let mut endpoints: BTreeMap<&'static str, usize> = State::ALL.map(|state| (state.as_str(), 0)).into();
-        let states = self.ports().flat_map(|(_, _, port)| &port.seats).map(Seat::state);
+        let states = self.ports().flat_map(|(_, _, port)| &port.seats).map(|seat| self.world.state(seat));
         for state in states.chain(self.world.life.leaving().iter().map(|_| State::Draining)) {
             *endpoints.entry(state.as_str()).or_default() += 1;
         }
@@ -251,6 +263,7 @@ impl Registry {
         let refused = [(Exposure::External, &self.routes.external), (Exposure::Internal, &self.routes.internal)];
         Counts {
             endpoints,
+            ejections: self.ejections(),
             problems,
             refused_routes: refused.map(|(exposure, tables)| (exposure.as_str(), tables.refused.routes().len())).into(),
             objects: self.store.len(),
@@ -260,6 +273,17 @@ impl Registry {
             expiries: self.expiries(),
             probes: Vec::new(),
         }
+    }
+
+    /// With zeros, so that the first ejection of a port is an increase.
+    fn ejections(&self) -> Vec<Ejections> {
+        let judged = self.ports().filter(|(_, _, port)| port.spec.protocol == Protocol::Tcp);
+        let of = |(key, _, port): (&ServiceKey, _, &Port)| Ejections {
+            service: port.name(key).to_string(),
+            causes: std::array::from_fn(|cause| (Cause::WORDS[cause], port.ejections[cause])),
+            now: port.seats.iter().filter(|seat| self.world.standing(seat).is_some()).count(),
+        };
+        judged.map(of).collect()
     }
 
     fn ports(&self) -> impl Iterator<Item = (&ServiceKey, &Entry, &Port)> {
@@ -344,9 +368,10 @@ fn endpoint(id: u64, replica: &Replica, service: &str, state: State) -> Endpoint
         pod: replica.pod.as_deref().map(str::to_owned),
         speaks: replica.speaks.as_str().to_owned(),
         state: state.as_str().to_owned(),
-        why: None,
         in_flight: load.in_flight.load(std::sync::atomic::Ordering::Relaxed),
         latency_us: load.latency_us.load(std::sync::atomic::Ordering::Relaxed),
+        why: None,
+        left_ms: None,
     }
 }
 

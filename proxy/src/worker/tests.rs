@@ -333,10 +333,13 @@ fn with_trial(mut snapshot: Snapshot, address: SocketAddr) -> Snapshot {
 fn one_request_at_a_time_is_a_trial_and_what_came_of_it_is_told_once() {
     let (well, heads) = replica(&["HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"; 2]);
     let tried = StdListener::bind("127.0.0.1:0").unwrap();
+    let patience = Some(Duration::from_secs(10));
+    socket2::SockRef::from(&tried).set_read_timeout(patience).unwrap();
     let mut scene = Scene::new(with_trial(snapshot(1, Some(well), None), tried.local_addr().unwrap()));
     let front = scene.listen(Speaks::Http, Exposure::External, StdListener::bind("127.0.0.1:0").unwrap());
     let ask = || {
         let mut client = StdStream::connect(front).unwrap();
+        client.set_read_timeout(patience).unwrap();
         client.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
         client
     };

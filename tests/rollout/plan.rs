@@ -1,6 +1,7 @@
 //! What is to be rolled: read from the command line, whole or not at all.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use tidegate_tests::Chance;
 
@@ -10,7 +11,7 @@ use crate::world::Strategy;
 
 pub(crate) const USAGE: &str = "\
 rollout [--contenders tidegate,nginx,haproxy,envoy] [--rollouts 100] [--replicas 1,3] [--strategies surge,swap,recreate]
-        [--kinds h1,close,h2,grpc,ws,tcp] [--seed N] [--examples 3]
+        [--kinds h1,close,h2,grpc,ws,tcp] [--pause 250] [--seed N] [--examples 3]
 Without --strategies: surge and recreate for 1 replica, surge and swap for more.";
 
 /// The wishes.
@@ -20,6 +21,8 @@ pub(crate) struct Plan {
     pub(crate) rollouts: u32,
     pub(crate) scenes: Vec<(usize, Strategy)>,
     pub(crate) kinds: Vec<Kind>,
+    /// Between the replacement of a pod and that of the next.
+    pub(crate) pause: Duration,
     pub(crate) seed: u64,
     /// Requests shown of each sort that speaks against a proxy.
     pub(crate) examples: usize,
@@ -29,7 +32,8 @@ impl Plan {
     /// Reads words of the command line. Errs with what is wrong with them.
     pub(crate) fn read(words: &[String]) -> Result<Plan, String> {
         let (mut contenders, mut kinds) = (Name::ALL.to_vec(), Kind::ALL.to_vec());
-        let (mut rollouts, mut replicas, mut strategies, mut seed, mut examples) = (100, vec![1, 3], None, None, 3);
+        let (mut rollouts, mut replicas, mut strategies) = (100, vec![1, 3], None);
+        let (mut pause, mut seed, mut examples) = (250, None, 3);
         for pair in words.chunks(2) {
             let [flag, value] = pair else { return Err(format!("{} has no value\n{USAGE}", pair[0])) };
             match flag.as_str() {
@@ -38,6 +42,7 @@ impl Plan {
                 "--strategies" => strategies = Some(named(flag, value, &Strategy::ALL, |strategy| strategy.word())?),
                 "--replicas" => replicas = value.split(',').map(|one| number(flag, one, 1..=10)).collect::<Result<_, _>>()?,
                 "--rollouts" => rollouts = number(flag, value, 1..=100_000)?,
+                "--pause" => pause = number(flag, value, 0..=60_000)?,
                 "--seed" => seed = Some(number(flag, value, 0..=u64::MAX)?),
                 "--examples" => examples = number(flag, value, 0..=1000)?,
                 _ => return Err(format!("found {flag:?}\n{USAGE}")),
@@ -48,7 +53,8 @@ impl Plan {
             strategies.clone().unwrap_or(usual.to_vec()).into_iter().map(move |strategy| (replicas, strategy))
         });
         let scenes = scenes.collect();
-        Ok(Plan { contenders, rollouts, scenes, kinds, seed: seed.unwrap_or_else(Chance::seed), examples })
+        let (pause, seed) = (Duration::from_millis(pause), seed.unwrap_or_else(Chance::seed));
+        Ok(Plan { contenders, rollouts, scenes, kinds, pause, seed, examples })
     }
 }
 
@@ -78,6 +84,7 @@ mod tests {
     fn what_is_not_said_is_all() {
         let plan = read("--seed 7").unwrap();
         assert_eq!((plan.contenders.len(), plan.kinds.len(), plan.rollouts, plan.seed), (4, 6, 100, 7));
+        assert_eq!(plan.pause, Duration::from_millis(250));
         let usual = [(1, Strategy::Surge), (1, Strategy::Recreate), (3, Strategy::Surge), (3, Strategy::Swap)];
         assert_eq!(plan.scenes, usual);
     }
@@ -98,6 +105,7 @@ mod tests {
             ("--rollouts 0", "\"0\""),
             ("--rollouts", "no value"),
             ("--replicas 0", "\"0\""),
+            ("--pause -1", "\"-1\""),
             ("--contender tidegate", "--contenders"),
         ] {
             let error = read(line).unwrap_err();

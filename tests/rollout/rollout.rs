@@ -8,7 +8,7 @@ fn rolls(replicas: &str, strategy: &str, rollouts: &str) {
     // One at a time: load that others make would be taken for churn.
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let plan = ["--contenders", "tidegate", "--replicas", replicas, "--strategies", strategy, "--rollouts", rollouts];
+    let plan = ["--contenders", "tidegate", "--replicas", replicas, "--strategies", strategy, "--rollouts", rollouts, "--pause", "50"];
     let rig = env!("CARGO_BIN_EXE_rollout");
     let output = Command::new("timeout").arg("120").arg(rig).args(plan).output().expect("the rig can be started");
     let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -49,7 +49,7 @@ pub(crate) fn play(plan: &Plan, name: Name, replicas: usize, strategy: Strategy)
     let folder = home.path().join("proxy");
     fs::create_dir(&folder)?;
     let start = Instant::now();
-    let mut world = World::new(&net, replicas, &journal, plan.seed)?;
+    let mut world = World::new(&net, replicas, &journal, plan)?;
     let mut proxy = name.start(&Start { net: &net, folder: &folder, shop: world.members(SHOP), taker: world.members(TAKER) })?;
     await_doors(&proxy.doors(), plan.kinds.contains(&Kind::Tcp));
     let ledger = Arc::new(Ledger::default());

@@ -9,12 +9,14 @@
 
 use std::io;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tidegate_tests::{Chance, Net};
 
 use crate::contender::{Contender, Member};
 use crate::ledger::{Life, SHOP, TAKER};
+use crate::plan::Plan;
 use crate::pods::{Addresses, Nursery, Process};
 
 /// Replicas of the Service that takes freed addresses.
@@ -93,13 +95,15 @@ pub(crate) struct World {
     /// Removed, and perhaps still asked.
     removed: Vec<Ghost>,
     chance: Chance,
+    /// Between the replacement of a pod and that of the next.
+    pause: Duration,
     port: u16,
     names: u32,
 }
 
 impl World {
     /// With so many pods of the shop, which listen before this returns. No proxy knows of them yet.
-    pub(crate) fn new(net: &Net, replicas: usize, journal: &std::path::Path, seed: u64) -> io::Result<World> {
+    pub(crate) fn new(net: &Net, replicas: usize, journal: &Path, plan: &Plan) -> io::Result<World> {
         let ips = (0..2 * replicas + 2 * TAKERS + 4).filter_map(|_| match net.replica_ip() {
             std::net::IpAddr::V4(ip) => Some(ip),
             std::net::IpAddr::V6(_) => None,
@@ -111,7 +115,8 @@ impl World {
             nursery: Nursery::new(journal, WAITING + replicas)?,
             lives: Vec::new(),
             removed: Vec::new(),
-            chance: Chance::of(seed),
+            chance: Chance::of(plan.seed),
+            pause: plan.pause,
             port: net.port(),
             names: 0,
         };
@@ -238,6 +243,7 @@ impl World {
             rest(GLANCE);
         }
         self.removed.clear();
+        rest(self.pause);
         self.step(proxy)
     }
 

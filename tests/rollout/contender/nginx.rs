@@ -4,7 +4,9 @@
 //!   upstream without any.
 //! - Connections to replicas are kept alive, requests that could not be sent go to another server (`proxy_next_upstream error timeout`,
 //!   which never repeats a POST that was sent), passive checks are nginx's own.
-//! - It has let go when two workers of the newest configuration run, and all others are shutting down. What those still carry ends with it.
+//! - It has let go when two workers of the newest configuration run, and all others are shutting down. Those accept nothing more; but on a
+//!   connection of HTTP/2 that is never idle they serve new requests by their old configuration until it has had `keepalive_requests`. A
+//!   `worker_shutdown_timeout` would end that, and every conversation with it; it is left unset, as it comes.
 
 use std::fmt::{Display, Write};
 use std::fs;
@@ -96,7 +98,6 @@ events { worker_connections 4096; }
 
 const HTTP: &str = "http {
   access_log off;
-  keepalive_requests 1000000;
   client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3; uwsgi_temp_path {folder}/t4;
   scgi_temp_path {folder}/t5;
   proxy_http_version 1.1;

@@ -91,6 +91,7 @@ fn an_answer_that_breaks_the_protocol_is_a_502() {
 fn an_answer_that_is_cut_looks_cut_and_harms_no_other() {
     for answer in [
         "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
+        "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nhalf",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nx\r\n",
     ] {
@@ -100,7 +101,10 @@ fn an_answer_that_is_cut_looks_cut_and_harms_no_other() {
             assert_ne!(scene.curl(&["--fail"], b"").code, 0, "{answer:?}");
             let mut client = scene.frames();
             let answered = client.fetch("shop.example", "/");
-            assert!(matches!(answered.end, Some(End::Reset(_))) || answered.status == 502, "{answer:?}: {answered:?}");
+            // A reset may overtake what came before it, and nonsense behind a head is seen with it.
+            let unheard = reset || answer.ends_with("x\r\n");
+            let begun = (answered.status, answered.heads) == (200, 1) && matches!(answered.end, Some(End::Reset(_)));
+            assert!(begun || (unheard && answered.status == 502), "{answer:?}: {answered:?}");
             scene.replica.now(Behaviour::Named);
             assert_eq!(client.fetch("shop.example", "/").status, 200, "{answer:?}: the connection goes on");
             await_until("both to be counted", || scene.refusals("upstream-reset") == 2.0);

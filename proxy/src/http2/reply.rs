@@ -114,6 +114,8 @@ async fn send(open: &OpenStream, answer: &mut Answer, mut to: SendStream<Bytes>)
                 Err(_) => Ok(false),
             },
             Some(Err(Stopped::Cut)) => {
+                // A reset takes back what its connection had no turn to write yet, and the head may be among that.
+                tokio::task::yield_now().await;
                 to.send_reset(Reason::INTERNAL_ERROR);
                 return Ok(());
             }

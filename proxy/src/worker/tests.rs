@@ -11,7 +11,9 @@ use config::settings::Settings;
 use registry::route::{Action, Route, RouteTableBuilder};
 use registry::snapshot::{Aside, Endpoint, EndpointId, PortName, Replica, Service, ServiceIndex, ServiceListener, Unsettled, Way};
 
+use super::arrival::host;
 use super::*;
+use crate::listener::Speaks;
 
 #[test]
 fn long_connections_leave_no_worker_idle_and_many_are_moved_seldom() {

@@ -27,6 +27,8 @@ pub const BALANCE: &str = "tidegate.dev/balance";
 pub const MAX_IN_FLIGHT: &str = "tidegate.dev/max-in-flight";
 /// Annotation of a Service: the same for each endpoint.
 pub const MAX_ENDPOINT_IN_FLIGHT: &str = "tidegate.dev/max-endpoint-in-flight";
+/// Annotation of a Service: how many more may wait until there is room.
+pub const MAX_PENDING: &str = "tidegate.dev/max-pending";
 /// Annotation of a Service: a new endpoint, or one that returns, grows to its full share in this time.
 pub const SLOW_START: &str = "tidegate.dev/slow-start";
 /// Annotation of an Ingress: a Secret or ConfigMap whose `ca.crt` its clients' certificates are verified by.
@@ -37,7 +39,7 @@ pub const CLIENT_VERIFY: &str = "tidegate.dev/client-verify";
 pub const NGINX_TLS: &str = "nginx.ingress.kubernetes.io/auth-tls-";
 
 /// Annotations under our prefix that say nothing about exposure, and the kind that each belongs to. Elsewhere they are unknown.
-const ANNOTATIONS: [(Kind, &str); 10] = [
+const ANNOTATIONS: [(Kind, &str); 11] = [
     (Kind::Service, UPSTREAM_CA),
     (Kind::Service, UPSTREAM_NAME),
     (Kind::Service, UPSTREAM_CERTIFICATE),
@@ -45,6 +47,7 @@ const ANNOTATIONS: [(Kind, &str); 10] = [
     (Kind::Service, BALANCE),
     (Kind::Service, MAX_IN_FLIGHT),
     (Kind::Service, MAX_ENDPOINT_IN_FLIGHT),
+    (Kind::Service, MAX_PENDING),
     (Kind::Service, SLOW_START),
     (Kind::Ingress, CLIENT_CA),
     (Kind::Ingress, CLIENT_VERIFY),

@@ -170,7 +170,8 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.carried = None; // whoever sees that the replica is free may be carried
+        // Whoever sees that the replica is free may be carried, and whoever waits for that looks only once it is.
+        let _room = self.carried.take().map(Carried::end);
         self.replica.load.in_flight.end();
     }
 }

@@ -284,7 +284,7 @@ fn of_workers(workers: &[Arc<WorkerCounts>], families: &mut Families) {
     families.counters("tidegate_not_exposed_total", "Misses whose rule was refused exposure.", not_exposed);
     families.counters(
         "tidegate_waited_total",
-        "Requests, and connections through a Service's own listener, that waited for somebody to answer them.",
+        "Requests, and connections through a Service's own listener, that waited for somebody who may answer them.",
         vec![(Vec::new(), all(&|worker| worker.waited.get()))],
     );
     families.gauges("tidegate_waiting_requests", "The same, those that wait now.", vec![(Vec::new(), all(&|worker| worker.waiting.get()))]);

@@ -1,5 +1,6 @@
 //! What keeps load within bounds before it breaks something: rates of clients and routes, connections of a client, and a worker that is
-//! late. What a Service and its endpoints carry at once is bounded where endpoints are picked (`balance/bounded.rs`).
+//! late. What a Service and its endpoints carry at once is bounded where endpoints are picked (`balance/bounded.rs`); `line` is for those who
+//! may wait then.
 //!
 //! Invariant: what is remembered of clients takes a fixed amount of memory, shared by workers without a lock. Where there is no room left
 //! for another client, it is let in and not counted: a bound that nobody can hold is no reason to keep somebody out.
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 pub(crate) mod connections;
 pub(crate) mod gcra;
+pub(crate) mod line;
 pub(crate) mod meters;
 pub(crate) mod rates;
 pub(crate) mod seats;

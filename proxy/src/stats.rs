@@ -87,17 +87,20 @@ pub enum Bound {
     Service,
     /// Each endpoint that was not tried.
     Endpoint,
+    /// The line of those who wait for that.
+    Pending,
 }
 
 impl Bound {
     /// All of them, by index.
-    pub const ALL: [Bound; 2] = [Bound::Service, Bound::Endpoint];
+    pub const ALL: [Bound; 3] = [Bound::Service, Bound::Endpoint, Bound::Pending];
 
     /// The word of the metric.
     pub const fn as_str(self) -> &'static str {
         match self {
             Bound::Service => "max-in-flight",
             Bound::Endpoint => "max-endpoint-in-flight",
+            Bound::Pending => "max-pending",
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::balance::{self, By, InFlight};
 use crate::buffer::{Buffers, FIRST};
 use crate::clock::now_us;
 use crate::listener::Listener;
+use crate::pressure::line;
 use crate::proxied;
 use crate::splice::Pipe;
 use crate::stats::{Count, Flow};
@@ -82,7 +83,7 @@ pub(crate) async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(worker: &Worker,
 /// Picks and connects until an endpoint takes the connection. The picture is held until then.
 async fn open(worker: &Worker, stream: &TcpStream, client: SocketAddr, listener: &Listener) -> Option<(Arc<Service>, TcpStream, InFlight)> {
     let mut tried: Vec<EndpointId> = Vec::new();
-    let mut place = None;
+    let (mut place, mut queued) = (None, None);
     loop {
         let held = worker.pictures.hold();
         let plane = held.snapshot().plane(listener.exposure);
@@ -91,12 +92,19 @@ async fn open(worker: &Worker, stream: &TcpStream, client: SocketAddr, listener:
         let key = Key::of(listener.exposure, &service);
         let pick = |avoid: &[EndpointId]| worker.pick(want, (listener.exposure, &service), avoid, now_us());
         let begun = match tried.len() < TRIES {
-            true => bounded::begin(worker, (listener.exposure, &*service), &tried, pick),
+            true => bounded::begin(worker, (&*service, queued.as_ref()), &tried, pick),
             false => Err(Unpicked::Nobody),
         };
         let (endpoint, flight) = match begun {
             Ok(begun) => begun,
-            Err(Unpicked::Full(_)) => return None,
+            Err(Unpicked::Full(bound)) => {
+                drop(held);
+                let wait = Duration::from_millis(worker.limits.connection_wait_ms);
+                if !line::wait(worker, (listener.exposure, &service), bound, wait, &mut queued).await {
+                    return None;
+                }
+                continue;
+            }
             Err(Unpicked::Nobody) => {
                 drop(held);
                 let now_ms = now_us() / 1000;
@@ -110,6 +118,7 @@ async fn open(worker: &Worker, stream: &TcpStream, client: SocketAddr, listener:
                 continue;
             }
         };
+        queued = None;
         let timeout = Duration::from_millis(worker.limits.connect_timeout_ms);
         let connected = upstream::connect(endpoint.replica.address, timeout).await;
         let stands = introduced(connected, &service, client, stream).await;

@@ -179,15 +179,21 @@ impl Table {
         }
         let want = Want { balance: None, by: By::Connections, signs: &Opaque(client.ip()) };
         let pick = |avoid: &[EndpointId]| worker.pick(want, (self.listener.exposure, service), avoid, now_us());
-        let begin = |avoid: &[EndpointId]| bounded::begin(worker, (self.listener.exposure, &**service), avoid, pick);
+        let begin = |avoid: &[EndpointId]| bounded::begin(worker, (&**service, None), avoid, pick);
         // When all have refused it is the first one's turn again: it may be back.
         let (begun, tried) = match begin(&avoid) {
             Err(Unpicked::Nobody) => (begin(&[]), Vec::new()),
             begun => (begun, avoid),
         };
-        let (endpoint, flight) = begun.map_err(|why| if why == Unpicked::Nobody { Dropped::NoEndpoint } else { Dropped::Full })?;
-        let upstream = Rc::new(connect(endpoint.replica.address).map_err(|_| Dropped::Failed)?);
         let counts = worker.counts.of(self.listener.exposure, service);
+        let (endpoint, flight) = begun.map_err(|why| match why {
+            Unpicked::Nobody => Dropped::NoEndpoint,
+            Unpicked::Full(bound) => {
+                counts.full[bound as usize].add(1);
+                Dropped::Full
+            }
+        })?;
+        let upstream = Rc::new(connect(endpoint.replica.address).map_err(|_| Dropped::Failed)?);
         counts.udp.flows.begun();
         worker.flows.open.set(worker.flows.open.get() + 1);
         let mut flow = Flow {

@@ -57,6 +57,17 @@ impl Waiting {
         Waiting { counts, ..Waiting::default() }
     }
 
+    /// One more that waits, whatever for; `None` when as many do as may.
+    pub(crate) fn count(&self, limits: &Limits) -> Option<Waits> {
+        let free = limits.waiting_requests.saturating_sub(self.counts.waiting.get() as usize);
+        (free > 0).then(|| Waits::begin(&self.counts))
+    }
+
+    /// Waits for another picture.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
     /// A place among those who wait for this service, for so long. `None` when there is none, or when waiting makes no sense.
     pub fn place(self: &Rc<Self>, key: Key, wait_ms: u64, limits: &Limits, now_ms: u64) -> Option<Place> {
         if wait_ms == 0 {
@@ -69,9 +80,7 @@ impl Waiting {
             return None;
         }
         away.waiting += 1;
-        self.counts.waiting.add(1);
-        self.counts.waited.add(1);
-        Some(Place { of: self.clone(), key, until_ms: now_ms + wait_ms, pause: PAUSE })
+        Some(Place { of: self.clone(), key, pauses: Pauses::until(now_ms + wait_ms), _counted: Waits::begin(&self.counts) })
     }
 
     /// Somebody of this service was reached.
@@ -104,31 +113,72 @@ impl Waiting {
 pub struct Place {
     of: Rc<Waiting>,
     key: Key,
-    until_ms: u64,
-    pause: Duration,
+    pauses: Pauses,
+    _counted: Waits,
 }
+
+/// How long to wait for a sign before it is worth another look without one: longer each time, and never beyond the end.
+#[derive(Debug)]
+pub(crate) struct Pauses {
+    until_ms: u64,
+    next: Duration,
+}
+
+/// One more that waits on its worker, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Waits(Arc<WorkerCounts>);
 
 impl Place {
     /// How long to wait for another picture before it is worth another look anyway. `None` when the time is over.
     pub fn pause(&mut self, now_ms: u64) -> Option<Duration> {
-        let left = Duration::from_millis(self.until_ms.saturating_sub(now_ms));
-        let pause = self.pause.min(left);
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        (!left.is_zero()).then_some(pause)
+        self.pauses.next(now_ms)
     }
 
     /// Waits until it is worth another look. False when the time is over.
     pub(crate) async fn turn(&mut self, now_ms: u64) -> bool {
         let Some(pause) = self.pause(now_ms) else { return false };
         // The end of a pause says only that it is worth a look.
-        let _ = tokio::time::timeout(pause, self.of.changed.notified()).await;
+        let _ = tokio::time::timeout(pause, self.of.changed()).await;
         true
+    }
+}
+
+impl Pauses {
+    /// Until then, in milliseconds since the start of the process.
+    pub(crate) fn until(until_ms: u64) -> Pauses {
+        Pauses { until_ms, next: PAUSE }
+    }
+
+    /// The next one. `None` when the time is over.
+    pub(crate) fn next(&mut self, now_ms: u64) -> Option<Duration> {
+        let pause = self.next.min(self.left(now_ms)?);
+        self.next = (self.next * 2).min(LONGEST_PAUSE);
+        Some(pause)
+    }
+
+    /// All the time that is left, if any.
+    pub(crate) fn left(&self, now_ms: u64) -> Option<Duration> {
+        let left = self.until_ms.saturating_sub(now_ms);
+        (left > 0).then(|| Duration::from_millis(left))
+    }
+}
+
+impl Waits {
+    fn begin(counts: &Arc<WorkerCounts>) -> Waits {
+        counts.waiting.add(1);
+        counts.waited.add(1);
+        Waits(counts.clone())
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.waiting.sub(1);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.of.counts.waiting.sub(1);
         if let Some(away) = self.of.away.borrow_mut().get_mut(&self.key) {
             away.waiting = away.waiting.saturating_sub(1);
         }
@@ -193,7 +243,7 @@ mod tests {
         let local = tokio::task::LocalSet::new();
         for number in 0..4 {
             let (mut place, went) = (waiting.place(SHOP, 1_000, &limits(64), 0).unwrap(), went.clone());
-            place.pause = LONGEST_PAUSE;
+            place.pauses.next = LONGEST_PAUSE;
             local.spawn_local(async move {
                 assert!(place.turn(0).await);
                 went.borrow_mut().push(number);

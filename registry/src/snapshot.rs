@@ -22,11 +22,12 @@ use crate::seed::Seed;
 use crate::speech::Speech;
 
 mod bounded;
+mod line;
 mod load;
 mod named;
 mod unsettled;
 
-pub use bounded::{Bounded, Carried, within};
+pub use bounded::{Bounded, Carried, Pending, Room, within};
 pub use load::{Flights, Load};
 pub use named::Named;
 pub use unsettled::{Aside, Trial, Unsettled, Young};

@@ -9,21 +9,21 @@ use tidegate_tests::wait::DEADLINE;
 
 use super::*;
 
-fn gate(net: &Net, annotations: &[(&str, &str)], replicas: &[&Replica]) -> Tidegate {
+pub(super) fn gate(net: &Net, annotations: &[(&str, &str)], replicas: &[&Replica]) -> Tidegate {
     setup(net, annotations, replicas).flag("--workers", "2").start()
 }
 
-fn setup(net: &Net, annotations: &[(&str, &str)], replicas: &[&Replica]) -> Setup {
+pub(super) fn setup(net: &Net, annotations: &[(&str, &str)], replicas: &[&Replica]) -> Setup {
     let setup = Setup::new(net).manifest("app.yaml", service(net, annotations, replicas));
     setup.manifest("site.yaml", ingress("shop", HOST, &[path("Prefix", "/", "app", 80)]))
 }
 
-fn bounded(gate: &Tidegate, bound: &str) -> f64 {
+pub(super) fn bounded(gate: &Tidegate, bound: &str) -> f64 {
     gate.sum("tidegate_bounded_total", &["service=\"default/app:", &format!("bound=\"{bound}\"")])
 }
 
 /// An answer of our own that says so.
-fn is_overload(answer: &Response) {
+pub(super) fn is_overload(answer: &Response) {
     assert_eq!((answer.status, answer.replica(), answer.field("retry-after")), (503, "", Some("1")), "{answer:?}");
     assert_eq!(answer.field("x-tidegate-reason"), None, "outside, nobody is told");
 }

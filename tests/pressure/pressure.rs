@@ -9,6 +9,7 @@ use tidegate_tests::{Behaviour, Client, Net, Replica, Response, Setup, Tidegate,
 mod bounds;
 mod connections;
 mod late;
+mod pending;
 mod rates;
 
 const HOST: &str = "shop.example";

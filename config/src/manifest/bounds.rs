@@ -3,18 +3,20 @@
 //! Invariant: a wrong value refuses the object, so that its last good version stays: a bound is never dropped because it was mistyped.
 
 use super::check::Findings;
-use crate::exposure::{MAX_ENDPOINT_IN_FLIGHT, MAX_IN_FLIGHT};
+use crate::exposure::{MAX_ENDPOINT_IN_FLIGHT, MAX_IN_FLIGHT, MAX_PENDING};
 use crate::object::{Bounds, Meta};
 
 /// Nothing carries more.
 const MOST: u32 = 1_000_000;
 
 pub(super) fn of(meta: &Meta, out: &mut Findings) -> Bounds {
-    let mut bound = |key: &str| {
+    let mut bound = |key: &str, what: &str| {
         let text = meta.annotations.get(key)?.trim();
         let read = text.parse().ok().filter(|most| (1..=MOST).contains(most));
-        let expected = format!("requests that may be under way, 1 to {MOST}; without the annotation there is no bound");
+        let expected = format!("{what}, 1 to {MOST}");
         read.or_else(|| out.invalid(format_args!("metadata.annotations[\"{key}\"]"), format!("`{}`", text.escape_debug()), &expected))
     };
-    Bounds { in_flight: bound(MAX_IN_FLIGHT), endpoint_in_flight: bound(MAX_ENDPOINT_IN_FLIGHT) }
+    const UNDER_WAY: &str = "requests that may be under way (no bound without the annotation)";
+    let (in_flight, endpoint_in_flight) = (bound(MAX_IN_FLIGHT, UNDER_WAY), bound(MAX_ENDPOINT_IN_FLIGHT, UNDER_WAY));
+    Bounds { in_flight, endpoint_in_flight, pending: bound(MAX_PENDING, "requests that may wait for room (none without the annotation)") }
 }

@@ -304,9 +304,12 @@ fn how_much_a_service_carries_is_read_and_a_wrong_bound_refuses_it() {
         );
         parse(text.as_bytes())
     };
-    let manifest = of("tidegate.dev/max-in-flight: '100', tidegate.dev/max-endpoint-in-flight: ' 7 '");
+    let manifest = of("tidegate.dev/max-in-flight: '100', tidegate.dev/max-endpoint-in-flight: ' 7 ', tidegate.dev/max-pending: '1'");
     let Object::Service(service) = &manifest.objects[0] else { panic!("{manifest:?}") };
-    assert_eq!((service.bounds, said(&manifest)), (Bounds { in_flight: Some(100), endpoint_in_flight: Some(7) }, Vec::new()));
+    assert_eq!(
+        (service.bounds, said(&manifest)),
+        (Bounds { in_flight: Some(100), endpoint_in_flight: Some(7), pending: Some(1) }, Vec::new())
+    );
     for wrong in ["0", "-1", "many", "1000001", "1.5", ""] {
         let manifest = of(&format!("tidegate.dev/max-in-flight: '{wrong}'"));
         assert_eq!((manifest.refused.len(), manifest.sealed.len()), (1, 0), "{wrong}");

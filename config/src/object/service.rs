@@ -91,6 +91,9 @@ pub struct Bounds {
     /// [`MAX_ENDPOINT_IN_FLIGHT`](crate::exposure::MAX_ENDPOINT_IN_FLIGHT): at one endpoint, whatever service it is asked for by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint_in_flight: Option<u32>,
+    /// [`MAX_PENDING`](crate::exposure::MAX_PENDING): more that wait until one of the others lets them. `None`: nobody waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<u32>,
 }
 
 impl Bounds {

@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use config::exposure::Exposure;
 use registry::snapshot::{Bounded, Endpoint, EndpointId, Service};
 
 use super::InFlight;
+use crate::pressure::line::Queued;
 use crate::stats::Bound;
 use crate::worker::Worker;
 
@@ -20,14 +20,14 @@ const PICKS: usize = 3;
 pub(crate) enum Unpicked {
     /// There is nobody that was not tried.
     Nobody,
-    /// As much is under way as may be. Whoever can wait for an end of that may ask again then.
+    /// As much is under way as may be. Whoever can wait for an end of that (`pressure/line.rs`) may ask again then.
     Full(Bound),
 }
 
-/// Begins a flight at the endpoint that `pick` wants, given whom to avoid. That it is full is counted.
+/// Begins a flight at the endpoint that `pick` wants, given whom to avoid. Where others wait, it is full for whoever is not first in line.
 pub(crate) fn begin<'s>(
     worker: &Worker,
-    (exposure, service): (Exposure, &'s Service),
+    (service, line): (&'s Service, Option<&Queued>),
     avoid: &[EndpointId],
     mut pick: impl FnMut(&[EndpointId]) -> Option<&'s Endpoint>,
 ) -> Result<(&'s Endpoint, InFlight), Unpicked> {
@@ -35,12 +35,11 @@ pub(crate) fn begin<'s>(
         let endpoint = pick(avoid).ok_or(Unpicked::Nobody)?;
         return Ok((endpoint, InFlight::begin(&endpoint.replica)));
     };
-    let first = |count: usize| worker.rng.borrow_mut().usize(..count);
-    let begun = begin_within(bounded, &service.endpoints, avoid, pick, first);
-    if let Err(Unpicked::Full(bound)) = begun {
-        worker.counts.of(exposure, service).full[bound as usize].add(1);
+    if bounded.is_waited_for() && !line.is_some_and(|place| place.is_first_at(bounded)) {
+        return Err(Unpicked::Full(Bound::Pending));
     }
-    begun
+    let first = |count: usize| worker.rng.borrow_mut().usize(..count);
+    begin_within(bounded, &service.endpoints, avoid, pick, first)
 }
 
 /// The same within these bounds. `first` says where, of so many, a search begins.
@@ -96,7 +95,7 @@ mod tests {
     use crate::explain::worlds::service;
 
     fn bounded(in_flight: Option<u32>, endpoint_in_flight: Option<u32>) -> Arc<Bounded> {
-        Bounded::renewed(Bounds { in_flight, endpoint_in_flight }, None).unwrap()
+        Bounded::renewed(Bounds { in_flight, endpoint_in_flight, pending: None }, None).unwrap()
     }
 
     /// By order, as long as somebody is left.
@@ -164,7 +163,7 @@ mod tests {
                     }
                     Err(Unpicked::Full(Bound::Service)) => prop_assert!(!free),
                     Err(Unpicked::Full(Bound::Endpoint)) => prop_assert!(!room),
-                    Err(Unpicked::Nobody) => prop_assert!(false, "there is somebody"),
+                    Err(Unpicked::Full(Bound::Pending) | Unpicked::Nobody) => prop_assert!(false, "there is somebody, and nobody waits"),
                 }
                 prop_assert!(web.endpoints.iter().all(|endpoint| busy(endpoint) <= endpoint_most));
                 prop_assert_eq!(bounded.in_flight() as usize, held.len());

@@ -8,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::exposure::Exposure;
 use config::filter::Balance;
@@ -26,9 +27,10 @@ use crate::balance::{self, By, InFlight, cookie};
 use crate::clock::now_us;
 use crate::listener::Speaks;
 use crate::outlier::Witness;
+use crate::pressure::line;
 use crate::pressure::rates::Charged;
 use crate::reason::Reason;
-use crate::stats::{Count, Met};
+use crate::stats::{Bound, Count, Met};
 use crate::waiting::{Key, Place};
 use crate::worker::Worker;
 use crate::{tls, upstream};
@@ -49,10 +51,17 @@ pub(crate) enum NoChoice {
     Refused(Reason, Option<Arc<str>>),
     /// The service has no endpoint, or none that could be reached.
     Nobody(Key),
-    /// The service, or each of its endpoints, carries as much as it may. Whoever can wait for an end of that may ask again then.
-    Full,
+    /// The service, or each of its endpoints, carries as much as it may.
+    Full(Full),
     /// The route's filters come first.
     Filtered(Arc<Route>),
+}
+
+/// A service that carries as much as it may.
+#[derive(Debug)]
+pub(crate) struct Full {
+    service: Arc<Service>,
+    bound: Bound,
 }
 
 impl Caller {
@@ -88,7 +97,7 @@ impl Caller {
                 Some(endpoint)
             }
         };
-        let begin = |avoid: &[EndpointId]| bounded::begin(&self.worker, (self.listener.exposure, &**service), avoid, pick);
+        let begin = |avoid: &[EndpointId]| bounded::begin(&self.worker, (&**service, tried.queued().as_ref()), avoid, pick);
         // A replica that closed an idle connection may be well: if there is no other, it is asked again on a new one.
         let begun = match begin(tried.avoided(keeps)) {
             Err(Unpicked::Nobody) if tried.reused() => begin(&[]),
@@ -96,11 +105,12 @@ impl Caller {
         };
         match begun {
             Ok((endpoint, flight)) => {
+                tried.chosen();
                 let mark = told.get().filter(|(id, _)| *id == endpoint.id).map(|(_, mark)| mark);
                 Ok(Chosen { service, endpoint, mark, flight })
             }
             Err(Unpicked::Nobody) => Err(nobody()),
-            Err(Unpicked::Full(_)) => Err(NoChoice::Full),
+            Err(Unpicked::Full(bound)) => Err(NoChoice::Full(Full { service: service.clone(), bound })),
         }
     }
 
@@ -227,6 +237,12 @@ impl Caller {
             tried.start_over();
         }
         again
+    }
+
+    /// Waits until there may be room at a service that is full. False when it is time to say that there is none.
+    pub(crate) async fn wait_for_room(&self, Full { service, bound }: Full, tried: &mut Tried) -> bool {
+        let wait = Duration::from_millis(self.worker.limits.endpoint_wait_ms);
+        line::wait(&self.worker, (self.listener.exposure, &service), bound, wait, tried.place()).await
     }
 
     /// A connection of HTTP/1 to who was chosen: an idle one, or a new one. Errs when none stood.

@@ -246,7 +246,12 @@ impl Exchange {
                     }
                     break self.refuse(connection, desk, tried.reason(), None).await;
                 }
-                Err(Unsent::Not(NoChoice::Full)) => break self.refuse(connection, desk, Reason::Overload, None).await,
+                Err(Unsent::Not(NoChoice::Full(full))) => {
+                    if Box::pin(connection.caller.wait_for_room(full, tried)).await {
+                        continue;
+                    }
+                    break self.refuse(connection, desk, Reason::Overload, None).await;
+                }
                 Err(Unsent::Not(NoChoice::Refused(reason, note))) => break self.refuse(connection, desk, reason, note).await,
                 Err(Unsent::Not(NoChoice::Filtered(route))) => return Tries::Filtered(route),
             };

@@ -4,6 +4,7 @@
 //! its method is idempotent (RFC 9110 section 9.2.2), all of it is still here, and not a byte of an answer reached the client; never
 //! twice in any other case (docs/decisions/006-what-is-sent-again.md).
 
+use std::cell::{Ref, RefCell};
 use std::sync::Arc;
 
 use config::filter::RetryOn;
@@ -11,6 +12,7 @@ use registry::filter::Filters;
 use registry::route::Route;
 use registry::snapshot::EndpointId;
 
+use crate::pressure::line::Queued;
 use crate::reason::Reason;
 
 /// Further endpoints that a request is tried on when connecting fails.
@@ -35,6 +37,8 @@ pub struct Tried {
     for_good: bool,
     /// The route whose filters let it through.
     passed: Option<Arc<Route>>,
+    /// Its place among those who wait for a service that is full.
+    queued: RefCell<Option<Queued>>,
 }
 
 impl Tried {
@@ -61,6 +65,21 @@ impl Tried {
             (_, Some(passed)) => !Arc::ptr_eq(passed, route),
             (Some(_), None) => true,
         }
+    }
+
+    /// Its place among those who wait for a service that is full.
+    pub(super) fn queued(&self) -> Ref<'_, Option<Queued>> {
+        self.queued.borrow()
+    }
+
+    /// The same, to wait in.
+    pub(super) fn place(&mut self) -> &mut Option<Queued> {
+        self.queued.get_mut()
+    }
+
+    /// Somebody was chosen to answer it: it waits no more.
+    pub(super) fn chosen(&self) {
+        self.queued.take();
     }
 
     /// How long a connection may take to stand, in milliseconds, where the route says so.

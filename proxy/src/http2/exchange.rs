@@ -8,39 +8,38 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::{Body, Bytes, Incoming};
+use hyper::body::Bytes;
 use hyper::header::{HOST, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::http::uri::{Authority, PathAndQuery, Scheme};
-use hyper::{HeaderMap, Request, Response, StatusCode, Uri};
+use hyper::http::uri::PathAndQuery;
+use hyper::{HeaderMap, Request, Response, StatusCode};
 use registry::route::Route;
 use registry::snapshot::EndpointId;
 use registry::speech::Speech;
-use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use super::answer::{Answer, Content, Ending};
-use super::ask::{Ask, Limited, Progress};
+use super::ask::{Ask, Progress};
 use super::connect::Switch;
-use super::fields::{Fields, Line};
-use super::lanes::{self, Place};
+use super::fields::Fields;
 use super::link::Link;
 use super::way::{self, Need, Way};
-use super::{fields, form, grpc, one, signs};
+use super::{fields, form, grpc, signs};
 use crate::clock::now_us;
 use crate::filter::{self, Asked, Down, Up};
 use crate::http::asked;
-use crate::http::attempt::{Chosen, NoChoice};
+use crate::http::attempt::{Chosen, Full, NoChoice};
 use crate::http::caller::Caller;
-use crate::http::head::{self, Framing, HeadLimits, ResponseHead};
+use crate::http::head::{self, Framing};
 use crate::http::hops;
 use crate::http::relay::Failure;
 use crate::http::tried::{Tried, Unreached};
 use crate::http::write::Forward;
-use crate::picture::Held;
 use crate::pressure::rates::{Charged, charge};
 use crate::reason::Reason;
 use crate::waiting::Key;
+
+mod sending;
 
 /// A request on its way.
 struct Exchange {
@@ -100,6 +99,8 @@ enum Failed {
     Broken(EndpointId, bool),
     /// The service has no endpoint, or none that could be reached.
     Nobody(Key),
+    /// The service carries as much as it may.
+    Full(Full),
     /// The replica said nothing in time.
     Slow(EndpointId),
     /// The route wants it to be sent again after such an answer, and it may be.
@@ -160,6 +161,14 @@ pub(crate) async fn run(caller: Rc<Caller>, request: Request<Ask>, switch: Optio
     }
 }
 
+/// What comes of it by then.
+async fn by<T>(deadline: Option<Instant>, going: impl Future<Output = T>) -> Result<T, Refusal> {
+    match deadline {
+        None => Ok(going.await),
+        Some(until) => tokio::time::timeout_at(until, going).await.map_err(|_| OUT_OF_TIME),
+    }
+}
+
 impl Exchange {
     /// Tries until there is an answer or a reason why not. `limit` is how long all of it may take, and gets shorter where the route says so.
     async fn go(&mut self, limit: &mut Option<Duration>) -> Result<Got, Refusal> {
@@ -172,14 +181,8 @@ impl Exchange {
         let mut tried = Tried::begin(self.framing != Framing::None || !self.method().idempotent());
         let (mut deadline, mut place) = (None, None);
         loop {
-            let sent = {
-                let sending = pin!(self.send(&tried));
-                match &deadline {
-                    None => Some(sending.await),
-                    Some(until) => tokio::time::timeout_at(*until, sending).await.ok(),
-                }
-            };
-            let sent = sent.unwrap_or_else(|| Err(self.overdue()));
+            let sent = by(deadline, pin!(self.send(&tried))).await;
+            let sent = sent.unwrap_or_else(|_| Err(self.overdue()));
             match sent {
                 Ok(mut got) => {
                     got.silence = read_timeout(&tried);
@@ -206,12 +209,14 @@ impl Exchange {
                     let caller = self.ending.caller.clone();
                     // Rare, and large.
                     let waiting = Box::pin(caller.wait(service, &mut tried, &mut place));
-                    let again = match &deadline {
-                        None => waiting.await,
-                        Some(until) => tokio::time::timeout_at(*until, waiting).await.map_err(|_| OUT_OF_TIME)?,
-                    };
-                    if !again {
+                    if !by(deadline, waiting).await? {
                         return Err(Refusal::Because(tried.reason(), None));
+                    }
+                }
+                Err(Failed::Full(full)) => {
+                    let caller = self.ending.caller.clone();
+                    if !by(deadline, Box::pin(caller.wait_for_room(full, &mut tried))).await? {
+                        return Err(Refusal::Because(Reason::Overload, None));
                     }
                 }
                 Err(Failed::Unsent) if tried.not_sent() => {}
@@ -309,7 +314,7 @@ impl Exchange {
         let chosen = caller.choose(held.snapshot(), asked, tried, self.ending.trail.now_us(), &signs).map_err(|none| match none {
             NoChoice::Refused(reason, note) => Failed::Refused(Refusal::Because(reason, note)),
             NoChoice::Nobody(service) => Failed::Nobody(service),
-            NoChoice::Full => Failed::Refused(Refusal::Because(Reason::Overload, None)),
+            NoChoice::Full(full) => Failed::Full(full),
             NoChoice::Filtered(route) => Failed::Filtered(route),
         })?;
         let Chosen { service, endpoint, mark, .. } = chosen;
@@ -351,7 +356,7 @@ impl Exchange {
         let first = tried.try_ms().map(Duration::from_millis);
         let silence = read_timeout(tried).map_or(first, |silence| Some(first.map_or(silence, |first| silence.min(first))));
         let (progress, comes) = (self.progress.clone(), self.framing != Framing::None);
-        let sent = self.exchange(way, host, held);
+        let sent = self.send_by(way, host, held);
         let got = match silence {
             None => sent.await,
             Some(silence) => {
@@ -395,131 +400,8 @@ impl Exchange {
         self.ending.attempt.as_ref().is_none_or(|attempt| attempt.may_cost_more(percent))
     }
 
-    /// By the way that was found.
-    async fn exchange(&mut self, way: Way, host: Option<Bytes>, held: Rc<Held>) -> Result<Got, Failed> {
-        match way {
-            Way::One(link) => self.by_one(link, host, held).await,
-            // Such a replica may know extended CONNECT, but few do, and none that was met.
-            Way::Two(..) if self.switch.is_some() => Err(Failed::Refused(Refusal::Because(Reason::UpstreamConnect, None))),
-            Way::Two(place, scheme) => self.by_two(place, (scheme, host), held).await,
-        }
-    }
-
-    /// To a replica that speaks HTTP/1.
-    async fn by_one(&mut self, mut link: Link, host: Option<Bytes>, held: Rc<Held>) -> Result<Got, Failed> {
-        let worker = self.ending.caller.worker.clone();
-        let Some(replica) = self.ending.replica() else { return Err(Failed::Unsent) };
-        if !self.write_head(&mut link, host.as_deref()).await {
-            return Err(self.broken());
-        }
-        drop(held);
-        let ask = self.ask.take().map(|ask| (self.limited(ask), self.framing == Framing::Chunked));
-        let limits = HeadLimits { bytes: worker.limits.head_bytes, fields: worker.limits.headers };
-        let mut head = ResponseHead::new(limits);
-        match one::Talk::new(&worker, link, replica, ask).answer(&mut head, self.method(), replica, self.switch.as_ref()).await {
-            Ok(answered) => Ok(self.got_one(&head, answered)),
-            Err(Failure::NoAnswer) => Err(self.broken()),
-            Err(failure) => Err(Failed::Refused(self.refusal(failure))),
-        }
-    }
-
-    async fn write_head(&self, link: &mut Link, host: Option<&[u8]>) -> bool {
-        let mut out = Vec::with_capacity(1024);
-        let host = host.unwrap_or_else(|| self.authority());
-        let request = Line { method: &self.head.method, target: self.target(), host, framing: self.framing, switch: self.switch.as_ref() };
-        self.fields(|fields| fields::write(&request, fields, &mut out));
-        let patience = Duration::from_millis(self.ending.caller.worker.limits.connect_timeout_ms);
-        let written = async {
-            link.write_all(&out).await?;
-            link.flush().await
-        };
-        matches!(tokio::time::timeout(patience, written).await, Ok(Ok(())))
-    }
-
-    /// To a replica that speaks HTTP/2.
-    async fn by_two(&mut self, mut place: Place, asked: (Scheme, Option<Bytes>), held: Rc<Held>) -> Result<Got, Failed> {
-        let sending = place.sender.try_send_request(self.compose(asked));
-        drop(held);
-        match sending.await {
-            Ok(response) => Ok(self.got_two(response, place)),
-            Err(mut error) => match error.take_message() {
-                Some(request) => {
-                    let Limited { ask, .. } = request.into_body();
-                    self.ask = (!matches!(ask, Ask::Nothing)).then_some(ask);
-                    Err(Failed::Unsent)
-                }
-                None if self.progress.overrun.get() => Err(Failed::Refused(self.refusal(Failure::LargeBody))),
-                None if lanes::not_processed(&error.into_error()) && self.framing == Framing::None => Err(Failed::Unsent),
-                None => Err(self.broken()),
-            },
-        }
-    }
-
-    fn limited(&self, ask: Ask) -> Limited {
-        Limited { ask, left: self.most, progress: self.progress.clone() }
-    }
-
-    /// The request as a replica that speaks HTTP/2 gets it.
-    fn compose(&mut self, (scheme, host): (Scheme, Option<Bytes>)) -> Request<Limited> {
-        let ask = self.ask.take().unwrap_or(Ask::Nothing);
-        let mut request = Request::new(self.limited(ask));
-        *request.method_mut() = self.head.method.clone();
-        *request.headers_mut() = self.fields(|fields| fields.map());
-        let mut uri = hyper::http::uri::Parts::default();
-        uri.scheme = Some(scheme);
-        uri.authority = match host {
-            Some(host) => Authority::from_maybe_shared(host).ok(),
-            None => self.head.uri.authority().cloned().or_else(|| Authority::try_from(self.authority()).ok()),
-        };
-        uri.path_and_query = self.target().cloned();
-        // Whole as it is: a scheme, a host that was judged, and a target that begins with a slash.
-        *request.uri_mut() = Uri::from_parts(uri).unwrap_or_else(|_| self.head.uri.clone());
-        request
-    }
-
-    /// The connection broke before a byte of an answer.
-    fn broken(&self) -> Failed {
-        self.ending.broke(true);
-        match &self.ending.attempt {
-            Some(attempt) => Failed::Broken(attempt.endpoint, attempt.reused),
-            None => Failed::Unsent,
-        }
-    }
-
     fn method(&self) -> head::Method {
         form::method(&self.head)
-    }
-
-    fn got_two(&self, response: Response<Incoming>, place: Place) -> Got {
-        let (head, incoming) = response.into_parts();
-        let mut fields = head.headers;
-        fields::dated(&mut fields, &self.ending.caller.worker.date.borrow());
-        self.ending.answered_by_replica(if grpc::unavailable(&fields) { 503 } else { head.status.as_u16() });
-        let content = if incoming.is_end_stream() { Content::Here(Bytes::new()) } else { Content::Two { incoming, _place: place } };
-        Got { status: head.status, fields, content, silence: None }
-    }
-
-    fn got_one(&mut self, head: &ResponseHead, answered: one::Answered) -> Got {
-        self.ending.answered_by_replica(head.status());
-        let one::Answered { head: text, begun, rest, agreed } = answered;
-        let mut fields = fields::from_one(head, &text, &self.ending.caller.worker.date.borrow());
-        let mut status = head.status();
-        // A try of any other request lasts as long as its answer.
-        if let Some(agreed) = agreed
-            && let (Some(switch), Some(attempt)) = (self.switch.take(), self.ending.attempt.take())
-        {
-            attempt.over();
-            status = switch.done(agreed, attempt, &mut fields);
-        }
-        Got {
-            status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
-            fields,
-            content: match rest {
-                None => Content::Here(begun),
-                Some(rest) => Content::One(begun, rest),
-            },
-            silence: None,
-        }
     }
 
     fn refusal(&self, failure: Failure) -> Refusal {

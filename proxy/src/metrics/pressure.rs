@@ -18,7 +18,7 @@ pub(super) fn bounded(services: &Sums, families: &mut Families) {
             refused.push((labels(here), count as f64));
         }
     }
-    let help = "Requests, connections and flows refused, since as much as the Service's annotation lets was under way.";
+    let help = "Requests, connections and flows refused, since as much as the Service's annotation lets was under way, or waited.";
     families.counters("tidegate_bounded_total", help, refused);
 }
 

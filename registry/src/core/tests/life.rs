@@ -213,7 +213,7 @@ fn affinity_is_of_a_service_on_both_planes_and_follows_it() {
 fn what_a_bounded_service_carries_is_counted_once_for_both_planes_and_all_pictures() {
     let with = |in_flight| {
         let way = object(ingress("a/way", None, &[("x.example", "/", "web")]));
-        let bounds = Bounds { in_flight, endpoint_in_flight: None };
+        let bounds = Bounds { in_flight, ..Bounds::default() };
         vec![object(Service { bounds, ..service("a/web", &[]) }), object(pod("a/web-1", "web", "10.0.0.1")), way]
     };
     let of = |snapshot: &Snapshot| [Internal, Exposure::External].map(|plane| find(snapshot, plane, "a/web").unwrap().bounded.clone());

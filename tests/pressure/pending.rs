@@ -1,0 +1,126 @@
+//! Who waits for room at a Service that carries as much as it may: `max-pending`.
+
+use std::io::Read;
+
+use tidegate_tests::frames::End;
+
+use super::bounds::{bounded, gate, is_overload, setup};
+use super::*;
+
+fn waiting(gate: &Tidegate) -> f64 {
+    gate.sum("tidegate_waiting_requests", &[])
+}
+
+/// So many more requests, of whom each waits before the next comes.
+fn queue(gate: &Tidegate, count: usize) -> Vec<Client> {
+    let before = waiting(gate);
+    let line = (1..=count).map(|number| {
+        let client = begin(gate);
+        await_until("it to wait", || waiting(gate) == before + number as f64);
+        client
+    });
+    line.collect()
+}
+
+/// One replica that is held, which has a request already.
+fn held(net: &Net, annotations: &[(&str, &str)]) -> (Replica, Tidegate, Client) {
+    let replica = Replica::start(net, "one", Behaviour::Held);
+    let gate = gate(net, annotations, &[&replica]);
+    let client = begin(&gate);
+    await_until("it to be there", || replica.requests() == 1);
+    (replica, gate, client)
+}
+
+#[test]
+fn who_waits_goes_in_the_order_of_arrival_over_all_workers() {
+    let net = Net::take();
+    let (replica, gate, first) = held(&net, &[("max-in-flight", "1"), ("max-pending", "12")]);
+    let mut line = vec![first];
+    line.extend(queue(&gate, 12));
+    is_overload(&begin(&gate).response());
+    assert_eq!((bounded(&gate, "max-pending"), bounded(&gate, "max-in-flight"), replica.requests()), (1.0, 0.0, 1));
+    for (served, mut client) in line.into_iter().enumerate() {
+        // Only whoever came first can be answered now.
+        replica.release();
+        assert_eq!(client.response().status, 200, "{served}");
+        let next = served as u64 + 2;
+        await_until("the next to be there", || replica.requests() == next.min(13));
+    }
+    await_rest(&gate);
+    assert_eq!((waiting(&gate), bounded(&gate, "max-pending")), (0.0, 1.0));
+}
+
+#[test]
+fn who_comes_later_does_not_overtake_and_whoever_leaves_holds_up_nobody() {
+    let net = Net::take();
+    let (replica, gate, mut first) = held(&net, &[("max-endpoint-in-flight", "1"), ("max-pending", "3")]);
+    let mut two = Frames::connect(gate.http());
+    let streams = [two.get(HOST, "/"), two.get(HOST, "/")];
+    await_until("both to wait", || waiting(&gate) == 2.0);
+    let mut last = queue(&gate, 1).remove(0);
+    // The first of those who wait breaks off.
+    two.reset(streams[0]);
+    await_until("it to be gone", || waiting(&gate) == 2.0);
+    replica.release();
+    assert_eq!(first.response().status, 200);
+    await_until("the next to be there", || replica.requests() == 2);
+    // Whoever is served comes again at once, and is behind who waited.
+    first.send(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n"));
+    await_until("it to wait", || waiting(&gate) == 2.0);
+    replica.release();
+    assert_eq!(two.answer(streams[1]).end, Some(End::Whole));
+    replica.release();
+    assert_eq!(last.response().status, 200);
+    replica.release();
+    assert_eq!(first.response().status, 200);
+    assert_eq!(bounded(&gate, "max-pending") + bounded(&gate, "max-endpoint-in-flight"), 0.0);
+}
+
+#[test]
+fn whoever_waits_in_vain_is_refused_in_time_and_nobody_waits_where_the_settings_say_so() {
+    let net = Net::take();
+    for (wait, most) in [("50", 1.0), ("0", 0.0)] {
+        let replica = Replica::start(&net, "one", Behaviour::Held);
+        let annotations = [("max-in-flight", "1"), ("max-pending", "5")];
+        let gate = setup(&net, &annotations, &[&replica]).config(&format!("limits: {{endpointWaitMs: {wait}}}\n")).start();
+        let mut first = begin(&gate);
+        await_until("it to be there", || replica.requests() == 1);
+        is_overload(&begin(&gate).response());
+        assert_eq!((gate.sum("tidegate_waited_total", &[]), bounded(&gate, "max-pending")), (most, 1.0));
+        replica.release();
+        assert_eq!(first.response().status, 200);
+    }
+}
+
+#[test]
+fn a_change_of_the_bound_lets_in_who_waits() {
+    let net = Net::take();
+    let (replica, gate, _first) = held(&net, &[("max-in-flight", "1"), ("max-pending", "5")]);
+    let line = queue(&gate, 3);
+    gate.swap("app.yaml", &service(&net, &[("max-in-flight", "3"), ("max-pending", "5")], &[&replica]));
+    await_until("two of them to be there", || replica.requests() == 3 && waiting(&gate) == 1.0);
+    gate.swap("app.yaml", &service(&net, &[], &[&replica]));
+    await_until("all to be there", || replica.requests() == 4 && waiting(&gate) == 0.0);
+    drop(line);
+}
+
+#[test]
+fn connections_through_a_virtual_ip_wait_where_the_settings_say_so() {
+    let net = Net::take();
+    let replica = Replica::start(&net, "one", Behaviour::TcpEcho);
+    let manifest = objects::tcp(&net, "app", net.port(), &[&replica])
+        .replace("spec: {selector", &format!("spec: {{clusterIP: {}, selector", net.vip(9)));
+    let manifest = annotated(&manifest, "app", &[("max-in-flight", "1"), ("max-pending", "1")]);
+    let gate = Setup::new(&net).config("limits: {connectionWaitMs: 20000}\n").manifest("app.yaml", manifest).start();
+    let address = gate.listener(&format!("vip default/app:{}", net.port()));
+    let mut first = Client::connect(address);
+    first.send("ping");
+    assert_eq!(first.exactly(4).expect("the echo"), b"ping");
+    let mut second = Client::connect(address);
+    second.send("pong");
+    await_until("it to wait", || waiting(&gate) == 1.0);
+    let third = Client::try_connect(address).and_then(|mut client| client.stream.read(&mut [0]));
+    assert_eq!(third.expect_err("a reset").kind(), std::io::ErrorKind::ConnectionReset);
+    drop(first);
+    assert_eq!(second.exactly(4).expect("the echo"), b"pong");
+}

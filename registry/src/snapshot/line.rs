@@ -68,12 +68,14 @@ impl Line {
 
     /// It waits no more. There may be room for more than one, so whoever is first now looks, too.
     pub(super) fn leave(&self, turn: &Turn) {
-        let was_first = self.is_first(turn);
-        if self.standing().bells.remove(&turn.number).is_some() {
+        let mut standing = self.standing();
+        let was_first = standing.bells.first_key_value().is_some_and(|(&first, _)| first == turn.number);
+        if standing.bells.remove(&turn.number).is_some() {
             self.length.fetch_sub(1, AcqRel);
         }
-        if was_first {
-            self.ring();
+        // Under the same lock: a bell that was rung for one that leaves now would be heard by nobody.
+        if was_first && let Some((_, bell)) = standing.bells.first_key_value() {
+            bell.notify_one();
         }
     }
 
@@ -116,5 +118,18 @@ mod tests {
         assert!(rings(&three).await && line.is_first(&three), "it may be that there is room for more");
         line.leave(&three);
         assert!(line.is_empty() && line.join(1).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_bell_is_never_rung_for_one_that_leaves_meanwhile() {
+        for round in 0..2_000 {
+            let line = Line::default();
+            let [one, two, three] = [(); 3].map(|()| line.join(3).unwrap());
+            std::thread::scope(|scope| {
+                scope.spawn(|| line.leave(&two));
+                line.leave(&one);
+            });
+            assert!(line.is_first(&three) && rings(&three).await, "round {round}");
+        }
     }
 }

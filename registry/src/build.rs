@@ -179,6 +179,8 @@ pub(crate) struct World {
     pub(crate) rebuilt: u64,
     /// When what is being settled happened.
     pub(crate) now: Duration,
+    /// There was a picture: whoever comes now comes while we run.
+    pub(crate) begun: bool,
     pub(crate) outliers: Outliers,
     /// What replicas' requests had come to when success rates were compared last.
     looked: passive::Looked,
@@ -214,6 +216,7 @@ impl World {
             refilter: BTreeSet::new(),
             rebuilt: 0,
             now: Duration::ZERO,
+            begun: false,
             outliers: Outliers::default(),
             looked: passive::Looked::default(),
             slow_start: Duration::ZERO,

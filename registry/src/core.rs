@@ -236,7 +236,7 @@ impl Registry {
 
     /// When [`Registry::tick`] has something to do next.
     pub fn due(&self) -> Option<Duration> {
-        self.world.judge_due()
+        self.world.weigh_due()
     }
 
     /// Ejections and returns since the last call.
@@ -337,6 +337,7 @@ impl Registry {
             Some(old) => self.lifted.extend(self.seals.lifted(&old.external, &snapshot.external)),
             None => self.seals.forget(),
         }
+        self.world.begun = true;
         self.published = Some(snapshot.clone());
         Some(snapshot)
     }

@@ -51,6 +51,8 @@ pub struct Subject {
     pub probes: Arc<[Probe]>,
     /// What it is taken for until its probes say otherwise.
     pub ready: bool,
+    /// It was there before us, so that nothing is said for waiting out its `initialDelaySeconds` again.
+    pub at_once: bool,
 }
 
 /// Everybody who is to be asked.
@@ -191,6 +193,7 @@ impl Judge {
                     forget(&mut self.due, pod, case);
                     Case::new(subject, case.told.ready, |_| now)
                 }
+                None if subject.at_once => Case::new(subject, subject.ready, |_| now),
                 None => Case::new(subject, subject.ready, |probe| now + probe.initial_delay()),
             };
             let due = case.courses.iter().enumerate().filter_map(|(at, course)| Some((course.due?, pod.clone(), at)));

@@ -149,8 +149,9 @@ impl Index {
         }
         if let Some(object) = object {
             let known = Known { object, met: self.meet(), checked: None, refused: None };
-            // The same pod on the same addresses stays who it is.
-            let same = old.as_ref().filter(|old| old.pod().meta.uid == known.pod().meta.uid && old.pod().ips == known.pod().ips);
+            // The same pod on the same address stays who it is; further ones are never asked.
+            let first = |known: &Known| known.pod().ips.first().copied();
+            let same = old.as_ref().filter(|old| old.pod().meta.uid == known.pod().meta.uid && first(old) == first(&known));
             let checked = (self.probing && !known.pod().probes.is_empty()).then(|| same.map(Known::as_checked).unwrap_or_default());
             let known = match same {
                 Some(old) => Known { met: old.met, checked, refused: old.refused.clone(), ..known },
@@ -181,7 +182,14 @@ impl Index {
 
     /// Says whether the probes of a pod may not be asked, and why; the services as for [`Index::set_verdict`].
     pub(super) fn set_refused(&mut self, pod: &PodName, refused: Option<Name>) -> BTreeSet<ServiceKey> {
-        self.turn(pod, |known| known.refused = refused)
+        self.turn(pod, |known| {
+            if refused.is_some()
+                && let Some(checked) = &mut known.checked
+            {
+                *checked = Checked::default(); // what it answered before is too old once it may be asked again
+            }
+            known.refused = refused;
+        })
     }
 
     fn turn(&mut self, pod: &PodName, change: impl FnOnce(&mut Known)) -> BTreeSet<ServiceKey> {

@@ -73,7 +73,7 @@ impl World {
             let known = self.index.pod(&pod.namespace, &pod.name);
             let known = known.filter(|known| !known.pod().probes.is_empty() && !known.pod().finished);
             let refused = known.and_then(|known| self.refused_probe(known.pod()));
-            let subject = known.filter(|_| self.index.probing && refused.is_none()).and_then(subject);
+            let subject = known.filter(|_| self.index.probing && refused.is_none()).and_then(|known| subject(known, !self.begun));
             if known.is_some() {
                 self.probes.known.insert(pod.clone());
             } else {
@@ -116,11 +116,11 @@ impl World {
         &self.probes.wanted
     }
 
-    /// Whether somebody has not been asked everything once who may be asked at once.
+    /// Whether somebody has not been asked everything once who is asked at once.
     pub(crate) fn waits_for_probes(&self) -> bool {
         let waits = |(pod, subject): (&PodName, &Arc<Subject>)| {
             let known = self.index.pod(&pod.namespace, &pod.name).and_then(|known| known.checked.as_ref());
-            let at_once = subject.probes.iter().all(|probe| probe.initial_delay_s == 0);
+            let at_once = subject.at_once || subject.probes.iter().all(|probe| probe.initial_delay_s == 0);
             at_once && known.is_some_and(|checked| !checked.whole)
         };
         self.probes.wanted.iter().any(waits)
@@ -154,7 +154,8 @@ impl World {
 }
 
 /// What must be known to ask it; `None` without an address.
-fn subject(known: &Known) -> Option<Subject> {
+fn subject(known: &Known, at_once: bool) -> Option<Subject> {
     let (pod, checked) = (known.pod(), known.checked.as_ref()?);
-    Some(Subject { met: known.met, ip: pod.ips.first()?.to_canonical(), probes: pod.probes.clone(), ready: checked.ready })
+    let ip = pod.ips.first()?.to_canonical();
+    Some(Subject { met: known.met, ip, probes: pod.probes.clone(), ready: checked.ready, at_once })
 }

@@ -17,7 +17,7 @@ fn pod(name: &str) -> PodName {
 }
 
 fn subject(met: u64, probes: Vec<Probe>) -> Arc<Subject> {
-    Arc::new(Subject { met, ip: [10, 0, 0, 1].into(), probes: probes.into(), ready: false })
+    Arc::new(Subject { met, ip: [10, 0, 0, 1].into(), probes: probes.into(), ready: false, at_once: false })
 }
 
 fn wanted(pods: &[(&str, &Arc<Subject>)]) -> Wanted {
@@ -74,6 +74,20 @@ fn successes_must_be_in_a_row_too() {
         [Some(false), None, Some(false), None, None, Some(true)],
         "the first tells that it was asked, the third why it is not ready"
     );
+}
+
+#[test]
+fn who_was_there_before_us_need_not_wait_for_its_initial_delay() {
+    let mut judge = Judge::new(1);
+    let late = Subject {
+        probes: vec![Probe { initial_delay_s: 30, ..probe("web") }].into(),
+        ip: [10, 0, 0, 1].into(),
+        met: 1,
+        ready: false,
+        at_once: true,
+    };
+    judge.want(&wanted(&[("web", &Arc::new(late))]), s(5));
+    assert_eq!(judge.next(), Some(s(5)));
 }
 
 #[test]
@@ -152,7 +166,7 @@ fn edited_probes_are_asked_at_once_and_the_verdict_stays_until_they_say_otherwis
     assert_eq!(ready(answer(&mut judge, Err(Failure::Refused)).1), Some(true), "once is not enough, and that is told");
     assert_eq!(ready(answer(&mut judge, Err(Failure::Refused)).1), Some(false));
     let mut begun = Judge::new(1);
-    let was_ready = Arc::new(Subject { met: 1, ip: [10, 0, 0, 1].into(), probes: vec![probe("web")].into(), ready: true });
+    let was_ready = Arc::new(Subject { met: 1, ip: [10, 0, 0, 1].into(), probes: vec![probe("web")].into(), ready: true, at_once: false });
     begun.want(&wanted(&[("web", &was_ready)]), s(0));
     let told: Vec<_> = (0..3).map(|_| ready(answer(&mut begun, Err(Failure::Refused)).1)).collect();
     assert_eq!(told, [Some(true), None, Some(false)], "one that was ready before it had probes");

@@ -219,8 +219,32 @@ fn nobody_is_asked_at_our_own_listeners_or_at_a_virtual_ip() {
 }
 
 #[test]
-fn the_first_picture_need_not_wait_for_who_may_not_be_asked_yet() {
-    let slow = Pod { probes: vec![Probe { initial_delay_s: 5, ..probe(8080) }].into(), ..pod("a/web-1", "web", "10.0.0.1") };
-    let registry = asking(web(vec![slow]));
+fn a_further_address_changes_nothing_for_who_is_asked_at_the_first() {
+    let with = |ips: &[&str]| Pod { ips: ips.iter().map(|ip| ip.parse().unwrap()).collect(), ..probed("a/web-1", "web", "10.0.0.1") };
+    let mut registry = asking(web(vec![with(&["10.0.0.1"])]));
+    says(&mut registry, "a/web-1", None);
+    publish(&mut registry);
+    again(&mut registry, web(vec![with(&["10.0.0.1", "fd00::1"])]));
+    assert_eq!(states(&registry), state("Ready", None));
+    assert!(registry.publish(T).is_none(), "it is who it was");
+    again(&mut registry, web(vec![with(&["10.0.0.2"])]));
+    registry.publish(T);
+    assert!(states(&registry).iter().all(|(state, _)| state != "Ready"), "at another address it has yet to answer");
+}
+
+#[test]
+fn who_was_there_before_us_is_asked_at_once_and_who_comes_later_when_its_delay_is_over() {
+    let slow = |n: u8| {
+        let probes = vec![Probe { initial_delay_s: 5, ..probe(8080) }].into();
+        Pod { probes, ..pod(&format!("a/web-{n}"), "web", &format!("10.0.0.{n}")) }
+    };
+    let mut registry = asking(web(vec![slow(1)]));
+    assert!(registry.waits_for_probes(), "the first picture is worth a moment");
+    let at_once = |registry: &mut Registry| registry.wanted().values().map(|subject| subject.at_once).collect::<Vec<_>>();
+    assert_eq!(at_once(&mut registry), [true]);
+    says(&mut registry, "a/web-1", None);
+    publish(&mut registry);
+    again(&mut registry, web(vec![slow(1), slow(2)]));
+    assert_eq!(at_once(&mut registry), [true, false]);
     assert!(!registry.waits_for_probes());
 }

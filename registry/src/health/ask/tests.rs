@@ -14,7 +14,7 @@ use super::*;
 /// Asks `address` for this.
 async fn asked(address: SocketAddr, check: Check, timeout_s: u32) -> Result<(), Failure> {
     let probe = Probe { container: "c".into(), check, initial_delay_s: 0, period_s: 1, timeout_s, successes: 1, failures: 1 };
-    let subject = Subject { met: 1, ip: address.ip(), probes: vec![probe].into(), ready: false };
+    let subject = Subject { met: 1, ip: address.ip(), probes: vec![probe].into(), ready: false, at_once: false };
     let pod = PodName { namespace: "a".into(), name: "b".into() };
     ask(&Job { pod, subject: Arc::new(subject), at: 0, began: Duration::ZERO }).await
 }

@@ -14,16 +14,20 @@ fn pod(name: &str) -> PodName {
 }
 
 fn at(address: SocketAddr, met: u64) -> Arc<Subject> {
+    patient(address, met, 1)
+}
+
+fn patient(address: SocketAddr, met: u64, timeout_s: u32) -> Arc<Subject> {
     let probe = Probe {
         container: "c".into(),
         check: Check::Tcp { port: address.port() },
         initial_delay_s: 0,
         period_s: 1,
-        timeout_s: 1,
+        timeout_s,
         successes: 1,
         failures: 1,
     };
-    Arc::new(Subject { met, ip: address.ip(), probes: vec![probe].into(), ready: false })
+    Arc::new(Subject { met, ip: address.ip(), probes: vec![probe].into(), ready: false, at_once: false })
 }
 
 async fn verdict(events: &mut mpsc::Receiver<Event>) -> Verdict {
@@ -59,18 +63,38 @@ async fn who_is_wanted_is_asked_and_who_leaves_is_not() {
     timeout(LONG, running).await.expect("it ends when nobody wants any more").unwrap();
 }
 
-/// More stall than may be under way at once: the others are asked all the same, when those have had their time.
-#[tokio::test]
-async fn no_more_than_the_bound_are_under_way_and_nobody_is_forgotten() {
-    // Its queue is full: whoever connects hears nothing.
+/// Somewhere whose queue is full, with those who fill it: whoever connects hears nothing.
+async fn stalls() -> (SocketAddr, TcpListener, Vec<tokio::net::TcpStream>) {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = socket.listen(1).unwrap();
-    let stalls = listener.local_addr().unwrap();
+    let address = listener.local_addr().unwrap();
     let mut full = Vec::new();
-    while let Ok(Ok(stream)) = timeout(Duration::from_millis(200), tokio::net::TcpStream::connect(stalls)).await {
+    while let Ok(Ok(stream)) = timeout(Duration::from_millis(200), tokio::net::TcpStream::connect(address)).await {
         full.push(stream);
     }
+    (address, listener, full)
+}
+
+/// Who is given up makes room at once, also where nothing else happens.
+#[tokio::test]
+async fn those_who_left_hold_up_nobody_who_comes() {
+    let (address, _listener, _full) = stalls().await;
+    let up = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let all: Wanted = (0..MOST_AT_ONCE as u64).map(|n| (pod(&format!("p{n}")), patient(address, n + 1, 3600))).collect();
+    let (want, wanted) = watch::channel(Arc::new(all));
+    let (out, mut events) = mpsc::channel(4);
+    tokio::spawn(super::watch(wanted, Arc::default(), out, 1));
+    tokio::task::yield_now().await; // all of them are under way now
+    want.send(Arc::new([(pod("new"), at(up.local_addr().unwrap(), 10_000))].into())).unwrap();
+    let verdict = verdict(&mut events).await;
+    assert_eq!((verdict.met, verdict.ready), (10_000, true));
+}
+
+/// More stall than may be under way at once: the others are asked all the same, when those have had their time.
+#[tokio::test]
+async fn no_more_than_the_bound_are_under_way_and_nobody_is_forgotten() {
+    let (stalls, _listener, _full) = stalls().await;
     let up = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut all: Wanted = (0..MOST_AT_ONCE as u64 + 50).map(|n| (pod(&format!("p{n}")), at(stalls, n + 1))).collect();
     all.insert(pod("up"), at(up.local_addr().unwrap(), 10_000)); // the last by name, so that all others come first

@@ -251,7 +251,7 @@ impl Actor {
                 () = self.keeper.done() => self.log(),
                 _ = tick.tick() => self.tick(),
                 () = self.asking.patience() => self.publish(),
-                () = after(due) => self.judge(),
+                () = after(due) => self.weigh(),
                 Some(done) = inputs.ends.recv() => break Some(done),
                 () = self.snapshots.closed() => break None,
             }
@@ -273,7 +273,7 @@ impl Actor {
         self.registry.due().map(|due| due.saturating_sub(self.now()))
     }
 
-    fn judge(&mut self) {
+    fn weigh(&mut self) {
         self.registry.tick(self.now());
         self.publish();
     }

@@ -66,6 +66,8 @@ pub(crate) enum Turn {
     Proven,
     /// It is in again: its time was over, or the rule that ejected it is.
     Returned,
+    /// It is in again though its trial failed: too many others are out.
+    Spared,
 }
 
 /// How it stands with one that is left out.
@@ -146,7 +148,7 @@ impl Outliers {
         if let Some(record) = self.records.get_mut(&id).filter(|_| failed.is_none()) {
             record.stage = Stage::In { since: now };
         }
-        Some(failed.unwrap_or(if well { Turn::Proven } else { Turn::Returned }))
+        Some(failed.unwrap_or(if well { Turn::Proven } else { Turn::Spared }))
     }
 
     /// Whoever's time is over goes on.
@@ -184,6 +186,13 @@ impl Outliers {
             Stage::In { since } => since.saturating_add(self.base()),
         };
         self.records.values().map(due).min()
+    }
+
+    /// Somebody else found it well again, as a probe does after a container was started anew: no need to wait for its trial.
+    pub(crate) fn hasten(&mut self, id: EndpointId, now: Duration) {
+        if let Some(Stage::Out { until, .. }) = self.records.get_mut(&id).map(|record| &mut record.stage) {
+            *until = (*until).min(now);
+        }
     }
 
     /// It is gone, and so is what is known of it.

@@ -1,7 +1,7 @@
 //! What comes of ejections: who is picked from, who is aside, who is young; and what workers say of replicas.
 //!
 //! Invariant: health is a replica's, ejection its endpoints': a replica that fails is judged in each service port that it is in, by that port's
-//! other endpoints. Times and shares are decided in [`crate::outlier`]; nothing that is not Ready is touched here.
+//! other endpoints. Times and shares are decided in [`crate::outlier`]; nobody who is not Ready is ejected here.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -67,6 +67,7 @@ impl fmt::Display for Notice {
             Turn::OnTrial => write!(f, "outlier: {address} of {service} is on trial"),
             Turn::Proven => write!(f, "outlier: {address} of {service} is back: its trial went well"),
             Turn::Returned => write!(f, "outlier: {address} of {service} is back, untried"),
+            Turn::Spared => write!(f, "outlier: {address} of {service} is back: its trial failed, but no more may be left out"),
         }
     }
 }
@@ -172,19 +173,21 @@ impl World {
         if let Turn::Ejected(cause, _) = turn {
             port.ejections[cause.index()] += 1;
         }
-        let beside = port.seats.iter().any(|seat| seat.id != id && seat.is_ready());
         let Some(seat) = port.seats.iter_mut().find(|seat| seat.id == id) else { return };
-        let failures = &seat.replica.load.failures;
+        let replica = seat.replica.clone();
         match turn {
-            Turn::Ejected(..) => {}
-            // Whatever failure comes next is one too many, also of a request that nobody sent as a trial.
-            Turn::OnTrial => failures.store(threshold.saturating_sub(1), Relaxed),
-            Turn::Proven | Turn::Returned => {
-                failures.store(0, Relaxed);
-                seat.young_since = beside.then_some(now);
+            Turn::Ejected(..) | Turn::OnTrial => {}
+            Turn::Proven | Turn::Returned | Turn::Spared => {
+                replica.load.failures.store(0, Relaxed);
+                seat.young_since = Some(now);
             }
         }
-        self.notices.push(Notice { service: name.clone(), address: seat.replica.address, turn });
+        // Whatever failure comes next is one too many, also of a request that nobody sent as a trial; but not of one by a service in which it
+        // is well.
+        if turn == Turn::OnTrial && self.seats_of(&replica).iter().all(|(_, id)| self.outliers.is_out(*id)) {
+            replica.load.failures.store(threshold.saturating_sub(1), Relaxed);
+        }
+        self.notices.push(Notice { service: name.clone(), address: replica.address, turn });
         self.refill(&name.service);
     }
 
@@ -212,8 +215,8 @@ impl World {
         }
     }
 
-    /// When [`World::judge`] has something to do next.
-    pub(crate) fn judge_due(&self) -> Option<Duration> {
+    /// When [`World::weigh`] has something to do next.
+    pub(crate) fn weigh_due(&self) -> Option<Duration> {
         [self.outliers.due(), self.look_due()].into_iter().flatten().min()
     }
 
@@ -229,15 +232,16 @@ impl World {
         for (key, entry) in &self.services {
             for port in &entry.ports {
                 let mut tallies = Vec::new();
-                for seat in port.seats.iter().filter(|seat| seat.is_ready()) {
+                for seat in &port.seats {
                     let load = &seat.replica.load;
                     let total = (load.in_flight.begun(), load.failed.load(Relaxed));
                     if total == (0, 0) {
                         continue; // most, where many services are idle
                     }
                     let before = self.looked.totals.get(&seat.replica.id).copied().unwrap_or_default();
+                    // Also of who is not Ready now: once it is again, only what comes from now on counts.
                     totals.insert(seat.replica.id, total);
-                    if self.outliers.is_out(seat.id) {
+                    if !seat.is_ready() || self.outliers.is_out(seat.id) {
                         continue;
                     }
                     let failures = load.failures.load(Relaxed);
@@ -258,13 +262,18 @@ impl World {
 
     /// Goes by these rules from now on.
     pub(crate) fn renew_rules(&mut self, rules: Rules, slow_start: Duration) {
+        let was_on = self.outliers.rules().is_on();
         if *self.outliers.rules() != rules {
             for (name, id, turn) in self.outliers.renew(rules, self.now) {
                 self.turned(&name, id, turn);
             }
             let all: Vec<ServiceKey> = self.services.keys().cloned().collect();
             all.iter().for_each(|key| self.refill(key)); // how few are too few may have changed
-            self.compare(); // and who fails too often
+            if was_on {
+                self.compare(); // and who fails too often
+            } else {
+                self.look(); // what came while nobody was judged is not held against anybody
+            }
         }
         if std::mem::replace(&mut self.slow_start, slow_start) != slow_start {
             self.dirty.extend(self.services.keys().cloned());

@@ -21,7 +21,7 @@ pub(crate) struct Seat {
     pub(crate) id: EndpointId,
     pub(crate) replica: Arc<Replica>,
     was_ready: bool,
-    /// When it became Ready beside others that were, or returned among them: it is young from then on.
+    /// When it became Ready, or returned: it is young from then on, beside others that are not.
     pub(super) young_since: Option<Duration>,
 }
 
@@ -55,9 +55,9 @@ impl Seat {
     }
 
     /// Ends the membership. `picked` is what pictures up to `version` may have picked from.
-    pub(super) fn leave(self, life: &mut Lifecycle, service: &Name, protocol: Protocol, picked: Option<&Service>, version: u64) {
+    pub(super) fn leave(self, life: &mut Lifecycle, service: &Name, protocol: Protocol, picked: &[Arc<Service>], version: u64) {
         // One that no picture has now was last seen in an older one: the newest lacks it already.
-        let seen = picked.is_some_and(|picked| picked.members().any(|endpoint| endpoint.id == self.id));
+        let seen = picked.iter().any(|picked| picked.members().any(|endpoint| endpoint.id == self.id));
         let key = self.key(protocol);
         life.leave(&key, self.id, self.replica, service.clone(), if seen { version + 1 } else { version });
     }
@@ -75,10 +75,9 @@ impl World {
         version: u64,
     ) {
         let protocol = port.spec.protocol;
-        let picked = port.place.map(|place| self.places.get(place).clone());
-        let beside = port.seats.iter().any(Seat::is_ready);
+        let picked = self.picked(port);
         let now = self.now;
-        let since = |becomes_ready: bool, before: Option<Duration>| if becomes_ready && beside { Some(now) } else { before };
+        let since = |becomes_ready: bool, before: Option<Duration>| if becomes_ready { Some(now) } else { before };
         let mut old = std::mem::take(&mut port.seats).into_iter().peekable();
         let mut left = Vec::new();
         for member in members {
@@ -92,7 +91,11 @@ impl World {
             let same = old.next_if(|seat| seat.member.address == member.address);
             let seat = match same {
                 Some(seat) if seat.member.identity == member.identity && seat.replica.speaks == *speech => {
-                    let young_since = since(member.ready && !seat.member.ready, seat.young_since);
+                    let becomes_ready = member.ready && !seat.member.ready;
+                    let young_since = since(becomes_ready, seat.young_since);
+                    if becomes_ready {
+                        self.outliers.hasten(seat.id, now);
+                    }
                     Seat { was_ready: seat.was_ready || member.ready, young_since, member, ..seat }
                 }
                 other => {
@@ -109,9 +112,14 @@ impl World {
         let service: Name = port.name(key).to_string().into();
         for seat in left.into_iter().chain(old) {
             self.outliers.forget(seat.id);
-            seat.leave(&mut self.life, &service, protocol, picked.as_deref(), version);
+            seat.leave(&mut self.life, &service, protocol, &picked, version);
         }
         self.fill(port);
+    }
+
+    /// What pictures may pick from of a port inside.
+    pub(super) fn picked(&self, port: &Port) -> Vec<Arc<Service>> {
+        port.place.into_iter().chain(port.local_place).map(|place| self.places.get(place).clone()).collect()
     }
 
     /// What is near for a port inside.

@@ -87,10 +87,10 @@ impl World {
 
     fn close(&mut self, key: &ServiceKey, port: Port, version: u64) {
         let service: Name = port.name(key).to_string().into();
-        let picked = port.place.map(|place| self.places.get(place).clone());
+        let picked = self.picked(&port);
         for seat in port.seats {
             self.outliers.forget(seat.id);
-            seat.leave(&mut self.life, &service, port.spec.protocol, picked.as_deref(), version);
+            seat.leave(&mut self.life, &service, port.spec.protocol, &picked, version);
         }
         // The later place first: giving it back never moves the other.
         let mut places: Vec<ServiceIndex> = port.place.into_iter().chain(port.local_place).collect();

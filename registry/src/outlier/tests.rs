@@ -102,7 +102,7 @@ fn one_whose_trial_failed_returns_when_it_is_the_last() {
     let mut outliers = by(rules());
     outliers.eject(&port(), &ready(2), id(0), CAUSE, ms(0));
     outliers.tick(ms(1_000));
-    assert_eq!(outliers.tried(&port(), &ready(1), id(0), false, ms(1_000)), Some(Turn::Returned));
+    assert_eq!(outliers.tried(&port(), &ready(1), id(0), false, ms(1_000)), Some(Turn::Spared));
 }
 
 #[test]

@@ -273,6 +273,10 @@ fn what_is_not_ready_is_told_as_such_and_its_ejection_waits() {
     assert_eq!((why(&registry, 1), registry.counts().ejections[0].now), (None, 0));
     again(&mut registry, with(true));
     assert_eq!(registry.publish(ms(20)).map(|snapshot| picked(&snapshot, Internal)), Some(vec![2, 3]));
+    // It was found well again by somebody else: its trial need not wait.
+    assert!(registry.due().is_some_and(|due| due <= ms(20)));
+    registry.tick(ms(20));
+    assert_eq!(on_trial(&registry.publish(ms(20)).unwrap()), [1]);
 }
 
 #[test]
@@ -310,19 +314,89 @@ fn an_endpoint_is_young_beside_others_that_are_not() {
     };
     let first = publish(&mut registry);
     assert_eq!(young(&first, 0), [100, 100], "the first ones are as old as can be");
-    registry.apply(batch(false, vec![("m/all.yaml", manifest(with(&[1, 2, 3])))]), ms(200));
-    let second = registry.publish(ms(200)).unwrap();
-    assert_eq!(young(&second, 700_000), [100, 100, 50]);
+    registry.apply(batch(false, vec![("m/all.yaml", manifest(with(&[1, 2, 3])))]), ms(1_200));
+    let second = registry.publish(ms(1_200)).unwrap();
+    assert_eq!(young(&second, 1_700_000), [100, 100, 50]);
     // One that returns from an ejection is young again; one that the clock has made old is not.
-    fail(&mut registry, &replica(&first, "10.0.0.1"), 5, ms(1_300));
-    registry.publish(ms(1_300));
-    registry.tick(ms(2_300));
+    fail(&mut registry, &replica(&first, "10.0.0.1"), 5, ms(2_300));
+    registry.publish(ms(2_300));
     registry.tick(ms(3_300));
-    let third = registry.publish(ms(3_300)).unwrap();
-    assert_eq!(young(&third, 3_550_000), [25, 100, 100]);
+    registry.tick(ms(4_300));
+    let third = registry.publish(ms(4_300)).unwrap();
+    assert_eq!(young(&third, 4_550_000), [25, 100, 100]);
     // All others leave: nobody is young beside nobody.
-    registry.apply(batch(false, vec![("m/all.yaml", manifest(with(&[1])))]), ms(3_400));
-    assert_eq!(young(&registry.publish(ms(3_400)).unwrap(), 3_400_000), [100]);
+    registry.apply(batch(false, vec![("m/all.yaml", manifest(with(&[1])))]), ms(4_400));
+    assert_eq!(young(&registry.publish(ms(4_400)).unwrap(), 4_400_000), [100]);
+    // Nor are those who came one after another, as after our own start: the first to answer its probe is no older than they are.
+    registry.apply(batch(false, vec![("m/all.yaml", manifest(with(&[])))]), ms(9_000));
+    registry.publish(ms(9_000));
+    for (at, pods) in [&[4u8][..], &[4, 5], &[4, 5, 6]].into_iter().enumerate() {
+        registry.apply(batch(false, vec![("m/all.yaml", manifest(with(pods)))]), ms(9_100 + 100 * at as u64));
+        let snapshot = registry.publish(ms(9_100 + 100 * at as u64)).unwrap();
+        assert!(young(&snapshot, 9_300_000).iter().all(|&share| share == 100), "{pods:?}");
+    }
+}
+
+#[test]
+fn who_was_not_ready_when_all_were_compared_is_judged_by_what_came_since() {
+    let with = |ready| {
+        let mut objects = web(&[1, 2, 3, 4, 5]);
+        objects[3] = object(Pod { ready, ..pod("a/web-4", "web", "10.0.0.4") });
+        objects
+    };
+    let mut registry = gate(rules(), with(true));
+    let first = publish(&mut registry);
+    let asked = |n: u8, failed: u32| {
+        let replica = replica(&first, &format!("10.0.0.{n}"));
+        (0..100).for_each(|_| replica.load.in_flight.begin());
+        replica.load.failed.fetch_add(failed, Relaxed);
+    };
+    (1..=5).for_each(|n| asked(n, if n == 4 { 60 } else { 0 }));
+    again(&mut registry, with(false));
+    registry.publish(ms(400));
+    registry.tick(ms(500));
+    again(&mut registry, with(true));
+    registry.publish(ms(600));
+    (1..=5).for_each(|n| asked(n, 0));
+    registry.tick(ms(1_000));
+    assert_eq!(why(&registry, 4), None);
+    // Nor is what came while there were no rules held against anybody once there are.
+    registry.follow_settings(Path::new("t.yaml"), T);
+    let mut renew = |outlier: Outlier, now| {
+        let settings = Settings { outlier, ..registry.settings().clone() };
+        registry.apply(Event::Settings(crate::event::SettingsNews::Read(Box::new(settings))), now);
+    };
+    renew(Outlier { max_ejected_percent: 0, ..rules() }, ms(1_100));
+    (1..=5).for_each(|n| asked(n, if n == 2 { 60 } else { 0 }));
+    renew(rules(), ms(9_000));
+    assert_eq!(why(&registry, 2), None);
+    registry.tick(ms(9_500));
+    assert_eq!(why(&registry, 2), None);
+}
+
+#[test]
+fn a_trial_in_one_service_makes_no_failure_by_another_one_too_many() {
+    let also = Service { selector: Some(labels(&[("also", "yes")])), ..service("a/also", &[]) };
+    let mut objects = web(&[1, 2, 3, 4, 5]);
+    for object in &mut objects[..2] {
+        let Object::Pod(pod) = object else { panic!("a pod") };
+        pod.meta.labels.extend(labels(&[("also", "yes")]));
+    }
+    objects.push(object(also));
+    let mut registry = gate(rules(), objects);
+    let first = publish(&mut registry);
+    for n in 1..=5 {
+        let replica = replica(&first, &format!("10.0.0.{n}"));
+        (0..100).for_each(|_| replica.load.in_flight.begin());
+        replica.load.failed.fetch_add(if n == 1 { 60 } else { 0 }, Relaxed);
+    }
+    registry.tick(ms(500));
+    registry.tick(ms(1_500));
+    let trial = registry.publish(ms(1_500)).unwrap();
+    let also = |snapshot: &Snapshot| addresses(snapshot, Internal, "a/also").len();
+    assert_eq!((on_trial(&trial), also(&trial)), (vec![1], 2), "two are too few to compare");
+    fail(&mut registry, &replica(&first, "10.0.0.1"), 1, ms(1_600));
+    assert!(registry.publish(ms(1_600)).is_none(), "one failure by the other service ejects nobody there");
 }
 
 /// What happens to a service of up to six pods.

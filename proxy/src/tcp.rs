@@ -24,7 +24,7 @@ use crate::balance::{self, By, InFlight};
 use crate::buffer::{Buffers, FIRST};
 use crate::clock::now_us;
 use crate::listener::Listener;
-use crate::pressure::line;
+use crate::pressure::line::{self, Look, Queued};
 use crate::proxied;
 use crate::splice::Pipe;
 use crate::stats::{Count, Flow};
@@ -100,8 +100,10 @@ async fn open(worker: &Worker, stream: &TcpStream, client: SocketAddr, listener:
             Err(Unpicked::Full(bound)) => {
                 drop(held);
                 let wait = Duration::from_millis(worker.limits.connection_wait_ms);
-                if !line::wait(worker, (listener.exposure, &service), bound, wait, &mut queued).await {
-                    return None;
+                match line::wait(worker, (listener.exposure, &service), bound, wait, &mut queued).await {
+                    Look::Again => {}
+                    Look::Afresh => tried.clear(),
+                    Look::Never => return None,
                 }
                 continue;
             }
@@ -118,7 +120,10 @@ async fn open(worker: &Worker, stream: &TcpStream, client: SocketAddr, listener:
                 continue;
             }
         };
-        queued = None;
+        queued.iter_mut().for_each(Queued::leave);
+        if !tried.is_empty() {
+            worker.counts.of(listener.exposure, &service).retries.add(1);
+        }
         let timeout = Duration::from_millis(worker.limits.connect_timeout_ms);
         let connected = upstream::connect(endpoint.replica.address, timeout).await;
         let stands = introduced(connected, &service, client, stream).await;
@@ -131,7 +136,6 @@ async fn open(worker: &Worker, stream: &TcpStream, client: SocketAddr, listener:
             Err(error) => {
                 tracing::debug!(service = %service.name, address = %endpoint.replica.address, %error, "connect failed");
                 balance::failed(&endpoint.replica.load, now_us());
-                worker.counts.of(listener.exposure, &service).retries.add(1);
                 tried.push(endpoint.id);
             }
         }

@@ -39,6 +39,8 @@ impl Key {
 #[derive(Debug, Default)]
 pub struct Waiting {
     away: RefCell<HashMap<Key, Away, foldhash::fast::RandomState>>,
+    /// How many wait for room at each service that is full.
+    full: RefCell<HashMap<Key, usize, foldhash::fast::RandomState>>,
     counts: Arc<WorkerCounts>,
     /// Rung with each picture.
     changed: Notify,
@@ -57,10 +59,15 @@ impl Waiting {
         Waiting { counts, ..Waiting::default() }
     }
 
-    /// One more that waits, whatever for; `None` when as many do as may.
-    pub(crate) fn count(&self, limits: &Limits) -> Option<Waits> {
+    /// One more that waits for room at this service; `None` when as many do as may: it shares the places with those who wait for somebody.
+    pub(crate) fn queue(self: &Rc<Self>, key: Key, limits: &Limits) -> Option<Queues> {
         let free = limits.waiting_requests.saturating_sub(self.counts.waiting.get() as usize);
-        (free > 0).then(|| Waits::begin(&self.counts))
+        let mut all = self.full.borrow_mut();
+        let queued = all.get(&key).copied().unwrap_or(0);
+        (queued < free).then(|| {
+            all.insert(key, queued + 1);
+            Queues { of: self.clone(), key, _counted: Waits::begin(&self.counts) }
+        })
     }
 
     /// Waits for another picture.
@@ -124,9 +131,17 @@ pub(crate) struct Pauses {
     next: Duration,
 }
 
+/// One more that waits for room at its service, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Queues {
+    of: Rc<Waiting>,
+    key: Key,
+    _counted: Waits,
+}
+
 /// One more that waits on its worker, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Waits(Arc<WorkerCounts>);
+struct Waits(Arc<WorkerCounts>);
 
 impl Place {
     /// How long to wait for another picture before it is worth another look anyway. `None` when the time is over.
@@ -171,6 +186,18 @@ impl Waits {
     }
 }
 
+impl Drop for Queues {
+    fn drop(&mut self) {
+        let mut all = self.of.full.borrow_mut();
+        if let Some(queued) = all.get_mut(&self.key) {
+            *queued -= 1;
+            if *queued == 0 {
+                all.remove(&self.key);
+            }
+        }
+    }
+}
+
 impl Drop for Waits {
     fn drop(&mut self) {
         self.0.waiting.sub(1);
@@ -212,6 +239,10 @@ mod tests {
         assert_eq!(take(&waiting, BLOG, 100).len(), 2, "it holds two of eight, and half are for others");
         drop(blog);
         assert_eq!(waiting.counts.waiting.get(), 0);
+        let queued: Vec<Queues> = std::iter::from_fn(|| waiting.queue(SHOP, &limits(8))).take(100).collect();
+        assert_eq!((queued.len(), take(&waiting, BLOG, 100).len()), (4, 2), "nor does one that is full");
+        drop(queued);
+        assert!(waiting.full.borrow().is_empty() && waiting.counts.waiting.get() == 0);
     }
 
     #[test]

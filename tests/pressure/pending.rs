@@ -76,6 +76,24 @@ fn who_comes_later_does_not_overtake_and_whoever_leaves_holds_up_nobody() {
     assert_eq!(bounded(&gate, "max-pending") + bounded(&gate, "max-endpoint-in-flight"), 0.0);
 }
 
+/// Whoever is first holds up all others: it takes whom it can get, also one that refused it before.
+#[test]
+fn the_first_in_line_asks_again_who_refused_it() {
+    let net = Net::take();
+    let (busy, mut away) = (Replica::start(&net, "busy", Behaviour::Held), Replica::start(&net, "away", Behaviour::Held));
+    let gate = gate(&net, &[("max-endpoint-in-flight", "1"), ("max-pending", "5")], &[&busy, &away]);
+    let mut held = vec![begin(&gate), begin(&gate)];
+    await_until("both to be busy", || busy.requests() == 1 && away.requests() == 1);
+    let address = away.address();
+    away.die();
+    // What was under way there waits to be sent again, and one more behind it.
+    await_until("one to wait", || waiting(&gate) == 1.0);
+    held.extend(queue(&gate, 1));
+    let again = Replica::at(address, "away", Behaviour::Named);
+    await_until("both to be asked", || again.requests() == 2);
+    assert_eq!((waiting(&gate), busy.requests()), (0.0, 1));
+}
+
 #[test]
 fn whoever_waits_in_vain_is_refused_in_time_and_nobody_waits_where_the_settings_say_so() {
     let net = Net::take();

@@ -27,7 +27,7 @@ use crate::balance::{self, By, InFlight, cookie};
 use crate::clock::now_us;
 use crate::listener::Speaks;
 use crate::outlier::Witness;
-use crate::pressure::line;
+use crate::pressure::line::{self, Look};
 use crate::pressure::rates::Charged;
 use crate::reason::Reason;
 use crate::stats::{Bound, Count, Met};
@@ -242,7 +242,11 @@ impl Caller {
     /// Waits until there may be room at a service that is full. False when it is time to say that there is none.
     pub(crate) async fn wait_for_room(&self, Full { service, bound }: Full, tried: &mut Tried) -> bool {
         let wait = Duration::from_millis(self.worker.limits.endpoint_wait_ms);
-        line::wait(&self.worker, (self.listener.exposure, &service), bound, wait, tried.place()).await
+        let look = line::wait(&self.worker, (self.listener.exposure, &service), bound, wait, tried.place()).await;
+        if look == Look::Afresh {
+            tried.start_over(); // whoever is first in line holds up all others: it takes what there is
+        }
+        look != Look::Never
     }
 
     /// A connection of HTTP/1 to who was chosen: an idle one, or a new one. Errs when none stood.

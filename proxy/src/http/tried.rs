@@ -37,7 +37,7 @@ pub struct Tried {
     for_good: bool,
     /// The route whose filters let it through.
     passed: Option<Arc<Route>>,
-    /// Its place among those who wait for a service that is full.
+    /// Its way through the line of a service that is full.
     queued: RefCell<Option<Queued>>,
 }
 
@@ -67,7 +67,7 @@ impl Tried {
         }
     }
 
-    /// Its place among those who wait for a service that is full.
+    /// Its way through the line of a service that is full.
     pub(super) fn queued(&self) -> Ref<'_, Option<Queued>> {
         self.queued.borrow()
     }
@@ -79,7 +79,9 @@ impl Tried {
 
     /// Somebody was chosen to answer it: it waits no more.
     pub(super) fn chosen(&self) {
-        self.queued.take();
+        if let Some(queued) = &mut *self.queued.borrow_mut() {
+            queued.leave();
+        }
     }
 
     /// How long a connection may take to stand, in milliseconds, where the route says so.

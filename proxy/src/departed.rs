@@ -4,14 +4,15 @@
 //! may go on until then; nothing new is sent.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use registry::snapshot::{Replica, ReplicaId};
+use registry::snapshot::{Plane, Replica, ReplicaId};
 
 /// A worker's.
 #[derive(Debug, Default)]
-pub(crate) struct Departed(RefCell<Vec<Gone>>);
+pub struct Departed(RefCell<Vec<Gone>>);
 
 #[derive(Debug)]
 struct Gone {
@@ -21,8 +22,15 @@ struct Gone {
 }
 
 impl Departed {
-    /// One more is in no picture now, or in one service less.
-    pub(crate) fn add(&self, replica: &Arc<Replica>) {
+    /// `after` follows `before`: whoever is in no service now, or in one less, has left. Calls `gone` with each.
+    pub fn follow(&self, before: &Plane, after: &Plane, mut gone: impl FnMut(ReplicaId)) {
+        left(before, after, |replica| {
+            gone(replica.id);
+            self.add(replica);
+        });
+    }
+
+    fn add(&self, replica: &Arc<Replica>) {
         let mut all = self.0.borrow_mut();
         if !all.iter().any(|gone| gone.replica.id == replica.id) {
             all.push(Gone { replica: replica.clone(), since_ms: None });
@@ -30,7 +38,7 @@ impl Departed {
     }
 
     /// Calls `end` with each whose time is over. One that nobody else knows any more needs no time.
-    pub(crate) fn sweep(&self, now_ms: u64, patience_ms: u64, end: impl Fn(ReplicaId)) {
+    pub fn sweep(&self, now_ms: u64, patience_ms: u64, end: impl Fn(ReplicaId)) {
         self.0.borrow_mut().retain_mut(|gone| {
             if gone.replica.load.leaving.load(Relaxed) {
                 let since_ms = *gone.since_ms.get_or_insert(now_ms);
@@ -44,6 +52,23 @@ impl Departed {
             Arc::strong_count(&gone.replica) > 1
         });
     }
+}
+
+/// Calls `gone` with each replica that a service of `before` had and its successor in `after` has not.
+fn left(before: &Plane, after: &Plane, mut gone: impl FnMut(&Arc<Replica>)) {
+    let aligned =
+        before.services.len() == after.services.len() && before.services.iter().zip(after.services.iter()).all(|(a, b)| a.slot == b.slot);
+    if aligned {
+        for (a, b) in before.services.iter().zip(after.services.iter()).filter(|(a, b)| !Arc::ptr_eq(a, b)) {
+            let now: HashSet<ReplicaId> = b.endpoints.iter().map(|endpoint| endpoint.replica.id).collect();
+            a.endpoints.iter().map(|endpoint| &endpoint.replica).filter(|replica| !now.contains(&replica.id)).for_each(&mut gone);
+        }
+        return;
+    }
+    let now: HashSet<ReplicaId> =
+        after.services.iter().flat_map(|service| &service.endpoints).map(|endpoint| endpoint.replica.id).collect();
+    let then = before.services.iter().flat_map(|service| &service.endpoints).map(|endpoint| &endpoint.replica);
+    then.filter(|replica| !now.contains(&replica.id)).for_each(gone);
 }
 
 #[cfg(test)]

@@ -14,9 +14,9 @@ use fastrand::Rng;
 use registry::event::Report;
 use registry::snapshot::{Endpoint, EndpointId, Replica, Service, Trial, Unsettled};
 use rustix::io::Errno;
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::balance::slow;
-use crate::worker::Worker;
 
 /// Whether a status says that the replica could not do its work. 501 (Not Implemented) and 505 (HTTP Version Not Supported) say that the
 /// request asks for what this kind of replica never does (RFC 9110 sections 15.6.2 and 15.6.6): every one would answer so.
@@ -56,43 +56,43 @@ enum Came {
 }
 
 /// Follows one try to its end.
-pub(crate) struct Witness {
-    worker: Rc<Worker>,
+pub struct Witness {
+    tries: Rc<Tries>,
     ticket: Option<Ticket>,
     came: Cell<Came>,
 }
 
 impl Witness {
     /// Of a try at `endpoint`, which was picked for `service` just now.
-    pub(crate) fn new(worker: &Rc<Worker>, service: &Service, endpoint: EndpointId) -> Witness {
-        Witness { ticket: worker.ticket_for(service, endpoint), worker: worker.clone(), came: Cell::new(Came::Nothing) }
+    pub fn new(tries: &Rc<Tries>, service: &Service, endpoint: EndpointId) -> Witness {
+        Witness { ticket: tries.ticket_for(service, endpoint), tries: tries.clone(), came: Cell::new(Came::Nothing) }
     }
 
     /// A head came with this status.
-    pub(crate) fn answered(&self, replica: &Arc<Replica>, status: u16) {
+    pub fn answered(&self, replica: &Arc<Replica>, status: u16) {
         if is_failure(status) {
             return self.failed(replica);
         }
         self.came.set(Came::Well);
-        self.worker.tried(replica, self.ticket.as_ref(), true);
+        self.tries.tried(replica, self.ticket.as_ref(), true);
     }
 
     /// It came to nothing, which is told once.
-    pub(crate) fn failed(&self, replica: &Arc<Replica>) {
+    pub fn failed(&self, replica: &Arc<Replica>) {
         if self.came.replace(Came::Failure) != Came::Failure {
-            self.worker.note_failure(replica, self.ticket.as_ref());
+            self.tries.note_failure(replica, self.ticket.as_ref());
         }
     }
 
     /// No connection stood.
-    pub(crate) fn unreachable(&self, replica: &Arc<Replica>, error: &io::Error) {
+    pub fn unreachable(&self, replica: &Arc<Replica>, error: &io::Error) {
         if !is_ours(error) {
             self.failed(replica);
         }
     }
 
     /// All of the answer came, or nobody waits for the rest: what was well until now was well.
-    pub(crate) fn over(&self, replica: &Replica) {
+    pub fn over(&self, replica: &Replica) {
         if self.came.get() == Came::Well {
             note_success(replica);
         }
@@ -106,17 +106,35 @@ fn note_success(replica: &Replica) {
     }
 }
 
-impl Worker {
+/// A worker's tries: the right that its last pick won, and whom it tells what they come to.
+pub struct Tries {
+    /// To try an endpoint, until the try begins.
+    ticket: Cell<Option<Ticket>>,
+    /// So many failures in a row are told; 0: none are.
+    threshold: Cell<u32>,
+    reports: UnboundedSender<Report>,
+}
+
+impl Tries {
+    /// None yet. So many failures in a row are told there; with 0 none are.
+    pub fn new(threshold: u32, reports: UnboundedSender<Report>) -> Tries {
+        Tries { ticket: Cell::default(), threshold: Cell::new(threshold), reports }
+    }
+
+    /// From now on so many in a row are told.
+    pub(crate) fn renew(&self, threshold: u32) {
+        self.threshold.set(threshold);
+    }
+
     /// A pick by a policy that ties nobody to an endpoint: one on trial comes first, and young ones pass most of their picks on.
-    pub(crate) fn pick_freely<'s>(
+    pub fn pick_freely<'s>(
         &self,
         service: &'s Service,
         avoid: &[EndpointId],
         now_us: u64,
+        rng: &mut Rng,
         pick: impl Fn(&[EndpointId], &mut Rng) -> Option<&'s Endpoint>,
     ) -> Option<&'s Endpoint> {
-        let mut rng = self.rng.borrow_mut();
-        let rng = &mut *rng;
         let Some(unsettled) = &service.unsettled else { return pick(avoid, rng) };
         // What failed elsewhere is no trial: it would fail twice.
         if avoid.is_empty()
@@ -130,7 +148,7 @@ impl Worker {
         }
     }
 
-    /// An endpoint on trial that no other request tries now. The right to it waits for [`Worker::ticket_for`].
+    /// An endpoint on trial that no other request tries now. The right to it waits for [`Tries::ticket_for`].
     fn pick_on_trial<'s>(&self, unsettled: &'s Unsettled) -> Option<&'s Endpoint> {
         drop(self.ticket.take()); // of a pick that nothing was sent by
         let mut trials = unsettled.aside.iter().filter_map(|aside| Some((&aside.endpoint, aside.trial.as_ref()?)));
@@ -164,7 +182,7 @@ impl Worker {
         load.failed.fetch_add(1, Relaxed);
         let in_a_row = load.failures.fetch_add(1, Relaxed).wrapping_add(1);
         self.tried(replica, ticket, false);
-        let threshold = self.terms.outlier.consecutive_failures;
+        let threshold = self.threshold.get();
         if threshold > 0 && in_a_row == threshold && !load.told.swap(true, Relaxed) {
             self.report(Report::Outlier(replica.clone()));
         }
@@ -177,7 +195,7 @@ impl Worker {
     }
 
     fn report(&self, report: Report) {
-        let _ = self.shared.reports.send(report); // nobody listens while the process ends
+        let _ = self.reports.send(report); // nobody listens while the process ends
     }
 }
 

@@ -127,7 +127,7 @@ async fn open(worker: &Worker, stream: &TcpStream, client: SocketAddr, listener:
         let timeout = Duration::from_millis(worker.limits.connect_timeout_ms);
         let connected = upstream::connect(endpoint.replica.address, timeout).await;
         let stands = introduced(connected, &service, client, stream).await;
-        worker.note_connection(&service, endpoint, stands.as_ref().map(|_| ()));
+        worker.tries.note_connection(&service, endpoint, stands.as_ref().map(|_| ()));
         match stands {
             Ok(upstream) => {
                 worker.waiting.reached(key);

@@ -5,7 +5,7 @@
 //! everything that is called from here.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream, UdpSocket as StdUdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use config::exposure::Exposure;
 use config::settings::Limits;
 use registry::event::Report;
-use registry::snapshot::{Plane, Replica, ReplicaId, Snapshot, Socket};
+use registry::snapshot::{Snapshot, Socket};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -32,7 +32,7 @@ use crate::http::tried::Tried;
 use crate::http2::lanes::Lanes;
 use crate::http2::link::Link;
 use crate::listener::Listener;
-use crate::outlier::Ticket;
+use crate::outlier::Tries;
 use crate::picture::Pictures;
 use crate::pool::Pool;
 use crate::pressure::Pressure;
@@ -103,8 +103,7 @@ pub(crate) struct Worker {
     pub(crate) lanes: Lanes,
     pub(crate) rng: RefCell<fastrand::Rng>,
     pub(crate) counts: LocalCounts,
-    /// The right to try an endpoint that the last pick won, until the try begins.
-    pub(crate) ticket: Cell<Option<Ticket>>,
+    pub(crate) tries: Rc<Tries>,
     pub(crate) proven: Proven,
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) buffers: Rc<Buffers>,
@@ -211,7 +210,7 @@ impl Worker {
             lanes: Lanes::default(),
             rng: RefCell::default(),
             counts: LocalCounts::new(start.counts.clone()),
-            ticket: Cell::default(),
+            tries: Rc::new(Tries::new(shared.terms.outlier.consecutive_failures, shared.reports.clone())),
             proven: Proven::default(),
             deadlines: Rc::default(),
             buffers: Rc::default(),
@@ -239,6 +238,7 @@ impl Worker {
     fn renew(&self, terms: &'static Terms) {
         self.terms.renew(terms);
         self.limits.renew(&terms.limits);
+        self.tries.renew(terms.outlier.consecutive_failures);
         self.desks.renew(head_limits(&terms.limits));
         self.pool.borrow_mut().keep(terms.limits.idle_per_replica);
         self.links.borrow_mut().keep(terms.limits.idle_per_replica);
@@ -259,11 +259,10 @@ impl Worker {
         self.flows.follow(held.snapshot());
         let (mut pool, mut links) = (self.pool.borrow_mut(), self.links.borrow_mut());
         for side in [Exposure::External, Exposure::Internal] {
-            left(before.plane(side), held.snapshot().plane(side), |replica| {
-                pool.forget(replica.id);
-                links.forget(replica.id);
-                self.lanes.forget(replica.id);
-                self.departed.add(replica);
+            self.departed.follow(before.plane(side), held.snapshot().plane(side), |replica| {
+                pool.forget(replica);
+                links.forget(replica);
+                self.lanes.forget(replica);
             });
         }
         self.waiting.ring();
@@ -309,23 +308,6 @@ impl Worker {
 
 fn head_limits(limits: &Limits) -> HeadLimits {
     HeadLimits { bytes: limits.head_bytes, fields: limits.headers }
-}
-
-/// Calls `gone` with each replica that a service of `before` had and its successor in `after` has not.
-fn left(before: &Plane, after: &Plane, mut gone: impl FnMut(&Arc<Replica>)) {
-    let aligned =
-        before.services.len() == after.services.len() && before.services.iter().zip(after.services.iter()).all(|(a, b)| a.slot == b.slot);
-    if aligned {
-        for (a, b) in before.services.iter().zip(after.services.iter()).filter(|(a, b)| !Arc::ptr_eq(a, b)) {
-            let now: HashSet<ReplicaId> = b.endpoints.iter().map(|endpoint| endpoint.replica.id).collect();
-            a.endpoints.iter().map(|endpoint| &endpoint.replica).filter(|replica| !now.contains(&replica.id)).for_each(&mut gone);
-        }
-        return;
-    }
-    let now: HashSet<ReplicaId> =
-        after.services.iter().flat_map(|service| &service.endpoints).map(|endpoint| endpoint.replica.id).collect();
-    let then = before.services.iter().flat_map(|service| &service.endpoints).map(|endpoint| &endpoint.replica);
-    then.filter(|replica| !now.contains(&replica.id)).for_each(gone);
 }
 
 #[cfg(test)]

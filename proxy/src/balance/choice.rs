@@ -4,6 +4,7 @@
 
 use config::exposure::Exposure;
 use config::filter::Balance;
+use fastrand::Rng;
 use registry::snapshot::{Endpoint, EndpointId, Service};
 
 use super::hash::{self, Signs};
@@ -52,5 +53,15 @@ impl Worker {
                 None => least(want.by),
             },
         }
+    }
+
+    fn pick_freely<'s>(
+        &self,
+        service: &'s Service,
+        avoid: &[EndpointId],
+        now_us: u64,
+        pick: impl Fn(&[EndpointId], &mut Rng) -> Option<&'s Endpoint>,
+    ) -> Option<&'s Endpoint> {
+        self.tries.pick_freely(service, avoid, now_us, &mut self.rng.borrow_mut(), pick)
     }
 }

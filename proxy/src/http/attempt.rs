@@ -187,7 +187,7 @@ impl Trail {
     pub(crate) fn overdue(&mut self, worker: &Worker) {
         if let Some(replica) = self.asked.take() {
             balance::failed(&replica.load, now_us());
-            worker.note_failure(&replica, None);
+            worker.tries.note_failure(&replica, None);
         }
     }
 
@@ -218,7 +218,7 @@ impl Caller {
         let counts = self.worker.counts.of(self.listener.exposure, service);
         trail.note(&counts, endpoint.replica.address);
         flight.seat = trail.charged.get().and_then(Clone::clone);
-        let witness = Witness::new(&self.worker, service, endpoint.id);
+        let witness = Witness::new(&self.worker.tries, service, endpoint.id);
         Attempt { flight, endpoint: endpoint.id, reused: false, counts, sent_us: trail.began_us, witness }
     }
 

@@ -9,7 +9,9 @@ use config::host::HostPattern;
 use config::object::{PathType, Protocol, ServiceKey};
 use config::settings::Settings;
 use registry::route::{Action, Route, RouteTableBuilder};
-use registry::snapshot::{Aside, Endpoint, EndpointId, PortName, Replica, Service, ServiceIndex, ServiceListener, Unsettled, Way};
+use registry::snapshot::{
+    Aside, Endpoint, EndpointId, Plane, PortName, Replica, ReplicaId, Service, ServiceIndex, ServiceListener, Unsettled, Way,
+};
 
 use super::arrival::host;
 use super::*;

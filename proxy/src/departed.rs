@@ -22,8 +22,10 @@ struct Gone {
 }
 
 impl Departed {
-    /// `after` follows `before`: whoever is in no service now, or in one less, has left. Calls `gone` with each.
+    /// `after` follows `before`: whoever is in no service now, or in one less, has left. Calls `gone` with each. For whoever is picked from
+    /// again no time runs, until it leaves again.
     pub fn follow(&self, before: &Plane, after: &Plane, mut gone: impl FnMut(ReplicaId)) {
+        left(after, before, |replica| self.0.borrow_mut().retain(|gone| gone.replica.id != replica.id));
         left(before, after, |replica| {
             gone(replica.id);
             self.add(replica);
@@ -73,6 +75,9 @@ fn left(before: &Plane, after: &Plane, mut gone: impl FnMut(&Arc<Replica>)) {
 
 #[cfg(test)]
 mod tests {
+    use config::exposure::Exposure;
+    use registry::snapshot::Service;
+
     use super::*;
     use crate::explain::worlds;
 
@@ -97,6 +102,25 @@ mod tests {
         assert_eq!(ended(&departed, 20_999), 0);
         assert_eq!(ended(&departed, 21_000), 1);
         assert_eq!(ended(&departed, 50_000), 0, "once");
+    }
+
+    #[test]
+    fn no_time_runs_for_one_that_is_picked_from_again() {
+        let departed = Departed::default();
+        let plane = |service: &Arc<Service>| Plane { services: Arc::from([service.clone()]), ..Plane::empty(Exposure::External) };
+        let service = worlds::service("web", 2);
+        let (both, first) = (plane(&service), plane(&Arc::new(service.with(service.endpoints[..1].into(), 0, None))));
+        let left = std::cell::RefCell::new(Vec::new());
+        let follow = |before, after| departed.follow(before, after, |replica| left.borrow_mut().push(replica));
+        // The last one is picked from while it terminates, as before when it was not ready for a moment.
+        let last = &service.endpoints[1].replica;
+        follow(&both, &first);
+        follow(&first, &both);
+        last.load.leaving.store(true, Relaxed);
+        assert_eq!((ended(&departed, 0), ended(&departed, 5_000)), (0, 0));
+        follow(&both, &first);
+        assert_eq!((ended(&departed, 5_000), ended(&departed, 5_999), ended(&departed, 6_000)), (0, 0, 1));
+        assert_eq!(*left.borrow(), [last.id, last.id]);
     }
 
     #[test]

@@ -17,10 +17,30 @@ pub(super) enum Fault {
     ShowsTheInside,
     /// Nobody is told to stop waiting.
     QueuesWithoutEnd,
+    /// Pods that do not say whether they are ready are taken to be.
+    AsksNobody,
+    /// Each is asked once, and never again.
+    AsksOnce,
+    /// A verdict counts for whoever has the name now.
+    JudgesByName,
+    /// More are left out than the settings allow.
+    EjectsTooMany,
+    /// Whoever is left out stays out, however few are left.
+    NeverPanics,
+    /// Whoever is left out is picked like the others.
+    PicksTheEjected,
+    /// The right to try an endpoint is given back before anybody knows what came of it.
+    GivesTrialsBack,
+    /// No ejection ever ends.
+    ForgetsTime,
+    /// What is under way at a replica that left is never cut.
+    NeverCuts,
+    /// It is cut at once.
+    CutsAtOnce,
 }
 
 impl Fault {
-    pub(super) const ALL: [Fault; 7] = [
+    pub(super) const ALL: [Fault; 17] = [
         Fault::AcknowledgesEarly,
         Fault::PoolsByAddress,
         Fault::RepeatsAll,
@@ -28,6 +48,16 @@ impl Fault {
         Fault::AvoidsNobody,
         Fault::ShowsTheInside,
         Fault::QueuesWithoutEnd,
+        Fault::AsksNobody,
+        Fault::AsksOnce,
+        Fault::JudgesByName,
+        Fault::EjectsTooMany,
+        Fault::NeverPanics,
+        Fault::PicksTheEjected,
+        Fault::GivesTrialsBack,
+        Fault::ForgetsTime,
+        Fault::NeverCuts,
+        Fault::CutsAtOnce,
     ];
 
     /// A word of the law that it breaks.
@@ -40,6 +70,16 @@ impl Fault {
             Fault::AvoidsNobody => "again",
             Fault::ShowsTheInside => "outside",
             Fault::QueuesWithoutEnd => "wait",
+            Fault::AsksNobody => "found ready",
+            Fault::AsksOnce => "converged",
+            Fault::JudgesByName => "former",
+            Fault::EjectsTooMany => "most",
+            Fault::NeverPanics => "too few",
+            Fault::PicksTheEjected => "although that is left out",
+            Fault::GivesTrialsBack => "on trial",
+            Fault::ForgetsTime => "left out of",
+            Fault::NeverCuts => "outlives",
+            Fault::CutsAtOnce => "early",
         }
     }
 }

@@ -1,11 +1,11 @@
-//! The objects of a world: services on the outside, one that is sealed, and pods.
+//! The objects of a world: services on the outside, one that is sealed, and pods, some of which must be asked whether they are ready.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use config::manifest::{self, Manifest};
-use config::object::{Object, Pod};
+use config::object::{Check, Object, Pod, Probe};
 use registry::event::{Batch, Change, Content, Event};
 
 /// Services: the last is sealed.
@@ -43,16 +43,49 @@ pub(super) fn standing() -> Event {
     event(true, "standing.yaml", Content::Manifest(manifest))
 }
 
-/// What is known of a pod; `None`: it is gone.
-pub(super) fn pod(name: &str, service: usize, ip: IpAddr, known: Option<(bool, bool)>) -> Event {
-    let content = known.map_or(Content::Gone, |(ready, deleting)| {
+/// A pod: one run of it. Its name may return, and so may its address.
+#[derive(Clone, Debug)]
+pub(super) struct PodRun {
+    /// Never used twice.
+    pub(super) born: usize,
+    pub(super) name: String,
+    pub(super) service: usize,
+    pub(super) ip: IpAddr,
+    /// What it is asked, where it does not say itself whether it is ready.
+    pub(super) probe: Option<Probe>,
+}
+
+/// What is said of a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// It is there, and as ready as this says, unless it must be asked.
+    There(bool),
+    /// It is deleted, and works on for a while, if this says so.
+    Leaving(bool),
+    Gone,
+}
+
+/// What a source says of a pod.
+pub(super) fn pod(run: &PodRun, said: Said) -> Event {
+    let known = |ready, deleting| {
         let mut pod = template().clone();
-        (pod.meta.name, pod.meta.deleting) = (name.into(), deleting);
-        pod.meta.labels = [("app".into(), format!("s{service}").into())].into_iter().collect();
-        (pod.ips, pod.ready) = (vec![ip], ready);
+        (pod.meta.name, pod.meta.deleting) = (run.name.as_str().into(), deleting);
+        pod.meta.labels = [("app".into(), format!("s{}", run.service).into())].into_iter().collect();
+        (pod.ips, pod.ready) = (vec![run.ip], ready || run.probe.is_some());
+        pod.probes = run.probe.iter().cloned().collect();
         Content::Manifest(Manifest { objects: vec![Object::Pod(pod)], ..Manifest::default() })
-    });
-    event(false, &format!("{name}.yaml"), content)
+    };
+    let content = match said {
+        Said::There(ready) => known(ready, false),
+        Said::Leaving(serving) => known(serving, true),
+        Said::Gone => Content::Gone,
+    };
+    event(false, &format!("{}.yaml", run.name), content)
+}
+
+/// What a pod is asked: once in a second, which is as often as can be.
+pub(super) fn probe(initial_delay_s: u32, successes: u32, failures: u32) -> Probe {
+    Probe { container: "app".into(), check: Check::Tcp { port: PORT }, initial_delay_s, period_s: 1, timeout_s: 1, successes, failures }
 }
 
 /// A pod as an operator writes it.

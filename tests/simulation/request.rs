@@ -1,19 +1,28 @@
-//! One request on its way through a worker, step by step, as `http/exchange.rs` goes: decide, pick, connect or take an idle connection,
-//! send, and what comes of it.
+//! One request on its way through a worker, step by step, as `http/exchange.rs` goes: pick, connect or take an idle connection, send, and
+//! what comes of it.
 
+use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use config::exposure::Exposure;
-use proxy::balance::{self, By, InFlight};
-use proxy::http::decide::{Decision, decide};
+use proxy::balance::{self, InFlight};
+use proxy::deadline::Deadline;
 use proxy::http::tried::{Tried, Unreached};
+use proxy::outlier::Witness;
 use proxy::picture::Held;
 use proxy::waiting::{Key, Place};
-use registry::snapshot::{EndpointId, ReplicaId};
+use registry::snapshot::{EndpointId, Trial};
 
+use super::drain::is_cut;
 use super::law::Fault;
+use super::network::Illness;
 use super::objects;
-use super::world::{Connection, World};
+use super::worker::Connection;
+use super::world::World;
+
+/// Times that an idempotent request is sent again after a connection broke.
+const REPEATS: usize = 3;
 
 /// A request under way.
 pub(super) struct Request {
@@ -26,12 +35,14 @@ pub(super) struct Request {
     /// Counts steps, so that one which was overtaken is known.
     pub(super) step: u64,
     pub(super) at: At,
-    tried: Tried,
-    place: Option<Place>,
+    pub(super) tried: Tried,
+    pub(super) place: Option<Place>,
     /// When it began to wait.
     pub(super) waits_since_ms: Option<u64>,
-    /// Times that it was read by a process which did not answer.
-    died: usize,
+    /// Its answer takes a while from head to end.
+    long: bool,
+    /// Times that its connection broke.
+    broke: usize,
 }
 
 /// Where it is.
@@ -41,20 +52,30 @@ pub(super) enum At {
     /// A connection is being opened.
     Connecting(Picked),
     /// It was written.
-    Sent(Picked, Connection),
+    Sent(Picked, Sent),
     /// A process works on it.
-    Working(Picked, Connection),
+    Working(Picked, Sent),
+    /// The head of an answer has come.
+    Answering(Picked, Sent),
     /// It waits for somebody.
     Waiting,
 }
 
 /// An endpoint, while the picture that it comes from is held.
 pub(super) struct Picked {
-    endpoint: EndpointId,
-    replica: ReplicaId,
-    flight: InFlight,
-    held: Option<Rc<Held>>,
-    reused: bool,
+    pub(super) endpoint: EndpointId,
+    pub(super) flight: InFlight,
+    pub(super) held: Option<Rc<Held>>,
+    pub(super) reused: bool,
+    pub(super) witness: Witness,
+    /// It is the one request of this trial.
+    pub(super) trial: Option<Arc<Trial>>,
+}
+
+/// What it was sent on.
+pub(super) struct Sent {
+    connection: Connection,
+    deadline: Deadline,
 }
 
 /// How a request ended.
@@ -67,7 +88,7 @@ impl Request {
     pub(super) fn new(world: &mut World, id: usize) -> Request {
         let rng = &mut world.rng;
         let exposure = if rng.bool() { Exposure::External } else { Exposure::Internal };
-        let (service, idempotent) = (rng.usize(..objects::SERVICES), rng.bool());
+        let (service, idempotent, long) = (rng.usize(..objects::SERVICES), rng.bool(), rng.u8(..8) == 0);
         Request {
             id,
             worker: rng.usize(..world.workers.len()),
@@ -80,153 +101,145 @@ impl Request {
             tried: Tried::begin(!idempotent),
             place: None,
             waits_since_ms: None,
-            died: 0,
+            long,
+            broke: 0,
         }
     }
 
     /// Goes on. Gives the time until the next step, or how it ended.
     pub(super) fn step(&mut self, world: &mut World) -> Result<Result<u64, Ended>, String> {
         self.step += 1;
+        let cut = self.is_cut();
         match std::mem::replace(&mut self.at, At::Deciding) {
             At::Deciding | At::Waiting => self.decide(world),
             At::Connecting(picked) => self.connect(world, picked),
-            At::Sent(picked, connection) => self.arrive(world, picked, connection),
-            At::Working(picked, connection) => self.answer(world, picked, connection),
+            At::Sent(picked, _) | At::Working(picked, _) if cut => {
+                world.hold_patience(self.id, self.worker, picked.flight.replica().id)?;
+                Ok(self.broke(world, &picked))
+            }
+            At::Answering(picked, _) if cut => {
+                world.hold_patience(self.id, self.worker, picked.flight.replica().id)?;
+                Ok(Err(self.broke_off(world, &picked)))
+            }
+            At::Sent(picked, sent) => self.arrive(world, picked, sent),
+            At::Working(picked, sent) => self.answer(world, picked, sent),
+            At::Answering(picked, sent) => self.end(world, &picked, &sent),
         }
     }
 
-    fn decide(&mut self, world: &mut World) -> Result<Result<u64, Ended>, String> {
-        let held = world.workers[self.worker].pictures.hold();
-        let seen = if world.fault == Some(Fault::ShowsTheInside) { Exposure::Internal } else { self.exposure };
-        let plane = held.snapshot().plane(seen);
-        let service = match decide(plane, &objects::host(self.service), "/") {
-            Decision::Forward { service, .. } | Decision::NoEndpoint { service: Some(service), .. } => service.clone(),
-            Decision::NoEndpoint { .. } | Decision::NoRoute(_) => return Ok(Err(Ended::Refused("no route"))),
-        };
-        if self.exposure == Exposure::External && self.service == objects::SEALED {
-            return Err(format!("a sealed service is reached from outside: {}", service.name));
-        }
-        if self.tried.spent() || service.endpoints.is_empty() {
-            return Ok(self.wait(world, Key::of(self.exposure, &service)));
-        }
-        let avoid = if world.fault == Some(Fault::AvoidsNobody) { &[][..] } else { self.tried.avoided(false) };
-        let now_us = world.now_ms * 1_000;
-        let picked = balance::pick(&service.endpoints, avoid, By::Latency, now_us, &mut world.rng);
-        let again = || if self.tried.reused() { service.endpoints.first() } else { None };
-        let Some(endpoint) = picked.or_else(again) else { return Ok(self.wait(world, Key::of(self.exposure, &service))) };
-        if endpoint.replica.pod.as_deref().is_none_or(|pod| !pod.starts_with(&format!("sim/s{}-", self.service))) {
-            return Err(format!("a pod of another service was picked: {:?}", endpoint.replica.pod));
-        }
-        let (id, replica) = (endpoint.id, endpoint.replica.clone());
-        let failed = self.tried.avoided(false);
-        if failed.contains(&id) && service.endpoints.iter().any(|other| !failed.contains(&other.id)) {
-            return Err(format!("request {} asks {id:?} again, although there is another", self.id));
-        }
-        let connection = if self.tried.died() { None } else { world.idle(self.worker, &replica, self.tried.once()) };
-        let picked =
-            Picked { endpoint: id, replica: replica.id, flight: InFlight::begin(&replica), held: Some(held), reused: connection.is_some() };
-        if let Some(other) = connection.map(|connection| connection.opened_for).filter(|other| *other != replica.id) {
-            return Err(format!(
-                "request {} for {:?} goes by a connection that was opened to another replica, {other:?}",
-                self.id, replica.id
-            ));
-        }
-        match connection {
-            Some(connection) => self.send(world, picked, connection),
-            None => {
-                self.at = At::Connecting(picked);
-                Ok(Ok(world.rng.u64(..5)))
-            }
-        }
-    }
-
-    fn wait(&mut self, world: &mut World, key: Key) -> Result<u64, Ended> {
-        if !self.tried.may_wait() || world.fault == Some(Fault::NeverWaits) {
-            return Err(Ended::Refused("nobody"));
-        }
-        if self.place.is_none() {
-            let limits = world.limits;
-            self.place = world.workers[self.worker].waiting.place(key, limits.endpoint_wait_ms, &limits, world.now_ms);
-        }
-        let Some(place) = &mut self.place else { return Err(Ended::Refused("no place to wait")) };
-        self.waits_since_ms.get_or_insert(world.now_ms);
-        let Some(pause) = place.pause(world.now_ms) else {
-            if world.fault != Some(Fault::QueuesWithoutEnd) {
-                return Err(Ended::Refused("waited in vain"));
-            }
-            self.at = At::Waiting;
-            return Ok(500);
-        };
-        self.tried.start_over();
-        self.at = At::Waiting;
-        Ok(pause.as_millis() as u64)
+    /// What it lives by is to end.
+    pub(super) fn is_cut(&self) -> bool {
+        matches!(&self.at, At::Sent(_, sent) | At::Working(_, sent) | At::Answering(_, sent) if is_cut(&sent.deadline))
     }
 
     fn connect(&mut self, world: &mut World, picked: Picked) -> Result<Result<u64, Ended>, String> {
-        let address = picked.flight.replica().address;
-        match world.network.connect(address.ip()) {
+        let replica = picked.flight.replica();
+        match world.network.connect(replica.address.ip(), world.now_ms) {
             Some((process, service)) => {
-                let opened_for = picked.replica;
+                let opened_for = replica.id;
                 world.workers[self.worker].waiting.reached(Key::of(self.exposure, &world.service_of(self.exposure, self.service)));
                 self.send(world, picked, Connection { process, service, opened_for })
             }
             None => {
-                balance::failed(&picked.flight.replica().load, world.now_ms * 1_000);
+                balance::failed(&replica.load, world.now_ms * 1_000);
+                picked.witness.unreachable(replica, &io::ErrorKind::ConnectionRefused.into());
                 self.tried.no_connection(Unreached { endpoint: picked.endpoint, for_now: true });
                 Ok(Ok(0))
             }
         }
     }
 
-    fn send(&mut self, world: &mut World, mut picked: Picked, connection: Connection) -> Result<Result<u64, Ended>, String> {
+    pub(super) fn send(&mut self, world: &mut World, mut picked: Picked, connection: Connection) -> Result<Result<u64, Ended>, String> {
         if world.is_gone(picked.endpoint) {
             return Err(format!("request {} is sent to endpoint {:?}, which is gone", self.id, picked.endpoint));
         }
+        let deadline = world.workers[self.worker].deadlines.register();
+        deadline.follow(Some(picked.flight.replica().id));
         picked.held = None;
-        self.at = At::Sent(picked, connection);
+        self.at = At::Sent(picked, Sent { connection, deadline });
         Ok(Ok(world.rng.u64(..3)))
     }
 
-    fn arrive(&mut self, world: &mut World, picked: Picked, connection: Connection) -> Result<Result<u64, Ended>, String> {
-        if !world.network.is_alive(connection.process) {
-            return self.broke(world, &picked);
+    fn arrive(&mut self, world: &mut World, picked: Picked, sent: Sent) -> Result<Result<u64, Ended>, String> {
+        if !world.network.is_alive(sent.connection.process) {
+            return Ok(self.broke(world, &picked));
         }
-        if world.network.read(connection.process, self.id) && !self.idempotent {
+        if world.network.read(self.id) && !self.idempotent {
             return Err(format!("request {} is not idempotent and was read twice", self.id));
         }
-        self.at = At::Working(picked, connection);
+        self.at = At::Working(picked, sent);
         Ok(Ok(world.rng.u64(..40)))
     }
 
-    fn answer(&mut self, world: &mut World, picked: Picked, connection: Connection) -> Result<Result<u64, Ended>, String> {
-        if !world.network.is_alive(connection.process) {
-            self.died += 1;
-            return self.broke(world, &picked);
+    fn answer(&mut self, world: &mut World, picked: Picked, sent: Sent) -> Result<Result<u64, Ended>, String> {
+        let process = sent.connection.process;
+        let illness = world.network.illness(process, world.now_ms);
+        if !world.network.is_alive(process) || illness == Some(Illness::Breaks) {
+            return Ok(self.broke(world, &picked));
         }
         // An address that has a new owner is met until every worker knows that its old one is gone, which was looked at when it was sent.
-        world.strangers += usize::from(connection.service != self.service);
-        balance::answered(&picked.flight.replica().load, 1_000, world.now_ms * 1_000);
-        world.rest(self.worker, picked.replica, picked.flight.replica().address, connection);
+        world.strangers += usize::from(sent.connection.service != self.service);
+        let (replica, now_us) = (picked.flight.replica(), world.now_ms * 1_000);
+        let status = if illness == Some(Illness::Fails) { 503 } else { 200 };
+        picked.witness.answered(replica, status);
+        if status == 503 {
+            balance::answered_badly(&replica.load, 1_000, now_us)
+        } else {
+            balance::answered(&replica.load, 1_000, now_us)
+        }
+        if !self.long {
+            return self.end(world, &picked, &sent);
+        }
+        self.at = At::Answering(picked, sent);
+        Ok(Ok(world.rng.u64(200..4_000)))
+    }
+
+    /// All of the answer is there, unless its process has ended meanwhile.
+    fn end(&mut self, world: &mut World, picked: &Picked, sent: &Sent) -> Result<Result<u64, Ended>, String> {
+        let replica = picked.flight.replica();
+        world.hold_deadline(self.id, self.worker, replica.id)?;
+        if !world.network.is_alive(sent.connection.process) {
+            return Ok(Err(self.broke_off(world, picked)));
+        }
+        picked.witness.over(replica);
+        world.workers[self.worker].rest(replica, sent.connection);
         Ok(Err(Ended::Answered))
     }
 
-    fn broke(&mut self, world: &mut World, picked: &Picked) -> Result<Result<u64, Ended>, String> {
+    /// A part of the answer is with the client.
+    fn broke_off(&self, world: &World, picked: &Picked) -> Ended {
+        let replica = picked.flight.replica();
+        balance::failed(&replica.load, world.now_ms * 1_000);
+        picked.witness.failed(replica);
+        picked.witness.over(replica);
+        Ended::Refused("broken off")
+    }
+
+    /// Nothing of an answer has come.
+    fn broke(&mut self, world: &mut World, picked: &Picked) -> Result<u64, Ended> {
+        let replica = picked.flight.replica();
+        self.broke += 1;
         if !picked.reused {
-            balance::failed(&picked.flight.replica().load, world.now_ms * 1_000);
+            balance::failed(&replica.load, world.now_ms * 1_000);
+            picked.witness.failed(replica);
+        } else if let Some(trial) = &picked.trial {
+            world.give_back(trial);
         }
+        picked.witness.over(replica);
         let repeats = world.fault == Some(Fault::RepeatsAll) && !self.idempotent && !self.tried.died();
         if !repeats && !self.tried.may_repeat(self.idempotent, true) {
-            return Ok(Err(Ended::Refused("broken")));
+            return Err(Ended::Refused("broken"));
         }
         self.tried.broke(picked.endpoint, picked.reused);
-        Ok(Ok(0))
+        Ok(0)
     }
 
     /// Whether it may end without an answer for this reason.
     pub(super) fn may_fail(&self, reason: &str, world: &World) -> bool {
         match reason {
             "no route" => self.exposure == Exposure::External && self.service == objects::SEALED,
-            "broken" => !self.idempotent || self.died >= 2,
+            "broken" => !self.idempotent || self.broke > REPEATS,
+            "broken off" => self.long,
             "waited in vain" => self.waits_since_ms.is_some_and(|since| world.now_ms >= since + world.limits.endpoint_wait_ms),
             // In these worlds there are places for all, and nobody is away for so long that nobody is waited for.
             _ => false,

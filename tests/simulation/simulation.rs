@@ -1,12 +1,19 @@
 //! Worlds of services whose pods come and go, in virtual time and on a network that is none: the registry, pictures, decisions, picks,
-//! retries and queues of the product, driven by chance.
+//! retries, queues, checks, ejections and deadlines of the product, driven by chance.
 //!
 //! `TIDEGATE_SEED=N` plays one world again, `TIDEGATE_SEEDS=N` plays so many. A law that is broken names its seed.
 
+mod drain;
+mod health;
+mod holds;
 mod law;
 mod network;
 mod objects;
+mod outliers;
+mod pick;
+mod pods;
 mod request;
+mod worker;
 mod world;
 
 use law::Fault;

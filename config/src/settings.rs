@@ -151,6 +151,8 @@ pub struct Limits {
     pub waiting_requests: usize,
     /// Connections to a replica that has left end after this. Default 30,000 ms.
     pub replica_drain_ms: u64,
+    /// A machine that acknowledges, or takes, nothing of what was sent to it for so long is taken for gone. Default 30,000 ms.
+    pub vanished_ms: u64,
     /// Of a service's requests so many in a hundred may be sent again after something of them was sent. Default 20.
     pub retry_budget_percent: u64,
     /// Client connections of each worker; 0 is no bound. Default 100,000.
@@ -180,6 +182,7 @@ impl Default for Limits {
             connection_wait_ms: 0,
             waiting_requests: 1024,
             replica_drain_ms: 30_000,
+            vanished_ms: 30_000,
             retry_budget_percent: 20,
             connections: 100_000,
             connections_per_client: 0,

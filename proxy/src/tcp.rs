@@ -28,7 +28,7 @@ use crate::pressure::line::{self, Look, Queued};
 use crate::proxied;
 use crate::splice::Pipe;
 use crate::stats::{Count, Flow};
-use crate::upstream;
+use crate::upstream::{self, Patience};
 use crate::waiting::Key;
 use crate::websocket::Watched;
 use crate::worker::Worker;
@@ -124,8 +124,7 @@ async fn open(worker: &Worker, stream: &TcpStream, client: SocketAddr, listener:
         if !tried.is_empty() {
             worker.counts.of(listener.exposure, &service).retries.add(1);
         }
-        let timeout = Duration::from_millis(worker.limits.connect_timeout_ms);
-        let connected = upstream::connect(endpoint.replica.address, timeout).await;
+        let connected = upstream::connect(endpoint.replica.address, Patience::of(&worker.limits)).await;
         let stands = introduced(connected, &service, client, stream).await;
         worker.tries.note_connection(&service, endpoint, stands.as_ref().map(|_| ()));
         match stands {

@@ -42,6 +42,7 @@ use crate::stats::{LocalCounts, WorkerCounts};
 use crate::terms::{Live, Terms};
 use crate::tls::Handshakes;
 use crate::udp::Flows;
+use crate::upstream::Patience;
 use crate::waiting::Waiting;
 
 mod arrival;
@@ -230,9 +231,10 @@ impl Worker {
         }
     }
 
-    /// How long a connection to a replica may take to stand.
-    pub(crate) fn connect_timeout(&self, tried: &Tried) -> Duration {
-        Duration::from_millis(tried.connect_ms().unwrap_or(self.limits.connect_timeout_ms))
+    /// How long a replica may keep a request waiting before it says anything.
+    pub(crate) fn patience(&self, tried: &Tried) -> Patience {
+        let patience = Patience::of(&self.limits);
+        Patience { connect: tried.connect_ms().map_or(patience.connect, Duration::from_millis), ..patience }
     }
 
     fn renew(&self, terms: &'static Terms) {

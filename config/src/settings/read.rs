@@ -19,13 +19,15 @@ pub(super) const KEYS: &str = "manifests, http, https, internalHttp, admin, metr
                     log, accessLog, exposure, ingress, tls, proxyProtocol, external, nodeName, zone, externalName, dns, \
                     slowStartMs, outlier, limits";
 pub(super) const LIMITS: &str = "headBytes, headers, headTimeoutMs, idleTimeoutMs, connectTimeoutMs, drainDeadlineMs, idlePerReplica, \
-                    endpointWaitMs, connectionWaitMs, waitingRequests, replicaDrainMs, retryBudgetPercent, \
+                    endpointWaitMs, connectionWaitMs, waitingRequests, replicaDrainMs, vanishedMs, retryBudgetPercent, \
                     connections, connectionsPerClient, shedLagMs, \
                     udpIdleTimeoutMs, udpFlows";
 pub(super) const OUTLIER: &str = "consecutiveFailures, intervalMs, baseEjectionMs, maxEjectionMs, maxEjectedPercent, panicPercent, \
                     successRateFactor, successRateEndpoints, successRateRequests";
 /// A day and an hour; longer is more likely a wrong unit than a wish.
 const MOST_MS: u64 = 25 * 3_600_000;
+/// The most that the system takes for what is idle, 32,767 s, is a little more.
+const MOST_VANISHED_MS: u64 = 9 * 3_600_000;
 
 pub(super) fn settings(documents: Vec<Document>) -> Result<Settings, Vec<Problem>> {
     let mut out = Wrong(Vec::new());
@@ -204,6 +206,8 @@ fn limits(value: Value, to: &mut Limits, out: &mut Wrong) {
             "connectionWaitMs" => set(&mut to.connection_wait_ms, within(0..=MOST_MS)),
             "waitingRequests" => set(&mut to.waiting_requests, within(0..=1_000_000).map(|count| count as usize)),
             "replicaDrainMs" => set(&mut to.replica_drain_ms, within(0..=MOST_MS)),
+            // The system counts the silence of what is idle in seconds.
+            "vanishedMs" => set(&mut to.vanished_ms, within(1000..=MOST_VANISHED_MS)),
             "retryBudgetPercent" => set(&mut to.retry_budget_percent, within(0..=100)),
             "udpIdleTimeoutMs" => set(&mut to.udp_idle_timeout_ms, within(1..=MOST_MS)),
             "udpFlows" => set(&mut to.udp_flows, within(1..=1_000_000).map(|count| count as usize)),

@@ -14,7 +14,7 @@ fn nothing_said_means_the_defaults() {
 }
 
 /// Each key with a value that is not its default.
-const OTHERS: [(&str, &str); 50] = [
+const OTHERS: [(&str, &str); 51] = [
     ("manifests", "[a, b/c.yaml]"),
     ("http", "127.0.0.1:0"),
     ("https", "127.0.0.1:8443"),
@@ -65,6 +65,7 @@ const OTHERS: [(&str, &str); 50] = [
     ("limits.connections", "13"),
     ("limits.connectionsPerClient", "14"),
     ("limits.shedLagMs", "15"),
+    ("limits.vanishedMs", "1600"),
 ];
 
 fn yaml(key: &str, value: &str) -> String {
@@ -135,6 +136,7 @@ fn each_key_sets_its_setting() {
             connections: 13,
             connections_per_client: 14,
             shed_lag_ms: 15,
+            vanished_ms: 1600,
         },
     };
     assert_eq!(Settings::parse(&text), Ok(expected));
@@ -196,6 +198,8 @@ fn each_wrong_value_names_its_key() {
         ("limits: {connections: many}", "limits.connections"),
         ("limits: {connectionsPerClient: -1}", "limits.connectionsPerClient"),
         ("limits: {shedLagMs: 0.5}", "limits.shedLagMs"),
+        ("limits: {vanishedMs: 999}", "limits.vanishedMs"),
+        ("limits: {vanishedMs: 32400001}", "limits.vanishedMs"),
         ("limits: 1", "limits"),
         ("limits: {headBytes: 1}", "limits.headBytes"),
         ("limits: {headers: 0}", "limits.headers"),

@@ -261,9 +261,9 @@ impl Caller {
         let stream = match pooled {
             Some(stream) => stream,
             None => {
-                let timeout = worker.connect_timeout(tried);
+                let patience = worker.patience(tried);
                 // Rare, and large: in a box, so that the state of every request is smaller.
-                let connected = Box::pin(upstream::connect(replica.address, timeout)).await;
+                let connected = Box::pin(upstream::connect(replica.address, patience)).await;
                 let connected = connected.map_err(|error| attempt.unreachable(service, &error))?;
                 self.reached(service, &attempt.counts);
                 connected

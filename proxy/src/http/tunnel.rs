@@ -18,9 +18,10 @@ use crate::http2::connect::Agreed;
 use crate::http2::link::Link;
 use crate::stats::{Flow, Met};
 use crate::stream::Stream;
+use crate::tcp;
+use crate::upstream::{self, Patience};
 use crate::websocket::{Frames, Watched};
 use crate::worker::Worker;
-use crate::{tcp, upstream};
 
 /// The replica's side of it, and what was read from both sides with the last heads.
 pub(super) struct Tunnel {
@@ -44,7 +45,7 @@ impl Tunnel {
     /// Carries bytes until both sides have ended, or one is reset: then so is the other.
     pub(super) async fn carry(mut self: Box<Self>, worker: &Worker, client: &mut Stream) {
         // A client that vanished would hold the replica for ever: no time-out ends what may rest for hours.
-        let watched = client.on_socket(upstream::watch);
+        let watched = client.on_socket(|socket| upstream::watch(socket, Patience::of(&worker.limits).vanished));
         let (flow, frames) = (&self.counts.upgraded, self.frames.as_ref());
         let replica = worker.deadlines.register();
         replica.follow(Some(self.flight.replica().id));

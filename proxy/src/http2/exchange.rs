@@ -326,7 +326,7 @@ impl Exchange {
         } else {
             let mut attempt = caller.begin(chosen, trail);
             let need = Need {
-                timeout: caller.worker.connect_timeout(tried),
+                patience: caller.worker.patience(tried),
                 afresh: tried.died(),
                 surely: tried.once(),
                 upgrade: self.switch.is_some(),

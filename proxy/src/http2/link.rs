@@ -7,7 +7,6 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use registry::snapshot::Replica;
 use rustls::ClientConfig;
@@ -18,7 +17,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::pool::{self, Idle};
-use crate::{tcp, upstream};
+use crate::tcp;
+use crate::upstream::{self, Patience};
 
 /// A connection to a replica.
 pub(crate) enum Link {
@@ -27,7 +27,7 @@ pub(crate) enum Link {
 }
 
 impl Link {
-    /// Connects to `replica`, which must be `name`, in TLS, all within `timeout`.
+    /// Connects to `replica`, which must be `name`, in TLS, all within the time for a connection.
     ///
     /// # Errors
     /// What the system or the handshake says.
@@ -35,13 +35,13 @@ impl Link {
         replica: &Replica,
         name: &ServerName<'static>,
         config: &Arc<ClientConfig>,
-        timeout: Duration,
+        patience: Patience,
     ) -> io::Result<Link> {
         let shaken = async {
-            let stream = upstream::connect(replica.address, timeout).await?;
+            let stream = upstream::connect(replica.address, patience).await?;
             TlsConnector::from(config.clone()).connect(name.clone(), stream).await
         };
-        let stream = tokio::time::timeout(timeout, shaken).await??;
+        let stream = tokio::time::timeout(patience.connect, shaken).await??;
         Ok(Link::Tls(Box::new(stream)))
     }
 

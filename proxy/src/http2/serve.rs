@@ -19,7 +19,7 @@ use super::reply;
 use crate::deadline::Deadline;
 use crate::http::caller::Caller;
 use crate::stream::Stream;
-use crate::upstream;
+use crate::upstream::{self, Patience};
 use crate::worker::Worker;
 
 /// What a client that speaks HTTP/2 says first (RFC 9113 section 3.4).
@@ -108,7 +108,8 @@ pub(crate) async fn serve(caller: Caller, stream: &mut Stream, early: Bytes) {
         leaving: Cell::new(false),
     });
     // A client that vanished must not hold its streams.
-    if stream.on_socket(upstream::watch).is_err() {
+    let vanished = Patience::of(&worker.limits).vanished;
+    if stream.on_socket(|socket| upstream::watch(socket, vanished)).is_err() {
         return;
     }
     client.patience.set_idle(worker.limits.head_timeout_ms);

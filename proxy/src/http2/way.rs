@@ -4,7 +4,6 @@
 
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
 
 use hyper::http::uri::Scheme;
 use registry::snapshot::Replica;
@@ -12,7 +11,7 @@ use registry::speech::Speech;
 
 use super::lanes::{Place, Turn};
 use super::link::Link;
-use crate::upstream;
+use crate::upstream::{self, Patience};
 use crate::worker::Worker;
 
 /// How a request gets there.
@@ -26,8 +25,8 @@ pub(super) enum Way {
 /// What a way is for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Need {
-    /// How long a connection may take to stand.
-    pub(super) timeout: Duration,
+    /// How long the replica may take to say anything.
+    pub(super) patience: Patience,
     /// An idle connection has just died, so none is trusted.
     pub(super) afresh: bool,
     /// What is sent cannot be sent again, so that an idle connection is looked at closely.
@@ -60,9 +59,9 @@ pub(super) async fn open(worker: &Rc<Worker>, replica: &Replica, need: Need) -> 
         Speech::Tls(terms) => Some(terms),
         Speech::Http1 | Speech::H2c => None,
     };
-    let timeout = need.timeout;
+    let patience = need.patience;
     if let (Some(terms), true) = (terms, need.upgrade) {
-        return Ok((Way::One(Link::secure(replica, &terms.name, &terms.http1, timeout).await?), false));
+        return Ok((Way::One(Link::secure(replica, &terms.name, &terms.http1, patience).await?), false));
     }
     let scheme = scheme(replica);
     let opening = match worker.lanes.turn(replica.id).await {
@@ -73,8 +72,8 @@ pub(super) async fn open(worker: &Rc<Worker>, replica: &Replica, need: Need) -> 
         Turn::Open(opening) => opening,
     };
     let link = match terms {
-        Some(terms) => Link::secure(replica, &terms.name, &terms.config, timeout).await?,
-        None => Link::Plain(upstream::connect(replica.address, timeout).await?),
+        Some(terms) => Link::secure(replica, &terms.name, &terms.config, patience).await?,
+        None => Link::Plain(upstream::connect(replica.address, patience).await?),
     };
     if terms.is_some() && !link.agreed_on_http2() {
         opening.chose_one();

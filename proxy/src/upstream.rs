@@ -54,5 +54,10 @@ pub fn watch(stream: &TcpStream, vanished: Duration) -> io::Result<()> {
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(vanished).with_interval(interval).with_retries(3))
 }
 
+/// Whether a connection broke since nobody was there any more, instead of somebody ending it.
+pub fn is_vanished(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable)
+}
+
 #[cfg(test)]
 mod tests;

@@ -318,7 +318,7 @@ impl Exchange {
         match &relayed {
             Ok(done) => attempt.answered(done.status, done.head_us, now),
             Err(Failure::Unwanted(status)) => attempt.answered(*status, now, now),
-            Err(failure @ (Failure::NoAnswer | Failure::BadAnswer | Failure::CutUpstream | Failure::SlowUpstream)) => {
+            Err(failure @ (Failure::NoAnswer | Failure::Vanished | Failure::BadAnswer | Failure::CutUpstream | Failure::SlowUpstream)) => {
                 attempt.broke(*failure == Failure::NoAnswer, now);
             }
             Err(_) => {}
@@ -327,7 +327,9 @@ impl Exchange {
         let relayed = match relayed {
             Err(Failure::Unwanted(_)) => return Err(Failure::Again),
             // Closing an idle connection is a replica's right, and no trouble that more requests would add to.
-            Err(Failure::NoAnswer) if may_repeat && (attempt.reused || attempt.may_cost_more(percent)) => return Err(Failure::Again),
+            Err(Failure::NoAnswer | Failure::Vanished) if may_repeat && (attempt.reused || attempt.may_cost_more(percent)) => {
+                return Err(Failure::Again);
+            }
             Err(Failure::SlowUpstream) if may_repeat && others && !connection.begun.get() && tried.retry_on().timeout() => {
                 return Err(if attempt.may_cost_more(percent) { Failure::Again } else { Failure::SlowUpstream });
             }
@@ -374,7 +376,9 @@ impl Exchange {
     /// Nothing can be sent again: says so to the client if that is still possible.
     async fn give_up(&mut self, connection: &mut Connection, desk: &mut Desk, failure: Failure) -> Turn {
         let reason = match failure {
-            Failure::NoAnswer | Failure::BadAnswer | Failure::Again | Failure::Left | Failure::Unwanted(_) => Reason::UpstreamReset,
+            Failure::NoAnswer | Failure::Vanished | Failure::BadAnswer | Failure::Again | Failure::Left | Failure::Unwanted(_) => {
+                Reason::UpstreamReset
+            }
             Failure::BadBody => Reason::BadRequest,
             Failure::LargeBody => Reason::BodyTooLarge,
             Failure::SlowBody => Reason::TimeoutDownstream,

@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -29,6 +30,7 @@ use crate::deadline::Deadline;
 use crate::filter::FieldEdits;
 use crate::splice::{Pipe, WORTH};
 use crate::stream::{ReadSide, WriteSide};
+use crate::upstream;
 use crate::worker::Worker;
 
 /// How long a client that has closed its side may take nothing before it is taken for gone.
@@ -64,6 +66,8 @@ impl Relayed {
 pub(crate) enum Failure {
     /// The replica closed or reset before a byte of an answer.
     NoAnswer,
+    /// Its machine acknowledged nothing more, before a byte of an answer.
+    Vanished,
     /// What it sent is no response, and the client has seen nothing of it.
     BadAnswer,
     /// It stopped in the middle.
@@ -84,6 +88,13 @@ pub(crate) enum Failure {
     Unwanted(u16),
     /// The request is to be sent again; the client has seen nothing.
     Again,
+}
+
+impl Failure {
+    /// A connection broke so before a byte of an answer.
+    pub(crate) fn unanswered(error: &io::Error) -> Failure {
+        if upstream::is_vanished(error) { Failure::Vanished } else { Failure::NoAnswer }
+    }
 }
 
 /// When the answer is not the client's, since the request can be sent again.
@@ -373,7 +384,8 @@ impl Down<'_> {
                 buffer.grow((buffer.size() * 4).min(self.worker.limits.head_bytes + 1).max(buffer.size() + 1));
             }
             match self.hear(buffer.read(from)).await? {
-                Ok(0) | Err(_) if buffer.is_empty() && !self.heard.get() => return Err(Failure::NoAnswer),
+                Err(error) if buffer.is_empty() && !self.heard.get() => return Err(Failure::unanswered(&error)),
+                Ok(0) if buffer.is_empty() && !self.heard.get() => return Err(Failure::NoAnswer),
                 Ok(0) | Err(_) => return Err(self.bad()),
                 Ok(_) => {}
             }

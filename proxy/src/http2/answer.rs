@@ -176,7 +176,7 @@ impl Body for Answer {
             }
         };
         match failed {
-            Some(Failure::CutUpstream | Failure::BadAnswer | Failure::NoAnswer) => {
+            Some(Failure::CutUpstream | Failure::BadAnswer | Failure::NoAnswer | Failure::Vanished) => {
                 this.ending.broke(false);
                 return Poll::Ready(Some(this.end_early(Reason::UpstreamReset)));
             }

@@ -406,7 +406,13 @@ impl Exchange {
 
     fn refusal(&self, failure: Failure) -> Refusal {
         let reason = match failure {
-            Failure::NoAnswer | Failure::BadAnswer | Failure::CutUpstream | Failure::Left | Failure::Again | Failure::Unwanted(_) => {
+            Failure::NoAnswer
+            | Failure::Vanished
+            | Failure::BadAnswer
+            | Failure::CutUpstream
+            | Failure::Left
+            | Failure::Again
+            | Failure::Unwanted(_) => {
                 self.ending.broke(false);
                 Reason::UpstreamReset
             }

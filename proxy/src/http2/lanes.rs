@@ -22,6 +22,7 @@ use super::gathered::Gathered;
 use super::link::Link;
 use super::serve::{SEND_BUFFER, WINDOW};
 use crate::clock::now_us;
+use crate::upstream;
 use crate::worker::Worker;
 
 /// Bytes of all answers on one connection that may be under way, as many as there can be (RFC 9113 section 6.9.1): each has its own window,
@@ -130,6 +131,12 @@ impl Lanes {
 pub(super) fn not_processed(error: &hyper::Error) -> bool {
     let said = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
     said.is_some_and(|said| said.is_remote() && said.reason() == Some(h2::Reason::REFUSED_STREAM))
+}
+
+/// Whether the connection broke since its machine has vanished.
+pub(super) fn is_vanished(error: &hyper::Error) -> bool {
+    let said = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    said.is_some_and(upstream::is_vanished)
 }
 
 impl Road {

@@ -152,7 +152,8 @@ impl Talk {
             }
             match poll_fn(|context| self.poll_more(context)).await? {
                 Ok(0) | Err(_) if heard => return Err(Failure::BadAnswer),
-                Ok(0) | Err(_) => return Err(Failure::NoAnswer),
+                Ok(0) => return Err(Failure::NoAnswer),
+                Err(error) => return Err(Failure::unanswered(&error)),
                 Ok(_) => {}
             }
         }

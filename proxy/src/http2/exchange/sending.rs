@@ -39,7 +39,7 @@ impl Exchange {
         let worker = self.ending.caller.worker.clone();
         let Some(replica) = self.ending.replica() else { return Err(Failed::Unsent) };
         if !self.write_head(&mut link, host.as_deref()).await {
-            return Err(self.broken());
+            return Err(self.broken(false));
         }
         drop(held);
         let ask = self.ask.take().map(|ask| (self.limited(ask), self.framing == Framing::Chunked));
@@ -47,7 +47,7 @@ impl Exchange {
         let mut head = ResponseHead::new(limits);
         match one::Talk::new(&worker, link, replica, ask).answer(&mut head, self.method(), replica, self.switch.as_ref()).await {
             Ok(answered) => Ok(self.got_one(&head, answered)),
-            Err(Failure::NoAnswer) => Err(self.broken()),
+            Err(failure @ (Failure::NoAnswer | Failure::Vanished)) => Err(self.broken(failure == Failure::Vanished)),
             Err(failure) => Err(Failed::Refused(self.refusal(failure))),
         }
     }
@@ -78,8 +78,11 @@ impl Exchange {
                     Err(Failed::Unsent)
                 }
                 None if self.progress.overrun.get() => Err(Failed::Refused(self.refusal(Failure::LargeBody))),
-                None if lanes::not_processed(&error.into_error()) && self.framing == Framing::None => Err(Failed::Unsent),
-                None => Err(self.broken()),
+                None => {
+                    let error = error.into_error();
+                    let unsent = lanes::not_processed(&error) && self.framing == Framing::None;
+                    Err(if unsent { Failed::Unsent } else { self.broken(lanes::is_vanished(&error)) })
+                }
             },
         }
     }
@@ -106,9 +109,9 @@ impl Exchange {
         request
     }
 
-    /// The connection broke before a byte of an answer.
-    fn broken(&self) -> Failed {
-        self.ending.broke(true);
+    /// The connection broke before a byte of an answer, maybe since its machine has vanished.
+    fn broken(&self, vanished: bool) -> Failed {
+        self.ending.broke(!vanished);
         match &self.ending.attempt {
             Some(attempt) => Failed::Broken(attempt.endpoint, attempt.reused),
             None => Failed::Unsent,

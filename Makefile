@@ -127,7 +127,7 @@ $(H2SPEC): tests/http2/h2spec/go.mod
 	@cd $(<D) && go build -o $(H2SPEC) github.com/summerwind/h2spec/cmd/h2spec && touch $(H2SPEC)
 
 # What the end-to-end tests call; bench-instructions asks for its own. Without root the list is said, and whoever has root installs it.
-PACKAGES := g++ curl haproxy openssl python3-venv nghttp2-client golang-go socat bind9-dnsutils
+PACKAGES := g++ curl haproxy openssl python3-venv nghttp2-client golang-go socat bind9-dnsutils iproute2 util-linux
 packages:
 	@missing=""; for word in $(PACKAGES); do \
 	  case $$word in \
@@ -135,6 +135,8 @@ packages:
 	    nghttp2-client) command -v nghttp && command -v h2load;; \
 	    golang-go) command -v go;; \
 	    bind9-dnsutils) command -v dig;; \
+	    iproute2) command -v ip;; \
+	    util-linux) command -v unshare;; \
 	    g++) command -v "$${CXX:-c++}";; \
 	    libnss3-tools) command -v certutil;; \
 	    *) command -v $$word;; \

@@ -3,9 +3,11 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use tidegate_tests::frames::{End, Frames};
+use tidegate_tests::frames::{End, Frames, request};
 use tidegate_tests::objects::{app, file, ingress, path, pod, service};
 use tidegate_tests::{Behaviour, Client, Net, Replica, Setup, Tidegate};
+
+mod vanished;
 
 /// Milliseconds that a route waits for a replica's next bytes.
 const READ_MS: u64 = 400;
@@ -84,14 +86,11 @@ fn by_http_1(gate: &Tidegate, method: &str) -> Seen {
     }
 }
 
-fn by_http_2(gate: &Tidegate) -> Seen {
+fn by_http_2(gate: &Tidegate, method: &str) -> Seen {
     let mut client = Frames::connect(gate.http());
-    let stream = client.ask(&[(":method", "GET"), (":scheme", "http"), (":authority", "app.example"), (":path", "/")], true);
-    client.until("an end", |client| client.on(stream).end.is_some());
-    match client.on(stream).end {
-        Some(End::Whole) => Seen::Status(client.on(stream).status),
-        _ => Seen::Cut,
-    }
+    let stream = client.ask(&request(method, "app.example", "/"), true);
+    let answer = client.answer(stream);
+    if answer.end == Some(End::Whole) { Seen::Status(answer.status) } else { Seen::Cut }
 }
 
 fn refused(gate: &Tidegate, reason: &str) -> f64 {
@@ -111,7 +110,7 @@ fn each_fault_has_its_outcome_its_reason_and_its_time() {
                 assert_eq!(by_http_1(&gate, "POST"), seen, "{name}: POST");
                 // What is here of a body is judged before a client of HTTP/2 sees the head.
                 let seen = if name == BROKEN_AT_ONCE { Seen::Status(502) } else { seen };
-                assert_eq!(by_http_2(&gate), seen, "{name}: GET by HTTP/2");
+                assert_eq!(by_http_2(&gate, "GET"), seen, "{name}: GET by HTTP/2");
                 assert!(began.elapsed() < 3 * SOON, "{name}: {:?}", began.elapsed());
                 // A reset may come before the connection counts as standing.
                 let before = if name == RESETS { refused(&gate, "upstream-connect") } else { 0.0 };

@@ -246,9 +246,20 @@ impl Client {
 
     fn more(&mut self) -> io::Result<usize> {
         let mut bytes = [0; 65_536];
-        let read = self.stream.read(&mut bytes)?;
+        let read = read_once(&mut self.stream, &mut bytes)?;
         self.read.extend_from_slice(&bytes[..read]);
         Ok(read)
+    }
+}
+
+/// Reads what is there, once something is. A read with a time-out is broken off when its process was stopped and goes on (signal(7)), which
+/// says nothing of the connection.
+pub(crate) fn read_once(stream: &mut TcpStream, into: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(into) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
     }
 }
 

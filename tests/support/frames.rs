@@ -4,13 +4,14 @@
 //! first. What it is sent it keeps by stream, until somebody asks.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use socket2::SockRef;
 
 use crate::Client;
+use crate::client::read_once;
 use crate::wait::DEADLINE;
 
 /// Types of frames (RFC 9113 section 6).
@@ -332,7 +333,7 @@ impl Frames {
     fn fill(&mut self, length: usize) -> io::Result<()> {
         let mut bytes = [0; 65_536];
         while self.read.len() < length {
-            match self.stream.read(&mut bytes)? {
+            match read_once(&mut self.stream, &mut bytes)? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 count => self.read.extend_from_slice(&bytes[..count]),
             }

@@ -64,7 +64,7 @@ pub struct Http2Replica {
     address: SocketAddr,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
-    _lease: Lease,
+    lease: Option<Lease>,
 }
 
 impl Http2Replica {
@@ -73,15 +73,24 @@ impl Http2Replica {
     /// # Panics
     /// When the address is taken.
     pub fn start(net: &Net, name: &str, does: Does, most: u32) -> Http2Replica {
+        let mut replica = Http2Replica::at(SocketAddr::new(net.replica_ip(), net.port()), name, does, most);
+        replica.lease = Some(net.lease());
+        replica
+    }
+
+    /// Starts one there.
+    ///
+    /// # Panics
+    /// When the address is taken.
+    pub fn at(address: SocketAddr, name: &str, does: Does, most: u32) -> Http2Replica {
         let shared = Shared::new(name, does, most);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
         let inside = runtime.enter();
-        let address = SocketAddr::new(net.replica_ip(), net.port());
         let listener = listen(address).unwrap_or_else(|error| panic!("{name} cannot listen on {address}: {error}"));
         drop(inside);
         let for_thread = shared.clone();
         let thread = std::thread::spawn(move || runtime.block_on(accept(listener, for_thread)));
-        Http2Replica { address, shared, thread: Some(thread), _lease: net.lease() }
+        Http2Replica { address, shared, thread: Some(thread), lease: None }
     }
 
     /// Where it answers.
@@ -141,6 +150,7 @@ impl Drop for Http2Replica {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+        drop(self.lease.take());
     }
 }
 

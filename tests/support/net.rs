@@ -83,6 +83,18 @@ impl Net {
         IpAddr::V4(Ipv4Addr::new(127, 150 + high, low, last))
     }
 
+    /// An address of this machine, and one of a machine beside it, in a network that is theirs alone: of 198.18.0.0/15, which is set apart
+    /// for tests (RFC 2544).
+    pub(crate) fn beside(&self) -> [Ipv4Addr; 2] {
+        let first = u32::from(Ipv4Addr::new(198, 18, 0, 0)) + u32::from(self.number) * 4;
+        [first + 1, first + 2].map(Ipv4Addr::from)
+    }
+
+    /// What no other test calls something of this net.
+    pub(crate) fn label(&self) -> String {
+        format!("tg{}", self.number)
+    }
+
     /// A port that replicas and virtual addresses of this net may use on their own addresses: below the ephemeral range. So they may the
     /// one above it.
     pub fn port(&self) -> u16 {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use config::problem::{Problem, Reason};
 use tokio::sync::mpsc;
@@ -22,7 +22,7 @@ mod silence;
 mod tree;
 
 use notices::{Notices, Taken, Watcher};
-use read::{Seen, Stamp};
+use read::Seen;
 use tree::Tree;
 
 /// How often the folder is looked at.
@@ -277,7 +277,7 @@ impl Folder {
                 if must_be_named {
                     changes.extend(read::failed(origin, read::being_written(origin), &mut self.seen));
                 }
-            } else if must_be_named || closed || file.linked || !self.is_young(file.stamp) {
+            } else if must_be_named || closed || file.linked || !file.stamp.is_younger(self.pace.young) {
                 to_read.push((origin.clone(), file.real.clone()));
             } else {
                 waiting = true;
@@ -356,6 +356,7 @@ impl Folder {
             if !first && self.writing(&real) {
                 continue;
             }
+            let look = if first { look } else { look.unless_midway(&origin, self.pace.young) };
             match look {
                 read::Look::New(seen, content) => {
                     self.seen.insert(origin.clone(), seen);
@@ -398,11 +399,6 @@ impl Folder {
     fn look_soon(&mut self) {
         self.due = self.due.min(Instant::now() + self.pace.young);
         self.soon = true;
-    }
-
-    fn is_young(&self, stamp: Stamp) -> bool {
-        // A time in the future is another machine's clock, and says nothing.
-        SystemTime::now().duration_since(stamp.modified()).is_ok_and(|age| age < self.pace.young)
     }
 }
 

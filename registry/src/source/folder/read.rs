@@ -1,7 +1,7 @@
 //! Reading one file: what it says, or that it says the same as before.
 
 use std::collections::BTreeMap;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::hash::BuildHasher;
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -50,6 +50,12 @@ impl Stamp {
         let since = Duration::new(seconds.max(0).unsigned_abs(), nanos.clamp(0, 999_999_999) as u32);
         SystemTime::UNIX_EPOCH + since
     }
+
+    /// Whether that is less than `age` ago.
+    pub(super) fn is_younger(self, age: Duration) -> bool {
+        // A time in the future is another machine's clock, and says nothing.
+        SystemTime::now().duration_since(self.modified()).is_ok_and(|had| had < age)
+    }
 }
 
 /// What was seen of an origin last.
@@ -82,6 +88,19 @@ pub(super) enum Look {
     Same(Seen),
     /// It changed or went away while it was read.
     Unsteady,
+}
+
+impl Look {
+    /// The same, unless it was one into the middle of a write, whose begin and end came after each other too fast to be told apart: the file
+    /// is not what it was when it was read, or it is empty and younger than `young`, as one is that was opened to be written anew.
+    pub(super) fn unless_midway(self, origin: &Path, young: Duration) -> Look {
+        let (Look::New(Seen { stamp, state: State::Read(_) }, _) | Look::Same(Seen { stamp, state: State::Read(_) })) = &self else {
+            return self;
+        };
+        let same = fs::metadata(origin).is_ok_and(|meta| Stamp::of(&meta) == *stamp);
+        let opened = stamp.size == 0 && stamp.is_younger(young);
+        if same && !opened { self } else { Look::Unsteady }
+    }
 }
 
 /// Reads one file.

@@ -1,7 +1,8 @@
 //! Believing that a file is gone.
 //!
 //! Invariant: what is renamed, however often, is never missed: a file is told to be gone only beside a look at everything that met every
-//! name it was shown. Until there is one, what is gone is held back, and what is new is told. A seal may depend on it.
+//! name it was shown, and not while somebody writes a new one by its name. Until then what is gone is held back, and what is new is told. A
+//! seal may depend on it.
 
 use std::collections::BTreeMap;
 
@@ -34,12 +35,13 @@ impl Folder {
 
     fn believe(&mut self, mut merged: BTreeMap<Origin, Change>, still: bool) -> Vec<Change> {
         self.held.retain(|origin| !self.seen.contains_key(origin));
+        let gone = merged.extract_if(.., |_, change| matches!(change.content, Content::Gone));
+        self.held.extend(gone.map(|(origin, _)| origin));
         if still {
-            let held = std::mem::take(&mut self.held).into_iter();
-            merged.extend(held.map(|origin| (origin.clone(), Change { origin, content: Content::Gone })));
+            // One that is there by now is read when it was written.
+            let gone: Vec<Origin> = self.held.extract_if(.., |origin| !self.tree.files.contains_key(origin)).collect();
+            merged.extend(gone.into_iter().map(|origin| (origin.clone(), Change { origin, content: Content::Gone })));
         } else {
-            let gone = merged.extract_if(.., |_, change| matches!(change.content, Content::Gone));
-            self.held.extend(gone.map(|(origin, _)| origin));
             self.look_soon();
         }
         merged.into_values().collect()

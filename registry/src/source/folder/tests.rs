@@ -7,6 +7,8 @@ use tokio::time::timeout;
 
 use super::*;
 
+mod midway;
+
 const QUICK: Pace = Pace { young: Duration::from_millis(100), retry: Duration::from_millis(20), ..PACE };
 const LONG: Duration = Duration::from_secs(10);
 /// Long enough for a wrong batch to show itself.
@@ -22,12 +24,20 @@ impl Followed {
         Followed::at(make, |dir| dir.join("m"))
     }
 
+    fn paced(pace: Pace, make: impl FnOnce(&Path)) -> Followed {
+        Followed::with(pace, make, |dir| dir.join("m"))
+    }
+
     fn at(make: impl FnOnce(&Path), root: impl FnOnce(&Path) -> PathBuf) -> Followed {
+        Followed::with(QUICK, make, root)
+    }
+
+    fn with(pace: Pace, make: impl FnOnce(&Path), root: impl FnOnce(&Path) -> PathBuf) -> Followed {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("m")).unwrap();
         make(&dir.path().join("m"));
         let (out, events) = mpsc::channel(16);
-        tokio::spawn(follow(root(dir.path()), out, QUICK));
+        tokio::spawn(follow(root(dir.path()), out, pace));
         Followed { dir, events }
     }
 

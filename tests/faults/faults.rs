@@ -7,6 +7,7 @@ use tidegate_tests::frames::{End, Frames, request};
 use tidegate_tests::objects::{app, file, ingress, path, pod, service};
 use tidegate_tests::{Behaviour, Client, Net, Replica, Setup, Tidegate};
 
+mod sources;
 mod vanished;
 
 /// Milliseconds that a route waits for a replica's next bytes.

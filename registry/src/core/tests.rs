@@ -27,6 +27,7 @@ mod picked;
 mod plainly;
 mod probed;
 mod random;
+mod replayed;
 mod restart;
 mod sealed;
 mod settings;

@@ -62,6 +62,13 @@ impl Truth {
         changed.into_iter().collect()
     }
 
+    /// The same before anybody has heard of it.
+    pub(super) fn afresh(&self) -> Truth {
+        let mut same = Truth { objects: self.objects.clone(), rules: self.rules.clone(), dns: self.dns.clone() };
+        same.rules.law.heard.clear();
+        same
+    }
+
     /// Judges what is published as it is, and once DNS has answered whoever is asked for.
     pub(super) fn judge(&mut self, registry: &mut Registry) -> Result<Arc<Snapshot>, TestCaseError> {
         registry.publish(T);
@@ -104,9 +111,9 @@ fn tell(registry: &mut Registry, step: &[Step], rules: &Rules) {
 }
 
 /// Every (service port, addresses) of a plane, and every route with what it does.
-type Shape = (BTreeMap<String, Vec<String>>, BTreeSet<String>);
+pub(super) type Shape = (BTreeMap<String, Vec<String>>, BTreeSet<String>);
 
-fn shape(plane: &Plane, world: &World) -> Shape {
+pub(super) fn shape(plane: &Plane, world: &World) -> Shape {
     let exists = |name: &str| world.keys().any(|key| key.kind == Kind::Service && format!("{}/{}", key.namespace, key.name) == name);
     let served = plane.services.iter().filter(|service| exists(&service.name.service.to_string()));
     let addresses = |served: &Served| served.endpoints.iter().map(|endpoint| endpoint.replica.address.to_string()).collect();
@@ -158,9 +165,7 @@ proptest! {
             let mut fresh = started(&truth.rules, Saved::default());
             let all: Vec<_> = truth.objects.iter().rev().map(|(key, object)| (file(key), Some(object.clone()))).collect();
             fresh.apply(batch(true, files(&all)), T);
-            let mut same = Truth { objects: truth.objects.clone(), rules: truth.rules.clone(), dns: truth.dns.clone() };
-            same.rules.law.heard.clear();
-            let scratch = same.judge(&mut fresh)?;
+            let scratch = truth.afresh().judge(&mut fresh)?;
             for exposure in [Exposure::External, Exposure::Internal] {
                 let shape = |snapshot: &Snapshot| shape(snapshot.plane(exposure), &truth.objects);
                 prop_assert_eq!(shape(&snapshot), shape(&scratch), "step {}", at);

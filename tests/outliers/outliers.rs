@@ -36,6 +36,14 @@ fn three(net: &Net) -> [Replica; 3] {
     ["good-1", "good-2", "bad"].map(|name| Replica::start(net, name, Behaviour::Named))
 }
 
+/// Three replicas behind a gate, asked in turn.
+fn scene(config: &str) -> ([Replica; 3], Tidegate) {
+    let net = Net::take();
+    let replicas = three(&net);
+    let gate = gate(&net, config, &replicas.each_ref());
+    (replicas, gate)
+}
+
 /// The row of an endpoint.
 fn row(gate: &Tidegate, replica: &Replica) -> Value {
     let rows = gate.rows("endpoints");
@@ -70,9 +78,7 @@ fn ask(gate: &Tidegate, times: usize) -> Vec<Response> {
 
 #[test]
 fn one_that_answers_500_is_left_out_and_told_of_in_words() {
-    let net = Net::take();
-    let replicas = three(&net);
-    let gate = gate(&net, LONG, &replicas.each_ref());
+    let (replicas, gate) = scene(LONG);
     let [good, _, bad] = &replicas;
     // A request that it has when it is ejected is answered all the same.
     bad.now(Behaviour::Held);
@@ -110,9 +116,7 @@ fn one_that_answers_500_is_left_out_and_told_of_in_words() {
 
 #[test]
 fn clients_of_http_2_find_out_as_well() {
-    let net = Net::take();
-    let replicas = three(&net);
-    let gate = gate(&net, LONG, &replicas.each_ref());
+    let (replicas, gate) = scene(LONG);
     let bad = &replicas[2];
     // One that breaks off its answers has begun each of them well.
     bad.now(Behaviour::RawThenReset(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf".to_vec()));
@@ -128,9 +132,7 @@ fn clients_of_http_2_find_out_as_well() {
 #[test]
 fn one_that_resets_or_refuses_is_left_out_although_its_requests_go_elsewhere() {
     for refuses in [false, true] {
-        let net = Net::take();
-        let replicas = three(&net);
-        let gate = gate(&net, LONG, &replicas.each_ref());
+        let (replicas, gate) = scene(LONG);
         let bad = &replicas[2];
         if refuses {
             bad.stop_listening()
@@ -166,9 +168,7 @@ fn one_that_takes_too_long_for_the_route_is_left_out() {
 
 #[test]
 fn a_client_that_leaves_is_nobodys_failure() {
-    let net = Net::take();
-    let replicas = three(&net);
-    let gate = gate(&net, "outlier: {consecutiveFailures: 1}\n", &replicas.each_ref());
+    let (replicas, gate) = scene("outlier: {consecutiveFailures: 1}\n");
     for turn in 1..=10 {
         replicas.iter().for_each(|replica| replica.now(Behaviour::Held));
         let before: u64 = replicas.iter().map(Replica::requests).sum();

@@ -1,7 +1,5 @@
 //! How one that was left out comes back: by a trial, by time, by other settings.
 
-use std::fs;
-
 use super::*;
 
 /// Short enough to see many ejections.
@@ -9,9 +7,7 @@ const SHORT: &str = "outlier: {baseEjectionMs: 300, maxEjectionMs: 300, interval
 
 #[test]
 fn while_it_fails_it_gets_trials_alone_and_returns_once_one_goes_well() {
-    let net = Net::take();
-    let replicas = three(&net);
-    let gate = gate(&net, SHORT, &replicas.each_ref());
+    let (replicas, gate) = scene(SHORT);
     let bad = &replicas[2];
     bad.now(Behaviour::Status(500));
     let mut client = Client::connect(gate.http());
@@ -47,9 +43,7 @@ fn while_it_fails_it_gets_trials_alone_and_returns_once_one_goes_well() {
 
 #[test]
 fn one_that_nobody_tries_returns_by_itself() {
-    let net = Net::take();
-    let replicas = three(&net);
-    let gate = gate(&net, SHORT, &replicas.each_ref());
+    let (replicas, gate) = scene(SHORT);
     replicas[2].now(Behaviour::Status(500));
     await_until("its ejection", || {
         ask(&gate, 6);
@@ -61,9 +55,7 @@ fn one_that_nobody_tries_returns_by_itself() {
 
 #[test]
 fn a_trial_over_http_2_and_by_an_opaque_connection_counts_too() {
-    let net = Net::take();
-    let replicas = three(&net);
-    let gate = gate(&net, SHORT, &replicas.each_ref());
+    let (replicas, gate) = scene(SHORT);
     let bad = &replicas[2];
     bad.now(Behaviour::Status(500));
     let mut client = tidegate_tests::frames::Frames::connect(gate.http());
@@ -100,24 +92,17 @@ fn a_trial_over_http_2_and_by_an_opaque_connection_counts_too() {
 
 #[test]
 fn settings_that_eject_nobody_let_everybody_go() {
-    let net = Net::take();
-    let replicas = three(&net);
-    let gate = gate(&net, LONG, &replicas.each_ref());
+    let (replicas, gate) = scene(LONG);
     let bad = &replicas[2];
     bad.now(Behaviour::Status(500));
     ask_until_ejected(&gate, bad);
-    let say = |text: &str| {
-        let draft = gate.home().join("tidegate.draft");
-        fs::write(&draft, text).expect("the temporary folder can be written");
-        fs::rename(draft, gate.home().join("tidegate.yaml")).expect("the temporary folder can be written");
-    };
-    say("outlier: {consecutiveFailures: 0}\n");
+    gate.say("outlier: {consecutiveFailures: 0}\n");
     await_until("its return", || row(&gate, bad)["state"] == "Ready");
     gate.await_newer(0);
     let before = bad.requests();
     ask(&gate, 60);
     assert!(bad.requests() >= before + 20 && !is_ejected(&gate, bad), "nobody counts its failures");
-    say("outlier: {consecutiveFailures: 2, baseEjectionMs: 600000, maxEjectionMs: 600000}\n");
+    gate.say("outlier: {consecutiveFailures: 2, baseEjectionMs: 600000, maxEjectionMs: 600000}\n");
     await_until("its ejection by the new settings", || {
         ask(&gate, 6);
         is_ejected(&gate, bad)

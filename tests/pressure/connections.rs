@@ -36,9 +36,7 @@ fn a_worker_takes_so_many_and_resets_more() {
     await_until("its place to be free", || gate.sum("tidegate_connections_open", &["external"]) == 2.0);
     held.push(serves(&gate, 4).expect("there is room again"));
     // Live, as all limits are.
-    let draft = gate.home().join("tidegate.draft");
-    std::fs::write(&draft, "limits: {connections: 0}\n").expect("the temporary folder can be written");
-    std::fs::rename(draft, gate.home().join("tidegate.yaml")).expect("the temporary folder can be written");
+    gate.say("limits: {connections: 0}\n");
     await_until("the bound to be gone", || serves(&gate, 5).is_some());
 }
 

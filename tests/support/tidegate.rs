@@ -324,9 +324,21 @@ impl Tidegate {
     /// # Panics
     /// When the temporary folder cannot be written.
     pub fn swap(&self, name: &str, text: &str) {
-        let draft = self.setup().home.path().join("draft");
+        self.put(&self.folder().join(name), text);
+    }
+
+    /// Replaces `tidegate.yaml` in one step.
+    ///
+    /// # Panics
+    /// When the temporary folder cannot be written.
+    pub fn say(&self, settings: &str) {
+        self.put(&self.home().join("tidegate.yaml"), settings);
+    }
+
+    fn put(&self, path: &Path, text: &str) {
+        let draft = self.home().join("draft");
         fs::write(&draft, text).expect("the temporary folder can be written");
-        fs::rename(&draft, self.folder().join(name)).expect("the temporary folder can be written");
+        fs::rename(&draft, path).expect("the temporary folder can be written");
     }
 
     /// Waits for a problem whose text (file, object, field, found, fix: all of its JSON) holds all of `words`.

@@ -158,21 +158,20 @@ impl Tries {
     }
 
     /// The right to try this endpoint, when the pick just now won it.
-    fn ticket_for(&self, service: &Service, endpoint: EndpointId) -> Option<Ticket> {
+    pub(crate) fn ticket_for(&self, service: &Service, endpoint: EndpointId) -> Option<Ticket> {
         service.unsettled.as_ref()?;
         self.ticket.take().filter(|ticket| ticket.endpoint == endpoint)
     }
 
-    /// An opaque connection to `endpoint` of `service` stands, or does not: of the bytes on it nothing is known.
-    pub(crate) fn note_connection(&self, service: &Service, endpoint: &Endpoint, connected: Result<(), &io::Error>) {
-        let ticket = self.ticket_for(service, endpoint.id);
+    /// An opaque connection to `replica` stands, or does not: of the bytes on it nothing is known.
+    pub(crate) fn note_connection(&self, replica: &Arc<Replica>, ticket: Option<&Ticket>, connected: Result<(), &io::Error>) {
         match connected {
             Ok(()) => {
-                note_success(&endpoint.replica);
-                self.tried(&endpoint.replica, ticket.as_ref(), true);
+                note_success(replica);
+                self.tried(replica, ticket, true);
             }
             Err(error) if is_ours(error) => {}
-            Err(_) => self.note_failure(&endpoint.replica, ticket.as_ref()),
+            Err(_) => self.note_failure(replica, ticket),
         }
     }
 
@@ -189,8 +188,8 @@ impl Tries {
     }
 
     fn tried(&self, replica: &Arc<Replica>, ticket: Option<&Ticket>, well: bool) {
-        if ticket.is_some_and(|ticket| !ticket.used.replace(true)) {
-            self.report(Report::Tried { replica: replica.clone(), well });
+        if let Some(ticket) = ticket.filter(|ticket| !ticket.used.replace(true)) {
+            self.report(Report::Tried { replica: replica.clone(), trial: ticket.trial.clone(), well });
         }
     }
 

@@ -121,12 +121,14 @@ async fn open(worker: &Worker, stream: &TcpStream, client: SocketAddr, listener:
             }
         };
         queued.iter_mut().for_each(Queued::leave);
+        // Taken before anything is waited for: what others pick meanwhile would give it back.
+        let ticket = worker.tries.ticket_for(&service, endpoint.id);
         if !tried.is_empty() {
             worker.counts.of(listener.exposure, &service).retries.add(1);
         }
         let connected = upstream::connect(endpoint.replica.address, Patience::of(&worker.limits)).await;
         let stands = introduced(connected, &service, client, stream).await;
-        worker.tries.note_connection(&service, endpoint, stands.as_ref().map(|_| ()));
+        worker.tries.note_connection(&endpoint.replica, ticket.as_ref(), stands.as_ref().map(|_| ()));
         match stands {
             Ok(upstream) => {
                 worker.waiting.reached(key);

@@ -219,7 +219,7 @@ impl Registry {
             Report::Closed(name, address) => _ = self.listeners.remove(&(name, address)),
             Report::AccessLog(problem) => self.access_log = problem,
             Report::Outlier(replica) => self.world.suspect(&replica),
-            Report::Tried { replica, well } => self.world.tried(&replica, well),
+            Report::Tried { replica, trial, well } => self.world.tried(&replica, &trial, well),
         }
     }
 

@@ -13,7 +13,7 @@ use config::problem::Problem;
 use config::settings::Settings;
 
 use crate::health::Verdict;
-use crate::snapshot::Replica;
+use crate::snapshot::{Replica, Trial};
 
 /// What a source calls one unit of its content: for a folder, the file's path as the operator would type it.
 pub type Origin = Arc<Path>;
@@ -104,6 +104,8 @@ pub enum Report {
     Tried {
         /// Which.
         replica: Arc<Replica>,
+        /// On which one.
+        trial: Arc<Trial>,
         /// It did its work.
         well: bool,
     },

@@ -364,7 +364,7 @@ fn one_request_at_a_time_is_a_trial_and_what_came_of_it_is_told_once() {
     scene.worker.join().unwrap();
     scene.reports.close();
     let told = std::iter::from_fn(|| scene.reports.blocking_recv()).filter_map(|report| match report {
-        Report::Tried { replica, well } => Some((replica.id.0.get(), well)),
+        Report::Tried { replica, well, .. } => Some((replica.id.0.get(), well)),
         _ => None,
     });
     assert_eq!(told.collect::<Vec<_>>(), [(2, false)]);

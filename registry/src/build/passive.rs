@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use super::{Map, Port, World};
 use crate::lifecycle::State;
 use crate::outlier::rates::{self, Tally};
 use crate::outlier::{Cause, Standing, Turn};
-use crate::snapshot::{Aside, Endpoint, EndpointId, PortName, Replica, ReplicaId, Service, Unsettled, Young};
+use crate::snapshot::{Aside, Endpoint, EndpointId, PortName, Replica, ReplicaId, Service, Trial, Unsettled, Young};
 
 /// What of a port's endpoints a service is to have.
 pub(super) struct Picks {
@@ -134,8 +135,13 @@ impl World {
     }
 
     /// A worker says what came of the one request of a replica on trial.
-    pub(crate) fn tried(&mut self, replica: &Replica, well: bool) {
-        for (name, id) in self.seats_of(replica) {
+    pub(crate) fn tried(&mut self, replica: &Replica, trial: &Arc<Trial>, well: bool) {
+        let seats = self.seats_of(replica);
+        // A late word of an earlier trial says nothing of how the replica is now.
+        if !seats.iter().any(|(_, id)| self.outliers.trial(*id).is_some_and(|now| Arc::ptr_eq(now, trial))) {
+            return;
+        }
+        for (name, id) in seats {
             let Some(ready) = self.ready(&name) else { continue };
             if let Some(turn) = self.outliers.tried(&name, &ready, id, well, self.now) {
                 self.turned(&name, id, turn);

@@ -21,7 +21,7 @@ pub(crate) struct Seat {
     pub(crate) id: EndpointId,
     pub(crate) replica: Arc<Replica>,
     was_ready: bool,
-    /// When it became Ready, or returned: it is young from then on, beside others that are not.
+    /// When it became Ready while we ran, or returned: it is young from then on, beside others that are not.
     pub(super) young_since: Option<Duration>,
 }
 
@@ -77,7 +77,9 @@ impl World {
         let protocol = port.spec.protocol;
         let picked = self.picked(port);
         let now = self.now;
-        let since = |becomes_ready: bool, before: Option<Duration>| if becomes_ready { Some(now) } else { before };
+        // Who was there before us is as old as can be.
+        let grows = self.begun.then_some(now);
+        let since = |becomes_ready: bool, before: Option<Duration>| if becomes_ready { grows } else { before };
         let mut old = std::mem::take(&mut port.seats).into_iter().peekable();
         let mut left = Vec::new();
         for member in members {

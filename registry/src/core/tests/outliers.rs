@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::Exposure::{External, Internal};
 use super::*;
-use crate::snapshot::Replica;
+use crate::snapshot::{Replica, Trial};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -46,6 +46,20 @@ fn fail(registry: &mut Registry, replica: &Arc<Replica>, times: u32, now: Durati
     replica.load.told.store(true, Relaxed);
     registry.report(Report::Outlier(replica.clone()), now);
     assert!(!replica.load.told.load(Relaxed), "the next time is told, too");
+}
+
+/// The trial that a replica is on by now, as a worker that took it knows it.
+fn trial(registry: &Registry, replica: &Replica) -> Option<Arc<Trial>> {
+    let services = &registry.published.as_ref()?.internal.services;
+    let mut aside = services.iter().flat_map(|service| &service.unsettled).flat_map(|unsettled| &unsettled.aside);
+    aside.find_map(|aside| aside.trial.clone().filter(|_| aside.endpoint.replica.id == replica.id))
+}
+
+/// What came of it, as a worker tells it.
+fn tried(registry: &mut Registry, replica: &Arc<Replica>, well: bool, now: Duration) {
+    registry.publish(now);
+    let trial = trial(registry, replica).unwrap_or_default();
+    registry.report(Report::Tried { replica: replica.clone(), trial, well }, now);
 }
 
 fn last(ip: &str) -> u8 {
@@ -95,7 +109,7 @@ fn five_failures_in_a_row_eject_on_both_planes_until_a_trial_goes_well() {
     assert_eq!((picked(&trial, Internal), on_trial(&trial)), (vec![1, 3], vec![2]));
     assert_eq!(why(&registry, 2).as_deref(), Some("outlier: 5 failures in a row, on trial"));
     assert_eq!(bad.load.failures.load(Relaxed), 4, "one more is one too many");
-    registry.report(Report::Tried { replica: bad.clone(), well: true }, ms(1_020));
+    tried(&mut registry, &bad, true, ms(1_020));
     let back = registry.publish(ms(1_020)).unwrap();
     assert_eq!((picked(&back, Internal), picked(&back, External)), (vec![1, 2, 3], vec![1, 2, 3]));
     assert_eq!((on_trial(&back), bad.load.failures.load(Relaxed), why(&registry, 2)), (vec![], 0, None));
@@ -119,7 +133,7 @@ fn a_failure_on_trial_ejects_for_longer_whoever_sent_it() {
         fail(&mut registry, &bad, 5, ms(0));
         registry.tick(ms(1_000));
         if ticket {
-            registry.report(Report::Tried { replica: bad.clone(), well: false }, ms(1_100));
+            tried(&mut registry, &bad, false, ms(1_100));
         } else {
             fail(&mut registry, &bad, 1, ms(1_100));
         }
@@ -132,6 +146,24 @@ fn a_failure_on_trial_ejects_for_longer_whoever_sent_it() {
         registry.tick(ms(4_100));
         assert_eq!(picked(&publish(&mut registry), Internal), [1, 2, 3], "nobody tried");
     }
+}
+
+#[test]
+fn a_late_word_of_an_earlier_trial_says_nothing() {
+    let mut registry = gate(rules(), web(&[1, 2, 3]));
+    let bad = replica(&publish(&mut registry), "10.0.0.1");
+    fail(&mut registry, &bad, 5, ms(0));
+    registry.tick(ms(1_000));
+    registry.publish(ms(1_000));
+    let first = trial(&registry, &bad).unwrap();
+    registry.tick(ms(2_000));
+    fail(&mut registry, &bad, 5, ms(2_100));
+    registry.tick(ms(4_100));
+    assert_eq!(on_trial(&registry.publish(ms(4_100)).unwrap()), [1]);
+    registry.report(Report::Tried { replica: bad.clone(), trial: first, well: true }, ms(4_200));
+    assert!(registry.publish(ms(4_200)).is_none());
+    tried(&mut registry, &bad, true, ms(4_300));
+    assert_eq!(picked(&registry.publish(ms(4_300)).unwrap(), Internal), [1, 2, 3]);
 }
 
 #[test]
@@ -151,7 +183,7 @@ fn one_more_than_the_share_waits_for_its_turn() {
     both.iter().for_each(|replica| fail(&mut registry, replica, 5, ms(0)));
     assert_eq!(picked(&publish(&mut registry), Internal), [2, 3], "half of three is one");
     registry.tick(ms(1_000));
-    registry.report(Report::Tried { replica: both[0].clone(), well: true }, ms(1_100));
+    tried(&mut registry, &both[0], true, ms(1_100));
     registry.tick(ms(1_600));
     assert_eq!(picked(&publish(&mut registry), Internal), [1, 3], "nothing told of it, but it fails still");
 }
@@ -434,7 +466,7 @@ proptest! {
             match step {
                 Step::Fails(n) => if let Some(replica) = known(n) { fail(&mut registry, &replica, 5, now) },
                 Step::Tried(n, well) => {
-                    if let Some(replica) = known(n) { registry.report(Report::Tried { replica, well }, now) }
+                    if let Some(replica) = known(n) { tried(&mut registry, &replica, well, now) }
                 }
                 Step::Pods(pods) => registry.apply(batch(false, vec![("m/all.yaml", manifest(web(&pods)))]), now),
                 Step::Waits(wait) => {

@@ -86,7 +86,7 @@ async fn follow(path: PathBuf, out: mpsc::Sender<Event>, pace: Pace) -> Result<(
         let began = Instant::now();
         let (back, result) = step(folder, look, told.started, &path).await?;
         folder = back;
-        if let Some(event) = told.news(result, &source, folder.polled)
+        if let Some(event) = told.news(result, &source, folder.whole)
             && out.send(event).await.is_err()
         {
             return Ok(());
@@ -106,11 +106,11 @@ struct Told {
 }
 
 impl Told {
-    fn news(&mut self, result: Result<Batch, Problem>, source: &SourceName, polled: bool) -> Option<Event> {
+    fn news(&mut self, result: Result<Batch, Problem>, source: &SourceName, whole: bool) -> Option<Event> {
         match result {
             Ok(batch) => {
                 let news = !self.started || !batch.changes.is_empty();
-                let alive = self.stale.take().is_some() || polled;
+                let alive = self.stale.take().is_some() || whole;
                 self.started = true;
                 if news { Some(Event::Batch(batch)) } else { alive.then(|| Event::Alive(source.clone())) }
             }
@@ -175,8 +175,8 @@ struct Folder {
     stale: bool,
     /// When to look at everything, notice or not.
     due: Instant,
-    /// The last look was a poll.
-    polled: bool,
+    /// The last look was at everything.
+    whole: bool,
     /// The next look at everything comes early, for a file that was too young or too unsteady to be read.
     soon: bool,
     /// The kernel said nothing of what a poll found, nor of anything since.
@@ -198,7 +198,7 @@ impl Folder {
             held: BTreeSet::new(),
             stale: false,
             due: Instant::now(),
-            polled: false,
+            whole: false,
             soon: false,
             silent: false,
         }
@@ -211,8 +211,8 @@ impl Folder {
     }
 
     fn again(&mut self, look: Look) -> Result<Batch, Problem> {
-        self.polled = matches!(look, Look::Poll);
-        self.silent &= self.polled;
+        self.silent &= matches!(look, Look::Poll);
+        self.whole = false;
         let changes = match look {
             Look::Files(taken) if !self.stale => match self.shown(&taken) {
                 Some(files) => self.files(&files),
@@ -248,7 +248,7 @@ impl Folder {
                 return Err(problem);
             }
         };
-        self.stale = false;
+        (self.stale, self.whole) = (false, true);
         let told = self.watcher.is_some() && !self.silent;
         self.due = Instant::now() + if told { self.pace.poll } else { self.pace.blind_poll };
         self.restless = tree.vanished;

@@ -97,6 +97,20 @@ fn gone(name: &str) -> Vec<(String, &'static str)> {
     vec![(name.to_owned(), "gone")]
 }
 
+/// In a folder that is busy with what says nothing, as with subfolders that come and go, no poll is ever due.
+#[test]
+fn a_look_at_everything_shows_that_the_folder_is_alive_whatever_brought_it_about() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut folder, mut told) = (Folder::new(dir.path(), PACE, None), Told::default());
+    let source = folder.source.clone();
+    let first = folder.first();
+    assert!(matches!(told.news(first, &source, folder.whole), Some(Event::Batch(_))));
+    let looked = folder.again(Look::Everything(Taken::default()));
+    assert!(matches!(told.news(looked, &source, folder.whole), Some(Event::Alive(_))));
+    let one = folder.again(Look::Files(Taken::default()));
+    assert!(told.news(one, &source, folder.whole).is_none(), "who looked at nothing knows nothing");
+}
+
 #[test]
 fn one_look_reads_everything_in_path_order() {
     let dir = tempfile::tempdir().unwrap();

@@ -5,29 +5,26 @@
 //! one goes, the last takes its place. What is refused as an address (a VIP, one of our listeners) is in no plane.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::annotations::{self, Judged, ServiceReading};
-use config::host::HostPattern;
-use config::object::{Distribution, EndpointSlice, Kind, Name, Object, ObjectKey, Protocol, Service, ServiceKey, ServicePort, ServiceType};
+use config::object::{Kind, Name, Object, ObjectKey, Protocol, ServiceKey, ServiceType};
 use config::problem::Problem;
 use ipnet::IpNet;
 
-use crate::exposure::{self, Said, Seal};
+use crate::exposure::{self, Said};
 use crate::lifecycle::Lifecycle;
 use crate::node_port::NodePorts;
 use crate::outlier::Outliers;
-use crate::seed::Seed;
-use crate::snapshot::{self, OwnAddresses, PortName, ServiceIndex, ServiceListener, ServiceListeners, Socket, Way};
-use crate::speech::{Speech, UpstreamTls};
+use crate::snapshot::{self, OwnAddresses, ServiceIndex, ServiceListener, ServiceListeners, Socket, Way};
 use crate::vip::Vips;
 
 pub(crate) mod carriers;
 pub(crate) mod certificates;
 pub(crate) mod clients;
 mod covers;
+mod entry;
 mod filters;
 mod index;
 mod members;
@@ -38,6 +35,7 @@ mod outside;
 mod passive;
 pub(crate) mod places;
 pub(crate) mod probes;
+mod rebuild;
 mod referents;
 pub(crate) mod routes;
 pub(crate) mod seats;
@@ -50,97 +48,14 @@ use index::Index;
 use names::Names;
 use places::Places;
 use probes::Probes;
-use seats::Seat;
 use speech::Terms;
 use workloads::Workloads;
 
+pub(crate) use entry::{Entry, Ground, Port};
 pub(crate) use outside::{Named, Outside};
 pub use passive::Notice;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
-
-/// What does not change while the process runs.
-#[derive(Clone, Debug)]
-pub(crate) struct Ground {
-    /// `exposure.mode: strict`
-    pub(crate) strict: bool,
-    /// `nodeName`
-    pub(crate) node: Option<String>,
-    /// `zone`
-    pub(crate) zone: Option<String>,
-    /// What marks of endpoints are keyed by where a Service has no uid.
-    pub(crate) seed: Seed,
-    /// `external.addresses`
-    pub(crate) external: Vec<IpAddr>,
-    /// `serviceCidr`
-    pub(crate) service_cidr: IpNet,
-    /// `externalName.allow`
-    pub(crate) names: Vec<HostPattern>,
-    /// `externalName.allowInside`
-    pub(crate) names_inside: Vec<HostPattern>,
-}
-
-/// One Service that serves.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    object: Arc<Object>,
-    pub(crate) seal: Option<Seal>,
-    pub(crate) ports: Vec<Port>,
-    /// Every address that it names, whatever its condition: what a seal covers.
-    covered: BTreeSet<SocketAddr>,
-    /// Pods that its slices refer to by name.
-    references: Vec<Name>,
-    /// By which its replicas are spoken to where a port speaks TLS.
-    tls: Option<Arc<UpstreamTls>>,
-    /// What became of its annotation about how endpoints are picked.
-    pub(crate) judged: Option<Judged>,
-    pub(crate) problems: Vec<Problem>,
-}
-
-/// One port of a Service.
-#[derive(Debug)]
-pub(crate) struct Port {
-    pub(crate) spec: ServicePort,
-    /// Where it is in the internal plane; `None` when its protocol is not served.
-    pub(crate) place: Option<ServiceIndex>,
-    /// Where its endpoints on this node are; `None` when `internalTrafficPolicy` uses all.
-    local_place: Option<ServiceIndex>,
-    pub(crate) seats: Vec<Seat>,
-    /// In this time a new endpoint grows to its full share.
-    slow_start: Duration,
-    /// What is preferred of its endpoints.
-    distribution: Option<Distribution>,
-    /// Its endpoints' ejections so far, by cause.
-    pub(crate) ejections: [u64; 3],
-}
-
-impl Port {
-    /// What it is called; `key` is its service's.
-    pub(crate) fn name(&self, key: &ServiceKey) -> PortName {
-        PortName { service: key.clone(), port: self.spec.port, protocol: self.spec.protocol }
-    }
-}
-
-impl Entry {
-    /// The Service as written.
-    pub(crate) fn service(&self) -> &Service {
-        match &*self.object {
-            Object::Service(service) => service,
-            // `World::set_service` takes services alone.
-            _ => unreachable!("only services are kept as services"),
-        }
-    }
-
-    /// The port of this number and protocol.
-    pub(crate) fn port(&self, name: &PortName) -> Option<&Port> {
-        self.ports.iter().find(|port| port.spec.port == name.port && port.spec.protocol == name.protocol)
-    }
-
-    /// Whether it is for the outside by itself.
-    fn carries(&self) -> bool {
-        matches!(self.service().service_type, ServiceType::NodePort | ServiceType::LoadBalancer)
-    }
-}
 
 /// All services and what decides their endpoints.
 #[derive(Debug)]
@@ -352,93 +267,6 @@ impl World {
         self.outward = sockets;
     }
 
-    fn rebuild(&mut self, key: &ServiceKey, version: u64) {
-        let Some(mut entry) = self.services.remove(key) else { return };
-        self.rebuilt += 1;
-        let seal = self.seal(key, &entry);
-        if seal != entry.seal {
-            self.route_facts.insert(key.clone());
-            self.carriers_dirty |= entry.carries();
-        }
-        let sealed = (entry.seal.is_some(), seal.is_some());
-        entry.seal = seal;
-        let references = self.references(key);
-        self.index.set_references(key, &entry.references, &references);
-        entry.references = references;
-        let mut reading = members::read(key, entry.service(), &self.index);
-        let leads_to = if let ServiceType::ExternalName(name) = &entry.service().service_type { Some(name.clone()) } else { None };
-        if let Some(name) = &leads_to {
-            reading.lead_to(entry.service(), self.names.of(name));
-        }
-        let (mut refused, mut untold) = (Vec::new(), Vec::new());
-        let old_tls = entry.tls.take();
-        entry.tls = self.upstream_tls(entry.service(), old_tls, &mut untold);
-        let (affinity_s, proxy_protocol, bounds) = (entry.service().affinity_s, entry.service().proxy_protocol, entry.service().bounds);
-        let ServiceReading { balance, judged, problem } =
-            annotations::read_service(&entry.service().meta.annotations, affinity_s.is_some());
-        entry.judged = judged;
-        untold.extend(problem);
-        let seed = entry.service().meta.uid.as_ref().map_or_else(|| self.ground.seed.clone(), Seed::of_uid);
-        let distribution = entry.service().distribution;
-        let slow_start = entry.service().slow_start_ms.map(Duration::from_millis);
-        for (port, members) in entry.ports.iter_mut().zip(reading.members) {
-            let app = port.spec.app();
-            let (speech, members) = match speech::of_port(app, entry.tls.as_ref()) {
-                Some(speech) => (speech, members),
-                None => (Speech::default(), Vec::new()),
-            };
-            port.slow_start = slow_start.unwrap_or(self.slow_start);
-            port.distribution = distribution;
-            self.seat(key, port, members, &speech, &mut refused, version);
-            let host = leads_to.as_ref().map(|name| told(name, &port.spec));
-            for place in port.place.into_iter().chain(port.local_place) {
-                self.places.set_terms(place, affinity_s, proxy_protocol, app, host.as_ref());
-                self.places.set_pick(place, balance.as_ref(), &seed);
-            }
-            self.places.set_bounds(port.place.into_iter().chain(port.local_place), bounds);
-        }
-        let old = std::mem::replace(&mut entry.covered, reading.covered);
-        self.cover(key, &old, &entry.covered, sealed.0, sealed.1);
-        let mut problems = notes::of_service(&entry, refused);
-        problems.extend(untold);
-        problems.extend(near::note(&entry, &self.ground));
-        problems.extend(self.index.slices(key).flat_map(|slice| notes::strange_ports(entry.service(), slice)));
-        entry.problems = problems;
-        self.services.insert(key.clone(), entry);
-    }
-
-    fn seal(&self, key: &ServiceKey, entry: &Entry) -> Option<Seal> {
-        let seal = exposure::seal(entry.service(), self.index.said(&key.namespace), self.strict);
-        if seal.as_ref().is_some_and(|seal| *seal != Seal::Strict) {
-            return seal;
-        }
-        let sealing = |slice: &EndpointSlice| {
-            let said = exposure::said(Kind::EndpointSlice, &slice.meta);
-            said.seals().then(|| Seal::Slice(index::pod_name(&slice.meta.namespace, &slice.meta.name), said))
-        };
-        self.index.all_slices(key).find_map(sealing).or(seal)
-    }
-
-    fn references(&self, key: &ServiceKey) -> Vec<Name> {
-        let pods = self.index.slices(key).flat_map(|slice| &slice.endpoints).filter_map(|endpoint| endpoint.pod.as_ref());
-        let pods: BTreeSet<&Name> = pods.filter(|(_, uid)| uid.is_none()).map(|(name, _)| name).collect();
-        pods.into_iter().cloned().collect()
-    }
-
-    /// Notes which addresses a service names, and whose external endpoints that may change.
-    fn cover(&mut self, key: &ServiceKey, old: &BTreeSet<SocketAddr>, new: &BTreeSet<SocketAddr>, was_sealed: bool, is_sealed: bool) {
-        let toggled = was_sealed != is_sealed;
-        new.difference(old).for_each(|address| self.at.add(*address, key));
-        for address in old.union(new) {
-            let kept = old.contains(address) && new.contains(address);
-            if toggled || (is_sealed && !kept) {
-                self.refilter.extend(self.at.touched_by(*address).cloned());
-            }
-        }
-        old.difference(new).for_each(|address| self.at.remove(*address, key));
-        self.refilter.insert(key.clone());
-    }
-
     /// Why nothing may be sent to this address, on either plane.
     fn refused(&self, address: SocketAddr) -> Option<String> {
         let vip = |protocol| self.vips.get(&Socket::new(protocol, address));
@@ -475,14 +303,6 @@ impl World {
 fn is_carrier(object: &Object) -> bool {
     let Object::Service(service) = object else { return false };
     matches!(service.service_type, ServiceType::NodePort | ServiceType::LoadBalancer)
-}
-
-/// The `Host` that an outside name is asked with.
-fn told(name: &Name, port: &ServicePort) -> Arc<str> {
-    match members::number(port) {
-        80 | 443 => name.clone(),
-        other => format!("{name}:{other}").into(),
-    }
 }
 
 /// What a route depends on, besides the seal.

@@ -44,7 +44,7 @@ pub(crate) enum State {
     Pending,
     /// May be picked.
     Ready,
-    /// Was ready and is not now.
+    /// Was ready and is not now, or is left out for what its requests came to.
     Ejected,
     /// Terminating, or removed and not yet acknowledged by all workers.
     Draining,

@@ -1,8 +1,9 @@
 //! The immutable picture that the data plane reads.
 //!
-//! Invariant: nothing here changes after it is built, except the [`Load`] of a replica, a [`Trial`], and what a [`Bounded`] service carries (relaxed
-//! atomics shared by workers). The external plane holds only what an external carrier names and no seal covers: what is only internal does
-//! not exist in it. Indexes are valid within one snapshot only, and their types keep the planes' arrays apart from other numbers.
+//! Invariant: nothing here changes after it is built, except the [`Load`] of a replica, a [`Trial`], and what a [`Bounded`] service carries:
+//! atomics that workers share, and the line of those who wait, whose lock nobody takes while it is empty. The external plane holds only what
+//! an external carrier names and no seal covers: what is only internal does not exist in it. Indexes are valid within one snapshot only,
+//! and their types keep the planes' arrays apart from other numbers.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -81,7 +81,8 @@ pub(super) fn note(entry: &Entry, ground: &Ground) -> Option<Problem> {
     }
     let near = Near { distribution: Some(distribution), node: Some(""), zone: Some("") };
     let silent = |member: &Member| near.zones_of(member).is_empty() && near.nodes_of(member).is_empty();
-    let member = entry.ports.iter().flat_map(|port| &port.seats).map(super::seats::Seat::member).find(|member| silent(member))?;
+    let picked = entry.ports.iter().flat_map(|port| port.candidates(None));
+    let member = picked.map(super::seats::Seat::member).find(|member| silent(member))?;
     let found = format!("nobody says in which zone its endpoint {} is: no endpoint is nearer than others", member.address);
     problem(&found, "give its pod the label `topology.kubernetes.io/zone`, or its entry in the slice a `zone`")
 }

@@ -1,6 +1,7 @@
 //! The external plane's services: only those that an external route or listener names, without any endpoint that a seal covers.
 //!
-//! Invariant: an external service carries a part of the Ready endpoints that the internal one has, never another one.
+//! Invariant: an external service carries a part of its port's endpoints, and none that a seal covers. Whom ejections leave in, and who is
+//! asked while it terminates, is decided for that part by itself, so that it may differ from the part that is asked inside.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

@@ -3,19 +3,13 @@
 //! Invariant: the picture is held from the pick until the request is sent. When it may be sent again: `attempt.rs`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use config::filter::RetryOn;
 use registry::route::Route;
-use registry::snapshot::{EndpointId, Service};
-use registry::speech::Speech;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 use super::asked;
-use super::attempt::{Attempt, Chosen, NoChoice, Trail};
+use super::attempt::{Attempt, NoChoice, Trail};
 use super::body::BodyReader;
-use super::client;
 use super::desk::{Desk, Message};
 use super::head::RequestHead;
 use super::hops;
@@ -23,9 +17,9 @@ use super::lift;
 use super::relay::{self, Again, Failure, Relayed};
 use super::respond;
 use super::serve::Connection;
-use super::tried::{Tried, Unreached};
+use super::tried::Tried;
 use super::tunnel::Tunnel;
-use super::write::{Forward, set_host, write_request};
+use super::write::{Forward, write_request};
 use crate::clock::now_us;
 use crate::deadline::Expired;
 use crate::filter::{self, Answer, Up};
@@ -33,6 +27,10 @@ use crate::http2::connect::{Agreed, WEBSOCKET};
 use crate::http2::link::Link;
 use crate::pressure::rates::charge;
 use crate::reason::Reason;
+
+mod sending;
+
+use sending::{Sent, Unsent};
 
 /// What becomes of the client's connection.
 pub(super) enum Turn {
@@ -65,27 +63,6 @@ pub(super) struct Exchange {
     pub(super) mark: Option<u64>,
     /// What the answer has made of the two connections.
     tunnel: Option<Box<Tunnel>>,
-}
-
-/// A connection to the picked replica with the request sent on it.
-struct Sent {
-    upstream: TcpStream,
-    attempt: Attempt,
-    /// Its service has another endpoint, which was not tried.
-    others: bool,
-}
-
-/// Why a request could not be sent.
-enum Unsent {
-    Not(NoChoice),
-    /// The replica speaks something else than plain HTTP/1.
-    Otherwise,
-    /// No connection stood.
-    NoConnection(Unreached),
-    /// The connection broke while it was written to, and the request may be sent again; true when it was a reused one.
-    Broken((EndpointId, bool)),
-    /// It broke, and the request may not.
-    Lost,
 }
 
 /// What came of trying.
@@ -263,44 +240,6 @@ impl Exchange {
         tried.may_repeat(head.method().idempotent(), self.all_here)
     }
 
-    /// Decides, picks, connects and writes. Endpoints that were tried are avoided.
-    async fn send(&mut self, connection: &Connection, request: &mut Message<RequestHead>, tried: &Tried) -> Result<Sent, Unsent> {
-        let caller = &connection.caller;
-        let held = caller.worker.pictures.hold();
-        // The reader let only visible ASCII pass.
-        let path = std::str::from_utf8(request.head.path().of(request.input.filled())).unwrap_or("/");
-        let signs = client::Head { caller, request };
-        let chosen = caller.choose(held.snapshot(), (request.head.host(), path), tried, self.trail.now_us(), &signs);
-        let chosen = chosen.map_err(Unsent::Not)?;
-        let Chosen { service, endpoint, mark, .. } = chosen;
-        self.mark = mark;
-        if endpoint.replica.speaks != Speech::Http1 {
-            return Err(Unsent::Otherwise);
-        }
-        self.rename(service, request);
-        let reached = caller.reach(chosen, tried, &mut self.trail).await;
-        let (attempt, mut upstream) = reached.map_err(Unsent::NoConnection)?;
-        if !write_within(&mut upstream, &request.out, Duration::from_millis(caller.worker.limits.connect_timeout_ms)).await {
-            attempt.broke(true, now_us());
-            let percent = caller.worker.limits.retry_budget_percent;
-            let again = self.may_repeat(&request.head, tried) && (attempt.reused || attempt.may_cost_more(percent));
-            return Err(if again { Unsent::Broken((attempt.endpoint, attempt.reused)) } else { Unsent::Lost });
-        }
-        let others = service.endpoints.len() > 1 + tried.count();
-        Ok(Sent { upstream, attempt, others })
-    }
-
-    /// An outside name is asked by its own name; should the route lead elsewhere meanwhile, by the client's again.
-    fn rename(&mut self, service: &Service, request: &mut Message<RequestHead>) {
-        if service.host.is_none() && !self.renamed {
-            return;
-        }
-        let Message { input, head, out } = request;
-        let asked = head.authority().map_or(&[][..], |span| span.of(input.filled()));
-        set_host(out, service.host.as_ref().map_or(asked, |host| host.as_bytes()));
-        self.renamed = service.host.is_some();
-    }
-
     /// Reads the answer and gives it to the client, while the rest of the request's body, if any, goes up.
     async fn answer(&mut self, connection: &mut Connection, desk: &mut Desk, sent: Sent, tried: &Tried) -> Result<Relayed, Failure> {
         let Sent { mut upstream, attempt, others } = sent;
@@ -431,16 +370,4 @@ impl Exchange {
     pub(super) fn uploads(&self) -> bool {
         !self.all_here
     }
-}
-
-/// Writes all of `bytes`, nearly always at once. A connection that takes nothing for `patience` is broken: the picture is held meanwhile.
-async fn write_within(upstream: &mut TcpStream, bytes: &[u8], patience: Duration) -> bool {
-    let written = match upstream.try_write(bytes) {
-        Ok(count) if count == bytes.len() => return true,
-        Ok(count) => count,
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => 0,
-        Err(_) => return false,
-    };
-    let rest = Box::pin(tokio::time::timeout(patience, upstream.write_all(&bytes[written..])));
-    matches!(rest.await, Ok(Ok(())))
 }

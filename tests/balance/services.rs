@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use tidegate_tests::objects::{file, ingress, path, pod, service_at};
+use tidegate_tests::{Does, Http2Replica};
 
 use super::*;
 
@@ -80,4 +81,21 @@ fn an_ingress_that_says_nothing_does_as_its_service_and_one_that_does_is_heard()
     gate.await_problem(&["Service default/app", "tidegate.dev/balance", "fastest"]);
     assert_eq!(explained(&gate), "least-busy");
     assert!(asked("anna") > 1, "nothing keeps her");
+}
+
+#[test]
+fn requests_of_http_1_to_replicas_of_http_2_take_turns_with_all_of_them() {
+    let _alone = alone();
+    let net = Net::take();
+    let replicas = ["one", "two", "three", "four"].map(|name| Http2Replica::start(&net, name, Does::Echo, 100));
+    let service = service_at("app", net.vip(7), net.port(), net.port())
+        .replacen("{port: ", "{appProtocol: kubernetes.io/h2c, port: ", 1)
+        .replacen("metadata: {", "metadata: {annotations: {tidegate.dev/balance: round-robin}, ", 1);
+    let way = ingress("app", "app.example", &[path("Prefix", "/", "app", net.port())]);
+    let pods = replicas.iter().map(|replica| pod(replica.name(), "app", replica.ip()));
+    let text = file(&[service, way].into_iter().chain(pods).collect::<Vec<_>>());
+    let gate = Setup::new(&net).manifest("app.yaml", text).flag("--workers", "1").start();
+    let mut client = Client::connect(gate.http());
+    assert!((0..8).all(|_| client.get("app.example", "/").status == 200));
+    assert_eq!(replicas.each_ref().map(Http2Replica::requests), [2; 4]);
 }

@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use tidegate_tests::frames::End;
+use tidegate_tests::{Does, Http2Replica};
 
 use super::bounds::{bounded, gate, is_overload, setup};
 use super::*;
@@ -141,4 +142,28 @@ fn connections_through_a_virtual_ip_wait_where_the_settings_say_so() {
     assert_eq!(third.expect_err("a reset").kind(), std::io::ErrorKind::ConnectionReset);
     drop(first);
     assert_eq!(second.exactly(4).expect("the echo"), b"pong");
+}
+
+#[test]
+fn a_request_of_http_1_to_a_replica_of_http_2_keeps_its_place() {
+    let net = Net::take();
+    let replica = Http2Replica::start(&net, "one", Does::Held, 100);
+    let app = file(&[objects::service("app", 80, net.port()), objects::pod("one", "app", replica.ip())]);
+    let app = app.replacen("{port: 80", "{appProtocol: kubernetes.io/h2c, port: 80", 1);
+    let app = annotated(&app, "app", &[("max-in-flight", "1"), ("max-pending", "5")]);
+    let gate = Setup::new(&net).manifest("app.yaml", app).manifest("site.yaml", ingress("shop", HOST, &[path("Prefix", "/", "app", 80)]));
+    let gate = gate.flag("--workers", "1").start();
+    let mut first = begin(&gate);
+    await_until("it to be there", || replica.requests() == 1);
+    let mut next = queue(&gate, 1).remove(0);
+    let mut last = Frames::connect(gate.http());
+    let stream = last.get(HOST, "/");
+    await_until("both to wait", || waiting(&gate) == 2.0);
+    replica.release();
+    assert_eq!(first.response().status, 200);
+    await_until("the next to be there", || replica.requests() == 2);
+    replica.release();
+    assert_eq!(next.response().status, 200, "whoever came first goes first");
+    replica.release();
+    assert_eq!(last.answer(stream).end, Some(End::Whole));
 }

@@ -15,6 +15,7 @@ use config::filter::Balance;
 use registry::filter::Filters;
 use registry::route::Route;
 use registry::snapshot::{Endpoint, EndpointId, Plane, Replica, Service, Snapshot};
+use registry::speech::Speech;
 use tokio::net::TcpStream;
 
 use super::caller::Caller;
@@ -55,6 +56,8 @@ pub(crate) enum NoChoice {
     Full(Full),
     /// The route's filters come first.
     Filtered(Arc<Route>),
+    /// Its replicas speak something else than plain HTTP/1, and whoever asks speaks nothing else.
+    Otherwise,
 }
 
 /// A service that carries as much as it may.
@@ -83,6 +86,10 @@ impl Caller {
         let nobody = || NoChoice::Nobody(Key::of(self.listener.exposure, service));
         if tried.spent() || service.endpoints.is_empty() {
             return Err(nobody());
+        }
+        // Those of one service port are all spoken to in one way: nobody need be picked, nor a place in line be given up, to know it.
+        if tried.is_plain() && service.endpoints[0].replica.speaks != Speech::Http1 {
+            return Err(NoChoice::Otherwise);
         }
         let (balance, cookie) = filters.map_or((None, None), |filters| (filters.balance.as_ref(), filters.affinity.as_ref()));
         let keeps = cookie.is_some() || service.affinity_s.is_some() || balance.or(service.balance.as_ref()).is_some_and(Balance::keeps);

@@ -129,7 +129,7 @@ impl Exchange {
 
     /// Goes on to an answer.
     async fn go(&mut self, connection: &mut Connection, desk: &mut Desk) -> Turn {
-        let mut tried = Tried::begin(!(self.all_here && desk.request.head.method().idempotent()));
+        let mut tried = Tried::begin_plain(!(self.all_here && desk.request.head.method().idempotent()));
         match self.tries(connection, desk, &mut tried).await {
             Tries::Ended(turn) => turn,
             Tries::Otherwise => self.lift(connection, desk).await,
@@ -208,7 +208,6 @@ impl Exchange {
                         Err(failure) => break self.give_up(connection, desk, failure).await,
                     }
                 }
-                Err(Unsent::Otherwise) => return Tries::Otherwise,
                 Err(Unsent::Broken(place)) => place,
                 Err(Unsent::Lost) => break self.refuse(connection, desk, Reason::UpstreamReset, None).await,
                 Err(Unsent::NoConnection(unreached)) => {
@@ -231,6 +230,7 @@ impl Exchange {
                 }
                 Err(Unsent::Not(NoChoice::Refused(reason, note))) => break self.refuse(connection, desk, reason, note).await,
                 Err(Unsent::Not(NoChoice::Filtered(route))) => return Tries::Filtered(route),
+                Err(Unsent::Not(NoChoice::Otherwise)) => return Tries::Otherwise,
             };
             tried.broke(endpoint, reused);
         })

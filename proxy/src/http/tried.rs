@@ -23,6 +23,8 @@ const TRIES: usize = 3;
 pub struct Tried {
     /// Once something of it was sent, it cannot be sent again.
     once: bool,
+    /// It is sent by plain HTTP/1, and no other way.
+    plain: bool,
     /// Endpoints that failed; allocates only then.
     endpoints: Vec<EndpointId>,
     /// Times that a connection was full or gone before anything was sent.
@@ -45,6 +47,16 @@ impl Tried {
     /// Nothing yet. `once`: once something of the request was sent, it cannot be sent again.
     pub fn begin(once: bool) -> Tried {
         Tried { once, ..Tried::default() }
+    }
+
+    /// The same by plain HTTP/1 alone.
+    pub fn begin_plain(once: bool) -> Tried {
+        Tried { plain: true, ..Tried::begin(once) }
+    }
+
+    /// It is sent by plain HTTP/1, and no other way.
+    pub(super) fn is_plain(&self) -> bool {
+        self.plain
     }
 
     /// The filters of this route let it through.

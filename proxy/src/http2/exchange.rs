@@ -316,6 +316,7 @@ impl Exchange {
             NoChoice::Nobody(service) => Failed::Nobody(service),
             NoChoice::Full(full) => Failed::Full(full),
             NoChoice::Filtered(route) => Failed::Filtered(route),
+            NoChoice::Otherwise => Failed::Unsent, // not here, where each way is spoken
         })?;
         let Chosen { service, endpoint, mark, .. } = chosen;
         self.mark = mark;

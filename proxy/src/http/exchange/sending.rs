@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use registry::snapshot::{EndpointId, Service};
-use registry::speech::Speech;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -30,8 +29,6 @@ pub(super) struct Sent {
 /// Why a request could not be sent.
 pub(super) enum Unsent {
     Not(NoChoice),
-    /// The replica speaks something else than plain HTTP/1.
-    Otherwise,
     /// No connection stood.
     NoConnection(Unreached),
     /// The connection broke while it was written to, and the request may be sent again; true when it was a reused one.
@@ -55,11 +52,8 @@ impl Exchange {
         let signs = client::Head { caller, request };
         let chosen = caller.choose(held.snapshot(), (request.head.host(), path), tried, self.trail.now_us(), &signs);
         let chosen = chosen.map_err(Unsent::Not)?;
-        let Chosen { service, endpoint, mark, .. } = chosen;
+        let Chosen { service, mark, .. } = chosen;
         self.mark = mark;
-        if endpoint.replica.speaks != Speech::Http1 {
-            return Err(Unsent::Otherwise);
-        }
         self.rename(service, request);
         let reached = caller.reach(chosen, tried, &mut self.trail).await;
         let (attempt, mut upstream) = reached.map_err(Unsent::NoConnection)?;

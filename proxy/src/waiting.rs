@@ -4,7 +4,7 @@
 //! others; and once nobody could be reached for [`WITHIN_MS`], its requests are refused at once: it is down, not away for a moment.
 //! Whoever has waited longest goes first. Nothing that was sent waits here, and nothing that waits holds a picture.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub struct Waiting {
     /// How many wait for room at each service that is full.
     full: RefCell<HashMap<Key, usize, foldhash::fast::RandomState>>,
     counts: Arc<WorkerCounts>,
+    /// How many times a service was found to be away.
+    found: Cell<u64>,
     /// Rung with each picture.
     changed: Notify,
 }
@@ -49,6 +51,8 @@ pub struct Waiting {
 /// One of them.
 #[derive(Debug)]
 struct Away {
+    /// Which time it is: whoever waited for it the time before is not counted here.
+    number: u64,
     since_ms: u64,
     waiting: usize,
 }
@@ -82,12 +86,17 @@ impl Waiting {
         }
         let free = limits.waiting_requests.saturating_sub(self.counts.waiting.get() as usize);
         let mut all = self.away.borrow_mut();
-        let away = all.entry(key).or_insert(Away { since_ms: now_ms, waiting: 0 });
+        let away = all.entry(key).or_insert_with(|| {
+            let number = self.found.get() + 1;
+            self.found.set(number);
+            Away { number, since_ms: now_ms, waiting: 0 }
+        });
         if away.waiting >= free || now_ms.saturating_sub(away.since_ms) > WITHIN_MS {
             return None;
         }
         away.waiting += 1;
-        Some(Place { of: self.clone(), key, pauses: Pauses::until(now_ms + wait_ms), _counted: Waits::begin(&self.counts) })
+        let number = away.number;
+        Some(Place { of: self.clone(), key, number, pauses: Pauses::until(now_ms + wait_ms), _counted: Waits::begin(&self.counts) })
     }
 
     /// Somebody of this service was reached.
@@ -120,6 +129,7 @@ impl Waiting {
 pub struct Place {
     of: Rc<Waiting>,
     key: Key,
+    number: u64,
     pauses: Pauses,
     _counted: Waits,
 }
@@ -206,7 +216,7 @@ impl Drop for Waits {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(away) = self.of.away.borrow_mut().get_mut(&self.key) {
+        if let Some(away) = self.of.away.borrow_mut().get_mut(&self.key).filter(|away| away.number == self.number) {
             away.waiting = away.waiting.saturating_sub(1);
         }
     }
@@ -254,6 +264,18 @@ mod tests {
         waiting.reached(SHOP);
         assert!(waiting.place(SHOP, 1_000, &limits(8), 6 + WITHIN_MS).is_some());
         assert!(waiting.place(SHOP, 0, &limits(8), 6 + WITHIN_MS).is_none(), "nobody is to wait");
+    }
+
+    #[test]
+    fn who_waited_the_time_before_takes_nothing_from_who_waits_now() {
+        let waiting = Rc::<Waiting>::default();
+        let before = waiting.place(SHOP, 1_000, &limits(8), 0);
+        waiting.reached(SHOP);
+        let now = waiting.place(SHOP, 1_000, &limits(8), 0);
+        drop(before);
+        assert_eq!(waiting.away.borrow()[&SHOP].waiting, 1);
+        drop(now);
+        assert_eq!(waiting.away.borrow()[&SHOP].waiting, 0);
     }
 
     #[test]

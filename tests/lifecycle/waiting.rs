@@ -140,3 +140,26 @@ fn a_connection_to_a_vip_waits_where_the_settings_say_so() {
     gate.write("db.yaml", &with(&[pod("db-0", "db", replica.ip())]));
     assert_eq!(client.exactly(4).expect("an echo"), b"ping");
 }
+
+#[test]
+fn a_request_that_was_sent_holds_no_place_while_its_answer_comes() {
+    let net = Net::take();
+    let replica = Replica::start(&net, "app-0", Behaviour::Held);
+    let gate = Setup::new(&net).manifest("app.yaml", site(&net, &[])).start();
+    let one = ask(gate.http(), "POST", "/");
+    let mut two = tidegate_tests::frames::Frames::connect(gate.http());
+    let stream = two.get("app.example", "/");
+    await_until("both wait", || waiting(&gate) == 2.0);
+    gate.write("app.yaml", &site(&net, &[pod("app-0", "app", replica.ip())]));
+    await_until("both are there", || replica.requests() == 2);
+    await_until("nobody waits", || waiting(&gate) == 0.0);
+    replica.now(Behaviour::Named);
+    (0..2).for_each(|_| replica.release());
+    await_until("both answers", || {
+        replica.release();
+        two.settle();
+        two.on(stream).end.is_some()
+    });
+    replica.release();
+    assert_eq!((answer(one).status, two.on(stream).status), (200, 200));
+}

@@ -32,7 +32,7 @@ use crate::pressure::line::{self, Look};
 use crate::pressure::rates::Charged;
 use crate::reason::Reason;
 use crate::stats::{Bound, Count, Met};
-use crate::waiting::{Key, Place};
+use crate::waiting::Key;
 use crate::worker::Worker;
 use crate::{tls, upstream};
 
@@ -230,11 +230,12 @@ impl Caller {
     }
 
     /// Waits until somebody of a service may be reached. False when it is time to say that there is nobody.
-    pub(crate) async fn wait(&self, service: Key, tried: &mut Tried, place: &mut Option<Place>) -> bool {
+    pub(crate) async fn wait(&self, service: Key, tried: &mut Tried) -> bool {
         if !tried.may_wait() {
             return false;
         }
         let now_ms = now_us() / 1000;
+        let place = tried.place();
         if place.is_none() {
             *place = self.worker.waiting.place(service, self.worker.limits.endpoint_wait_ms, &self.worker.limits, now_ms);
         }
@@ -249,7 +250,7 @@ impl Caller {
     /// Waits until there may be room at a service that is full. False when it is time to say that there is none.
     pub(crate) async fn wait_for_room(&self, Full { service, bound }: Full, tried: &mut Tried) -> bool {
         let wait = Duration::from_millis(self.worker.limits.endpoint_wait_ms);
-        let look = line::wait(&self.worker, (self.listener.exposure, &service), bound, wait, tried.place()).await;
+        let look = line::wait(&self.worker, (self.listener.exposure, &service), bound, wait, tried.line()).await;
         if look == Look::Afresh {
             tried.start_over(); // whoever is first in line holds up all others: it takes what there is
         }

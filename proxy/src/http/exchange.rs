@@ -197,7 +197,6 @@ impl Exchange {
 
     /// Tries until there is an answer or a reason why not.
     async fn tries(&mut self, connection: &mut Connection, desk: &mut Desk, tried: &mut Tried) -> Tries {
-        let mut place = None;
         Tries::Ended(loop {
             let (endpoint, reused) = match self.send(connection, &mut desk.request, tried).await {
                 Ok(sent) => {
@@ -217,7 +216,7 @@ impl Exchange {
                 Err(Unsent::Not(NoChoice::Nobody(service))) => {
                     self.trail.asked = None;
                     // Rare, and large.
-                    if Box::pin(connection.caller.wait(service, tried, &mut place)).await {
+                    if Box::pin(connection.caller.wait(service, tried)).await {
                         continue;
                     }
                     break self.refuse(connection, desk, tried.reason(), None).await;

@@ -14,6 +14,7 @@ use registry::snapshot::EndpointId;
 
 use crate::pressure::line::Queued;
 use crate::reason::Reason;
+use crate::waiting::Place;
 
 /// Further endpoints that a request is tried on when connecting fails.
 const TRIES: usize = 3;
@@ -39,6 +40,8 @@ pub struct Tried {
     for_good: bool,
     /// The route whose filters let it through.
     passed: Option<Arc<Route>>,
+    /// Its place among those who wait for somebody to answer them, until it was sent.
+    place: RefCell<Option<Place>>,
     /// Its way through the line of a service that is full.
     queued: RefCell<Option<Queued>>,
 }
@@ -85,8 +88,18 @@ impl Tried {
     }
 
     /// The same, to wait in.
-    pub(super) fn place(&mut self) -> &mut Option<Queued> {
+    pub(super) fn line(&mut self) -> &mut Option<Queued> {
         self.queued.get_mut()
+    }
+
+    /// Its place among those who wait for somebody to answer them.
+    pub(super) fn place(&mut self) -> &mut Option<Place> {
+        self.place.get_mut()
+    }
+
+    /// It was sent: its place is for others, however long the answer takes.
+    pub(crate) fn sent(&self) {
+        self.place.take();
     }
 
     /// Somebody was chosen to answer it: it waits no more.

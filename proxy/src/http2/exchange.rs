@@ -179,7 +179,7 @@ impl Exchange {
             ended.map_err(|failure| self.refusal(failure))?;
         }
         let mut tried = Tried::begin(self.framing != Framing::None || !self.method().idempotent());
-        let (mut deadline, mut place) = (None, None);
+        let mut deadline = None;
         loop {
             let sent = by(deadline, pin!(self.send(&tried))).await;
             let sent = sent.unwrap_or_else(|_| Err(self.overdue()));
@@ -208,7 +208,7 @@ impl Exchange {
                 Err(Failed::Nobody(service)) => {
                     let caller = self.ending.caller.clone();
                     // Rare, and large.
-                    let waiting = Box::pin(caller.wait(service, &mut tried, &mut place));
+                    let waiting = Box::pin(caller.wait(service, &mut tried));
                     if !by(deadline, waiting).await? {
                         return Err(Refusal::Because(tried.reason(), None));
                     }
@@ -349,6 +349,7 @@ impl Exchange {
             }
         };
         attempt.leaves(trail);
+        tried.sent();
         let (endpoint, others) = (endpoint.id, service.endpoints.len() > 1 + tried.count());
         self.ending.attempt = Some(attempt);
         // An outside name is asked by its own name.

@@ -310,8 +310,6 @@ pub struct Met {
     pub turn: Cell<usize>,
     /// How many requests may be sent again.
     pub budget: Budget,
-    /// A replica of it was connected to, ever.
-    pub reached: Cell<bool>,
     counts: Arc<ServiceCounts>,
 }
 
@@ -348,7 +346,7 @@ impl LocalCounts {
         let counts = Arc::new(ServiceCounts::default());
         let entry = Entry { name: service.name.clone(), exposure, counts: counts.clone() };
         self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
-        Rc::new(Met { name: service.name.clone(), turn: Cell::default(), budget: Budget::default(), reached: Cell::default(), counts })
+        Rc::new(Met { name: service.name.clone(), turn: Cell::default(), budget: Budget::default(), counts })
     }
 }
 

@@ -131,6 +131,7 @@ async fn open(worker: &Worker, stream: &TcpStream, client: SocketAddr, listener:
         worker.tries.note_connection(&endpoint.replica, ticket.as_ref(), stands.as_ref().map(|_| ()));
         match stands {
             Ok(upstream) => {
+                service.reached.set();
                 worker.waiting.reached(key);
                 return Some((service, upstream, flight));
             }

@@ -1,7 +1,7 @@
 //! The immutable picture that the data plane reads.
 //!
-//! Invariant: nothing here changes after it is built, except the [`Load`] of a replica, a [`Trial`], and what a [`Bounded`] service carries:
-//! atomics that workers share, and the line of those who wait, whose lock nobody takes while it is empty. The external plane holds only what
+//! Invariant: nothing here changes after it is built, except the [`Load`] of a replica, a [`Trial`], and what a [`Bounded`] service carries,
+//! and whether a service was [`Reached`]: atomics that workers share, and the line of those who wait, whose lock nobody takes while it is empty. The external plane holds only what
 //! an external carrier names and no seal covers: what is only internal does not exist in it. Indexes are valid within one snapshot only,
 //! and their types keep the planes' arrays apart from other numbers.
 
@@ -26,11 +26,13 @@ mod bounded;
 mod line;
 mod load;
 mod named;
+mod reached;
 mod unsettled;
 
 pub use bounded::{Bounded, Carried, Pending, Room, within};
 pub use load::{Flights, Load};
 pub use named::Named;
+pub use reached::Reached;
 pub use unsettled::{Aside, Trial, Unsettled, Young};
 
 /// One picture of the world.
@@ -118,6 +120,8 @@ pub struct Service {
     pub proxy_protocol: Option<ProxyVersion>,
     /// How much it may carry at once, where that is bounded.
     pub bounded: Option<Arc<Bounded>>,
+    /// Whether a replica of it was ever reached.
+    pub reached: Reached,
     /// Ready endpoints, or serving ones that are terminating when none is ready (KEP-1669). In a stable order, without repeats, those that
     /// are near first.
     pub endpoints: Box<[Endpoint]>,
@@ -142,6 +146,7 @@ impl Service {
             app: AppProtocol::Opaque,
             proxy_protocol: None,
             bounded: None,
+            reached: Reached::default(),
             endpoints: Box::default(),
             near: 0,
             named: Named::default(),
@@ -152,8 +157,8 @@ impl Service {
     /// The same with other endpoints, the first `near` of them preferred.
     pub fn with(&self, endpoints: Box<[Endpoint]>, near: usize, unsettled: Option<Box<Unsettled>>) -> Service {
         let (name, balance, seed, host) = (self.name.clone(), self.balance.clone(), self.seed.clone(), self.host.clone());
-        let bounded = self.bounded.clone();
-        Service { name, balance, seed, host, bounded, endpoints, near, named: Named::default(), unsettled, ..*self }
+        let (bounded, reached) = (self.bounded.clone(), self.reached.clone());
+        Service { name, balance, seed, host, bounded, reached, endpoints, near, named: Named::default(), unsettled, ..*self }
     }
 
     /// Endpoints that are preferred, and all others: there are none of these where none is nearer than others.

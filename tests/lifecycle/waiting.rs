@@ -163,3 +163,19 @@ fn a_request_that_was_sent_holds_no_place_while_its_answer_comes() {
     replica.release();
     assert_eq!((answer(one).status, two.on(stream).status), (200, 200));
 }
+
+#[test]
+fn a_replica_that_was_reached_by_another_way_alone_is_waited_for_too() {
+    let net = Net::take();
+    let mut replica = Replica::start(&net, "app-0", Behaviour::Named);
+    let service = service("app", net.port(), net.port()).replacen("{port: ", "{appProtocol: http, port: ", 1);
+    let way = ingress("app", "app.example", &[path("Prefix", "/", "app", net.port())]);
+    let text = file(&[service, way, pod("app-0", "app", replica.ip())]);
+    let gate = Setup::new(&net).manifest("app.yaml", text).start();
+    assert_eq!(Client::connect(vip(&gate, "app")).get("app.example", "/").replica(), "app-0");
+    replica.die();
+    let request = ask(gate.http(), "POST", "/");
+    await_until("it waits", || waiting(&gate) == 1.0);
+    let _again = Replica::at(replica.address(), "again", Behaviour::Named);
+    assert_eq!(answer(request).replica(), "again");
+}

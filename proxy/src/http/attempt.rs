@@ -271,10 +271,7 @@ impl Caller {
             None => {
                 let patience = worker.patience(tried);
                 // Rare, and large: in a box, so that the state of every request is smaller.
-                let connected = Box::pin(upstream::connect(replica.address, patience)).await;
-                let connected = connected.map_err(|error| attempt.unreachable(service, &error))?;
-                self.reached(service, &attempt.counts);
-                connected
+                Box::pin(upstream::connect(replica.address, patience)).await.map_err(|error| attempt.unreachable(service, &error))?
             }
         };
         attempt.leaves(trail);
@@ -283,10 +280,11 @@ impl Caller {
 }
 
 impl Caller {
-    /// A replica of this service was connected to.
-    pub(crate) fn reached(&self, service: &Service, counts: &Met) {
-        counts.reached.set(true);
+    /// A request was sent to a replica of this service, be it by an idle connection: that may be one that another plane or Service opened.
+    pub(crate) fn sent(&self, service: &Service, tried: &Tried) {
+        service.reached.set();
         self.worker.waiting.reached(Key::of(self.listener.exposure, service));
+        tried.sent();
     }
 }
 
@@ -310,7 +308,7 @@ impl Attempt {
         balance::failed(&replica.load, now_us());
         self.witness.unreachable(replica, error);
         let nobody = [io::ErrorKind::ConnectionRefused, io::ErrorKind::ConnectionReset, io::ErrorKind::HostUnreachable];
-        Unreached { endpoint: self.endpoint, for_now: self.counts.reached.get() && nobody.contains(&error.kind()) }
+        Unreached { endpoint: self.endpoint, for_now: service.reached.get() && nobody.contains(&error.kind()) }
     }
 
     /// It is sent now. On an idle connection it left at once.

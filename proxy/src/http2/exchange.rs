@@ -339,9 +339,6 @@ impl Exchange {
             };
             match found {
                 Ok((way, reused)) => {
-                    if !reused {
-                        caller.reached(service, &attempt.counts);
-                    }
                     attempt.reused = reused;
                     (attempt, way)
                 }
@@ -349,7 +346,7 @@ impl Exchange {
             }
         };
         attempt.leaves(trail);
-        tried.sent();
+        caller.sent(service, tried);
         let (endpoint, others) = (endpoint.id, service.endpoints.len() > 1 + tried.count());
         self.ending.attempt = Some(attempt);
         // An outside name is asked by its own name.

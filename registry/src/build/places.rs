@@ -11,13 +11,13 @@ use config::object::{AppProtocol, Bounds, ProxyVersion};
 
 use super::passive::Picks;
 use crate::seed::Seed;
-use crate::snapshot::{Bounded, PortName, Service, ServiceIndex};
+use crate::snapshot::{Bounded, PortName, Reached, Service, ServiceIndex};
 
 /// All places.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
     places: Vec<(Arc<Service>, Only)>,
-    slots: HashMap<PortName, u32, foldhash::fast::RandomState>,
+    slots: HashMap<PortName, (u32, Reached), foldhash::fast::RandomState>,
     changed: bool,
 }
 
@@ -34,9 +34,9 @@ impl Places {
     /// A place for a service port, without endpoints yet.
     pub(super) fn take(&mut self, name: PortName, only: Only) -> ServiceIndex {
         let next = self.slots.len() as u32;
-        let slot = *self.slots.entry(name.clone()).or_insert(next);
+        let (slot, reached) = self.slots.entry(name.clone()).or_insert_with(|| (next, Reached::default())).clone();
         let place = ServiceIndex(self.places.len() as u32);
-        self.places.push((Arc::new(Service::unreachable(name, slot)), only));
+        self.places.push((Arc::new(Service { reached, ..Service::unreachable(name, slot) }), only));
         self.changed = true;
         place
     }

@@ -63,7 +63,7 @@ impl Exchange {
             let again = self.may_repeat(&request.head, tried) && (attempt.reused || attempt.may_cost_more(percent));
             return Err(if again { Unsent::Broken((attempt.endpoint, attempt.reused)) } else { Unsent::Lost });
         }
-        tried.sent();
+        caller.sent(service, tried);
         let others = service.endpoints.len() > 1 + tried.count();
         Ok(Sent { upstream, attempt, others })
     }

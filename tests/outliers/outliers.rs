@@ -271,3 +271,33 @@ fn with_service_annotation(text: &str, annotation: &str) -> String {
     assert!(text.contains(plain), "{text}");
     text.replace(plain, &format!("kind: Service\nmetadata: {{namespace: default, name: app, annotations: {{{annotation}}}}}"))
 }
+
+/// A stream that has no end.
+fn endless(name: &str) -> Behaviour {
+    let head = format!("HTTP/1.1 200 OK\r\nx-replica: {name}\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n");
+    Behaviour::Pieces(vec![head.into_bytes(), b"data: 2\n\n".to_vec()])
+}
+
+/// One more request, when its answer is a stream.
+fn begin_stream(gate: &Tidegate) -> Option<Client> {
+    let mut client = Client::connect(gate.http());
+    client.send(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n"));
+    let head = client.through(b"\r\n\r\n").expect("a head");
+    String::from_utf8_lossy(&head).contains("text/event-stream").then_some(client)
+}
+
+#[test]
+fn a_stream_that_its_client_ends_is_a_success() {
+    let net = Net::take();
+    let replicas = three(&net);
+    let gate = gate(&net, "outlier: {consecutiveFailures: 2, baseEjectionMs: 600000, maxEjectionMs: 600000}\n", &replicas.each_ref());
+    let bad = &replicas[2];
+    for turn in 1..=4 {
+        bad.now(Behaviour::Status(500));
+        await_until("a failure", || ask(&gate, 1)[0].status == 500);
+        bad.now(endless("bad"));
+        tidegate_tests::wait::await_some("a stream of it", || begin_stream(&gate)).reset();
+        await_until("it to be let go", || gate.sum("tidegate_requests_in_flight", &["app"]) == 0.0);
+        assert_eq!(ejections(&gate, "consecutive-failures"), 0.0, "turn {turn}");
+    }
+}

@@ -109,3 +109,22 @@ fn settings_that_eject_nobody_let_everybody_go() {
     });
     assert!(row(&gate, bad)["why"].as_str().is_some_and(|why| why.contains("failures in a row")), "{}", row(&gate, bad));
 }
+
+#[test]
+fn a_trial_that_becomes_a_stream_goes_well_with_its_head() {
+    let net = Net::take();
+    let replicas = three(&net);
+    let gate = gate(&net, SHORT, &replicas.each_ref());
+    let bad = &replicas[2];
+    bad.now(Behaviour::Status(500));
+    await_until("its ejection", || {
+        ask(&gate, 6);
+        ejections(&gate, "consecutive-failures") >= 1.0
+    });
+    bad.now(endless("bad"));
+    let mut open = Vec::new();
+    await_until("a trial that goes well while its answer goes on", || {
+        open.extend(begin_stream(&gate));
+        gate.log().contains("its trial went well")
+    });
+}

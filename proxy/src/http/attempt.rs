@@ -318,11 +318,11 @@ impl Attempt {
         }
     }
 
-    /// It was answered with this status; the head came at `head_us`.
-    pub(crate) fn answered(&self, status: u16, head_us: u64, now_us: u64) {
+    /// A head with this status came at `head_us`.
+    pub(crate) fn answered(&self, status: u16, head_us: u64) {
         let (load, took) = (&self.flight.replica().load, head_us.saturating_sub(self.sent_us));
         self.witness.answered(self.flight.replica(), status);
-        if status >= 500 { balance::answered_badly(load, took, now_us) } else { balance::answered(load, took, now_us) }
+        if status >= 500 { balance::answered_badly(load, took, head_us) } else { balance::answered(load, took, head_us) }
     }
 
     /// Whether the share of its service's requests that may be sent again has room for this one.

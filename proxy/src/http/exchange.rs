@@ -249,21 +249,19 @@ impl Exchange {
             within_ms: tried.try_ms().filter(|_| self.all_here),
             budget: &|| attempt.may_cost_more(percent),
         };
+        let answered = |status, head_us| attempt.answered(status, head_us);
         connection.reading.follow(Some(attempt.flight.replica().id));
-        let relayed = relay::relay(connection, desk, self, &mut upstream, tried.passed(), again).await;
+        let relayed = relay::relay(connection, desk, self, &mut upstream, tried.passed(), (again, &answered)).await;
         connection.reading.follow(None);
         let now = now_us();
-        match &relayed {
-            Ok(done) => attempt.answered(done.status, done.head_us, now),
-            Err(Failure::Unwanted(status)) => attempt.answered(*status, now, now),
-            Err(failure @ (Failure::NoAnswer | Failure::Vanished | Failure::BadAnswer | Failure::CutUpstream | Failure::SlowUpstream)) => {
-                attempt.broke(*failure == Failure::NoAnswer, now);
-            }
-            Err(_) => {}
+        if let Err(failure @ (Failure::NoAnswer | Failure::Vanished | Failure::BadAnswer | Failure::CutUpstream | Failure::SlowUpstream)) =
+            &relayed
+        {
+            attempt.broke(*failure == Failure::NoAnswer, now);
         }
         attempt.over();
         let relayed = match relayed {
-            Err(Failure::Unwanted(_)) => return Err(Failure::Again),
+            Err(Failure::Unwanted) => return Err(Failure::Again),
             // Closing an idle connection is a replica's right, and no trouble that more requests would add to.
             Err(Failure::NoAnswer | Failure::Vanished) if may_repeat && (attempt.reused || attempt.may_cost_more(percent)) => {
                 return Err(Failure::Again);
@@ -314,7 +312,7 @@ impl Exchange {
     /// Nothing can be sent again: says so to the client if that is still possible.
     async fn give_up(&mut self, connection: &mut Connection, desk: &mut Desk, failure: Failure) -> Turn {
         let reason = match failure {
-            Failure::NoAnswer | Failure::Vanished | Failure::BadAnswer | Failure::Again | Failure::Left | Failure::Unwanted(_) => {
+            Failure::NoAnswer | Failure::Vanished | Failure::BadAnswer | Failure::Again | Failure::Left | Failure::Unwanted => {
                 Reason::UpstreamReset
             }
             Failure::BadBody => Reason::BadRequest,

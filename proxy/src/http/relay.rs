@@ -40,8 +40,6 @@ const HALF_CLOSED_MS: u64 = 1_000;
 pub(super) struct Relayed {
     /// Its status.
     pub(super) status: u16,
-    /// When its head was read, in microseconds since the start of the process.
-    pub(super) head_us: u64,
     /// Bytes written to the client.
     pub(super) bytes: u64,
     /// The replica's connection can serve again.
@@ -84,8 +82,8 @@ pub(crate) enum Failure {
     ClientGone,
     /// The replica has left, and the time for what was under way is over.
     Left,
-    /// It has this status, after which the route wants the request to be sent again; the client has seen nothing of it.
-    Unwanted(u16),
+    /// It has a status after which the route wants the request to be sent again; the client has seen nothing of it.
+    Unwanted,
     /// The request is to be sent again; the client has seen nothing.
     Again,
 }
@@ -106,6 +104,10 @@ pub(super) struct Again<'a> {
     /// Takes one repetition out of the service's budget.
     pub(super) budget: &'a dyn Fn() -> bool,
 }
+
+/// Is told the status of the answer and when its head was here, in microseconds since the start of the process: at once, since the rest may
+/// take for ever, or never come.
+pub(super) type Heard<'a> = &'a dyn Fn(u16, u64);
 
 /// What ended an upload.
 enum Upload {
@@ -137,6 +139,7 @@ struct Down<'c> {
     /// How long the replica may say nothing, in milliseconds, once it has all of the request.
     patience: Option<(&'c Deadline, u64)>,
     again: Again<'c>,
+    answered: Heard<'c>,
 }
 
 /// Relays one answer, by the route that let its request through and its filters.
@@ -146,7 +149,7 @@ pub(super) async fn relay(
     exchange: &mut Exchange,
     upstream: &mut TcpStream,
     by: Option<(&Arc<Route>, &Filters)>,
-    again: Again<'_>,
+    (again, answered): (Again<'_>, Heard<'_>),
 ) -> Result<Relayed, Failure> {
     let edits = by.map(|(route, filters)| asked::down(connection, &desk.request, (route, filters), exchange.mark));
     let read_ms = by.and_then(|(_, filters)| filters.timeouts.read_ms);
@@ -171,6 +174,7 @@ pub(super) async fn relay(
         edits: edits.as_ref(),
         patience: patience.as_ref().map(|(deadline, ms)| (deadline, *ms)),
         again,
+        answered,
     };
     let (mut client_read, client_write) = connection.stream.split();
     let (upstream_read, upstream_write) = upstream.split();
@@ -298,9 +302,9 @@ impl Down<'_> {
                 in_time.unwrap_or(Err(Failure::SlowUpstream))?
             }
         };
-        let head_us = now_us();
+        (self.answered)(head.status(), now_us());
         if self.again.statuses.status(head.status()) && (self.again.budget)() {
-            return Err(Failure::Unwanted(head.status()));
+            return Err(Failure::Unwanted);
         }
         let framing = head.framing();
         // An HTTP/1.0 client knows no chunks: it gets the plain bytes, and the end of the connection ends them.
@@ -314,7 +318,7 @@ impl Down<'_> {
         self.body(&mut from, &mut to, &mut body, decode, buffer, out).await?;
         let uploaded = !self.uploading.get();
         let reusable = head.keep_alive() && framing != Framing::UntilClose && buffer.is_empty() && uploaded && !switched;
-        Ok(Relayed { status: head.status(), head_us, bytes: self.written.get(), reusable, keep, uploaded, rest: None })
+        Ok(Relayed { status: head.status(), bytes: self.written.get(), reusable, keep, uploaded, rest: None })
     }
 
     /// Reads up to the head that is not an interim one; gives its length.

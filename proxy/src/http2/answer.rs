@@ -323,8 +323,7 @@ impl Ending {
     /// The head of an answer came now.
     pub(super) fn answered_by_replica(&self, status: u16) {
         if let Some(attempt) = &self.attempt {
-            let now = now_us();
-            attempt.answered(status, now, now);
+            attempt.answered(status, now_us());
         }
     }
 

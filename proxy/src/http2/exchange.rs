@@ -411,7 +411,7 @@ impl Exchange {
             | Failure::CutUpstream
             | Failure::Left
             | Failure::Again
-            | Failure::Unwanted(_) => {
+            | Failure::Unwanted => {
                 self.ending.broke(false);
                 Reason::UpstreamReset
             }

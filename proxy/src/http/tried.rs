@@ -1,8 +1,8 @@
 //! What was tried for one request, and what may be tried still.
 //!
-//! Sans-io. Invariant: a request is sent a second time only when the first sending cannot have been processed (no connection stood), or when
-//! its method is idempotent (RFC 9110 section 9.2.2), all of it is still here, and not a byte of an answer reached the client; never
-//! twice in any other case (docs/decisions/006-what-is-sent-again.md).
+//! Sans-io. Invariant: a request is sent a second time only when the first sending cannot have been processed (no connection stood, or the one
+//! that did took no byte), or when its method is idempotent (RFC 9110 section 9.2.2), all of it is still here, and not a byte of an answer
+//! reached the client; never twice in any other case (docs/decisions/006-what-is-sent-again.md).
 
 use std::cell::{Ref, RefCell};
 use std::sync::Arc;

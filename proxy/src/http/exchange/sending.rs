@@ -2,6 +2,7 @@
 //!
 //! Invariant: the picture is held until the request is written, and let go then.
 
+use std::io;
 use std::time::Duration;
 
 use registry::snapshot::{EndpointId, Service};
@@ -57,10 +58,18 @@ impl Exchange {
         self.rename(service, request);
         let reached = caller.reach(chosen, tried, &mut self.trail).await;
         let (attempt, mut upstream) = reached.map_err(Unsent::NoConnection)?;
-        if !write_within(&mut upstream, &request.out, Duration::from_millis(caller.worker.limits.connect_timeout_ms)).await {
+        let patience = Duration::from_millis(caller.worker.limits.connect_timeout_ms);
+        if let Err((written, error)) = write_within(&mut upstream, &request.out, patience).await {
+            if written == 0 && !attempt.reused {
+                return Err(Unsent::NoConnection(attempt.unreachable(service, &error)));
+            }
             attempt.broke(true, now_us());
             let percent = caller.worker.limits.retry_budget_percent;
-            let again = self.may_repeat(&request.head, tried) && (attempt.reused || attempt.may_cost_more(percent));
+            let again = if written == 0 {
+                tried.may_repeat(true, true) // nobody got a byte of it
+            } else {
+                self.may_repeat(&request.head, tried) && (attempt.reused || attempt.may_cost_more(percent))
+            };
             return Err(if again { Unsent::Broken((attempt.endpoint, attempt.reused)) } else { Unsent::Lost });
         }
         caller.sent(service, tried);
@@ -81,13 +90,58 @@ impl Exchange {
 }
 
 /// Writes all of `bytes`, nearly always at once. A connection that takes nothing for `patience` is broken: the picture is held meanwhile.
-async fn write_within(upstream: &mut TcpStream, bytes: &[u8], patience: Duration) -> bool {
-    let written = match upstream.try_write(bytes) {
-        Ok(count) if count == bytes.len() => return true,
+/// Errs with how many were written: where none was, as on a connection that was reset already, nobody can have processed them.
+async fn write_within(upstream: &mut TcpStream, bytes: &[u8], patience: Duration) -> Result<(), (usize, io::Error)> {
+    let mut written = match upstream.try_write(bytes) {
+        Ok(count) if count == bytes.len() => return Ok(()),
         Ok(count) => count,
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => 0,
-        Err(_) => return false,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+        Err(error) => return Err((0, error)),
     };
-    let rest = Box::pin(tokio::time::timeout(patience, upstream.write_all(&bytes[written..])));
-    matches!(rest.await, Ok(Ok(())))
+    let rest = async {
+        while written < bytes.len() {
+            match upstream.write(&bytes[written..]).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => written += count,
+            }
+        }
+        Ok(())
+    };
+    // Rare, and large.
+    match Box::pin(tokio::time::timeout(patience, rest)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err((written, error)),
+        Err(late) => Err((written, late.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+
+    use super::*;
+    use crate::pool::tests::pair;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn what_was_reset_before_took_nothing() {
+        let (mut near, far) = pair().await;
+        SockRef::from(&far).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(far);
+        near.readable().await.unwrap();
+        let (written, error) = write_within(&mut near, b"POST / HTTP/1.1\r\n\r\n", PATIENCE).await.unwrap_err();
+        assert_eq!((written, error.kind()), (0, io::ErrorKind::ConnectionReset));
+        let (written, error) = write_within(&mut near, b"POST / HTTP/1.1\r\n\r\n", PATIENCE).await.unwrap_err();
+        assert_eq!((written, error.kind()), (0, io::ErrorKind::BrokenPipe), "it was told once");
+    }
+
+    #[tokio::test]
+    async fn what_took_a_part_is_told_of() {
+        let (mut near, _far) = pair().await;
+        let bytes = vec![0; 64 << 20]; // more than sockets hold
+        let (written, error) = write_within(&mut near, &bytes, Duration::from_millis(50)).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(written > 0 && written < bytes.len(), "{written}");
+    }
 }

@@ -222,6 +222,7 @@ impl Exchange {
                     break self.refuse(connection, desk, tried.reason(), None).await;
                 }
                 Err(Unsent::Not(NoChoice::Full(full))) => {
+                    self.trail.asked = None;
                     if Box::pin(connection.caller.wait_for_room(full, tried)).await {
                         continue;
                     }

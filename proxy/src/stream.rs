@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use registry::client::ClientPolicy;
-use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio_rustls::server::TlsStream;
@@ -98,6 +98,15 @@ impl Stream {
                 if session.wants_read() { socket.poll_read_ready(context) } else { Poll::Ready(Ok(())) }
             }
         }
+    }
+
+    /// Ends once the other side has reset the connection, or is gone. Its end alone may be half a close, and says nothing here.
+    pub(crate) async fn is_reset(&mut self) {
+        let socket = match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(tls) => tls.session.get_mut().get_ref().0,
+        };
+        let _ = socket.ready(Interest::ERROR).await; // nor can it be asked while the process ends
     }
 
     /// Does something to the socket that is not reading or writing.

@@ -179,3 +179,24 @@ fn a_replica_that_was_reached_by_another_way_alone_is_waited_for_too() {
     let _again = Replica::at(replica.address(), "again", Behaviour::Named);
     assert_eq!(answer(request).replica(), "again");
 }
+
+#[test]
+fn the_request_of_a_client_that_reset_while_it_waited_is_never_sent() {
+    let net = Net::take();
+    let replica = Replica::start(&net, "app-0", Behaviour::Named);
+    let gate = Setup::new(&net).config("limits: {endpointWaitMs: 60000}\n").manifest("app.yaml", site(&net, &[])).start();
+    let post = || {
+        let mut client = Client::connect(gate.http());
+        client.send("POST / HTTP/1.1\r\nHost: app.example\r\nContent-Length: 5\r\n\r\norder");
+        client
+    };
+    let (leaves, mut ends) = (post(), post());
+    await_until("both wait", || waiting(&gate) == 2.0);
+    // An end may be half a close: whoever said it may still be reading.
+    ends.finish();
+    leaves.reset();
+    await_until("one has left", || waiting(&gate) == 1.0);
+    gate.write("app.yaml", &site(&net, &[pod("app-0", "app", replica.ip())]));
+    assert_eq!(ends.response().replica(), "app-0");
+    assert_eq!(replica.requests(), 1);
+}

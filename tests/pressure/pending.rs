@@ -198,3 +198,21 @@ fn one_that_broke_before_is_not_charged_with_a_wait_in_vain() {
     assert_eq!(begin(&gate).response().status, 504);
     await_until("its ejection by two", is_ejected);
 }
+
+#[test]
+fn whoever_breaks_off_its_connection_leaves_the_line() {
+    let net = Net::take();
+    let (replica, gate, mut first) = held(&net, &[("max-in-flight", "1"), ("max-pending", "5")]);
+    let mut line = queue(&gate, 3);
+    let mut last = line.remove(2);
+    last.finish();
+    // Neither the first in line nor one behind it holds up who stays; an end alone may be half a close.
+    line.into_iter().for_each(Client::reset);
+    await_until("them to be gone", || waiting(&gate) == 1.0);
+    replica.release();
+    assert_eq!(first.response().status, 200);
+    await_until("the next to be there", || replica.requests() == 2);
+    replica.release();
+    assert_eq!(last.response().status, 200);
+    assert_eq!(replica.requests(), 2);
+}

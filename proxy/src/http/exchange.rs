@@ -27,6 +27,7 @@ use crate::http2::connect::{Agreed, WEBSOCKET};
 use crate::http2::link::Link;
 use crate::pressure::rates::charge;
 use crate::reason::Reason;
+use crate::stream::Stream;
 
 mod sending;
 
@@ -215,18 +216,22 @@ impl Exchange {
                 }
                 Err(Unsent::Not(NoChoice::Nobody(service))) => {
                     self.trail.asked = None;
+                    let wait = connection.caller.wait(service, tried);
                     // Rare, and large.
-                    if Box::pin(connection.caller.wait(service, tried)).await {
-                        continue;
+                    match Box::pin(unless_reset(&mut connection.stream, wait)).await {
+                        Ok(true) => continue,
+                        Ok(false) => break self.refuse(connection, desk, tried.reason(), None).await,
+                        Err(gone) => break self.give_up(connection, desk, gone).await,
                     }
-                    break self.refuse(connection, desk, tried.reason(), None).await;
                 }
                 Err(Unsent::Not(NoChoice::Full(full))) => {
                     self.trail.asked = None;
-                    if Box::pin(connection.caller.wait_for_room(full, tried)).await {
-                        continue;
+                    let wait = connection.caller.wait_for_room(full, tried);
+                    match Box::pin(unless_reset(&mut connection.stream, wait)).await {
+                        Ok(true) => continue,
+                        Ok(false) => break self.refuse(connection, desk, Reason::Overload, None).await,
+                        Err(gone) => break self.give_up(connection, desk, gone).await,
                     }
-                    break self.refuse(connection, desk, Reason::Overload, None).await;
                 }
                 Err(Unsent::Not(NoChoice::Refused(reason, note))) => break self.refuse(connection, desk, reason, note).await,
                 Err(Unsent::Not(NoChoice::Filtered(route))) => return Tries::Filtered(route),
@@ -367,5 +372,14 @@ impl Exchange {
     /// Whether a body is still to come from the client.
     pub(super) fn uploads(&self) -> bool {
         !self.all_here
+    }
+}
+
+/// What a wait comes to, unless the client resets its connection meanwhile: then there is nobody to send the request for.
+async fn unless_reset<T>(client: &mut Stream, wait: impl Future<Output = T>) -> Result<T, Failure> {
+    tokio::select! {
+        biased;
+        () = client.is_reset() => Err(Failure::ClientGone),
+        waited = wait => Ok(waited),
     }
 }

@@ -1,5 +1,8 @@
 //! Whoever asks by whichever HTTP gets to a replica in TLS, by the HTTP that the replica chooses.
 
+use std::io::Read;
+
+use tidegate_tests::await_until;
 use tidegate_tests::tls_replica::certificates;
 
 use super::*;
@@ -150,4 +153,32 @@ fn an_answer_that_is_cut_looks_cut() {
 /// It is reset, or never began.
 fn cut(answer: &Answer) -> bool {
     matches!(answer.end, Some(tidegate_tests::frames::End::Reset(_))) || answer.status == 502
+}
+
+/// One that ends each connection at its first bytes, in good order, to the end of the process.
+fn ends_at_once(net: &Net) -> SocketAddr {
+    let (address, lease) = (SocketAddr::new(net.replica_ip(), net.port()), net.lease());
+    let socket = std::net::TcpListener::bind(address).expect("the address is this test's");
+    std::thread::spawn(move || {
+        let _lease = lease;
+        for stream in socket.incoming().flatten() {
+            let _ = (&stream).read(&mut [0; 65_536]);
+        }
+    });
+    address
+}
+
+#[test]
+fn one_that_ends_in_the_handshake_is_waited_for_where_somebody_was_reached_before() {
+    for by in BOTH {
+        let scene = Scene::new(Behaviour::Named, good);
+        assert_eq!(get(scene.gate.http(), by), 200);
+        let starting = ends_at_once(&scene.net);
+        scene.gate.write("shop.yaml", &shop(&scene.net, "https", BY_INNER, &[starting.ip()]));
+        let at = scene.gate.http();
+        let request = std::thread::spawn(move || post(at, by, b"order").0);
+        await_until("it to wait", || scene.gate.sum("tidegate_waiting_requests", &[]) == 1.0);
+        scene.gate.write("shop.yaml", &shop(&scene.net, "https", BY_INNER, &[scene.replica.ip()]));
+        assert_eq!(request.join().expect("the client panicked"), 200, "{by:?}");
+    }
 }

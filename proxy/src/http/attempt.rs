@@ -288,6 +288,13 @@ impl Caller {
     }
 }
 
+/// Whether connecting fails so where nobody is there for a moment: as a process begins or ends, or its node's network does. What ends while
+/// it is made ends within the handshake of TLS. Not where it takes too long, nor where a certificate is wrong.
+fn is_nobody(error: io::ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, UnexpectedEof};
+    matches!(error, ConnectionRefused | ConnectionReset | BrokenPipe | HostUnreachable | NetworkUnreachable | UnexpectedEof)
+}
+
 /// A request that was sent to a replica.
 pub(crate) struct Attempt {
     pub(crate) flight: InFlight,
@@ -307,8 +314,7 @@ impl Attempt {
         tracing::debug!(service = %service.name, address = %replica.address, %error, "connect failed");
         balance::failed(&replica.load, now_us());
         self.witness.unreachable(replica, error);
-        let nobody = [io::ErrorKind::ConnectionRefused, io::ErrorKind::ConnectionReset, io::ErrorKind::HostUnreachable];
-        Unreached { endpoint: self.endpoint, for_now: service.reached.get() && nobody.contains(&error.kind()) }
+        Unreached { endpoint: self.endpoint, for_now: service.reached.get() && is_nobody(error.kind()) }
     }
 
     /// It is sent now. On an idle connection it left at once.
@@ -342,5 +348,21 @@ impl Attempt {
     /// Nothing more comes of it.
     pub(crate) fn over(&self) {
         self.witness.over(self.flight.replica());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use io::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn nobody_is_there_for_a_moment_where_connecting_is_refused_or_broken_off_or_leads_nowhere() {
+        use ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, UnexpectedEof};
+        let passing = [ConnectionRefused, ConnectionReset, BrokenPipe, HostUnreachable, NetworkUnreachable, UnexpectedEof];
+        assert!(passing.into_iter().all(is_nobody));
+        let lasting = [ErrorKind::TimedOut, ErrorKind::InvalidData, ErrorKind::PermissionDenied, ErrorKind::AddrNotAvailable];
+        assert!(!lasting.into_iter().any(is_nobody));
     }
 }

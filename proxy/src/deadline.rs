@@ -167,15 +167,20 @@ impl Deadline {
         .await
     }
 
-    /// From now on it lives by a connection to this replica, or by none.
+    /// From now on it lives by a connection to this replica, or by none. To be called before connecting: what left meanwhile is cut once.
     pub fn follow(&self, replica: Option<ReplicaId>) {
         self.entry.follows.set(replica);
         self.entry.cut.set(false);
     }
 
+    /// That connection is to end.
+    pub fn is_cut(&self) -> bool {
+        self.entry.cut.get()
+    }
+
     /// Ready once that connection is to end.
     pub fn poll_cut(&self, context: &Context<'_>) -> Poll<()> {
-        if self.entry.cut.get() {
+        if self.is_cut() {
             return Poll::Ready(());
         }
         self.entry.watch(context);

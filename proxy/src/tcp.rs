@@ -23,6 +23,7 @@ use crate::balance::hash::Opaque;
 use crate::balance::{self, By, InFlight};
 use crate::buffer::{Buffers, FIRST};
 use crate::clock::now_us;
+use crate::deadline::Deadline;
 use crate::listener::Listener;
 use crate::pressure::line::{self, Look, Queued};
 use crate::proxied;
@@ -40,13 +41,12 @@ const TRIES: usize = 4;
 
 /// Carries `stream` of `client`, accepted on `listener`, to its end.
 pub(crate) async fn carry(worker: Rc<Worker>, mut stream: TcpStream, client: SocketAddr, listener: Arc<Listener>) {
-    let Some((service, mut upstream, flight)) = open(&worker, &stream, client, &listener).await else {
+    let leaves = worker.deadlines.register();
+    let Some((service, mut upstream, _flight)) = open(&worker, &stream, client, &listener, &leaves).await else {
         reset(&stream);
         return;
     };
     let counts = worker.counts.of(listener.exposure, &service);
-    let leaves = worker.deadlines.register();
-    leaves.follow(Some(flight.replica().id));
     counts.own.begun();
     let ended = leaves.until_cut(copy_both(&worker, &mut stream, &mut upstream, &counts.own)).await;
     counts.own.ended();
@@ -80,8 +80,14 @@ pub(crate) async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(worker: &Worker,
     let _ = patience.guard(ends).await; // whoever does not listen hears nothing
 }
 
-/// Picks and connects until an endpoint takes the connection. The picture is held until then.
-async fn open(worker: &Worker, stream: &TcpStream, client: SocketAddr, listener: &Listener) -> Option<(Arc<Service>, TcpStream, InFlight)> {
+/// Picks and connects until an endpoint takes the connection, by which it lives. The picture is held until then.
+async fn open(
+    worker: &Worker,
+    stream: &TcpStream,
+    client: SocketAddr,
+    listener: &Listener,
+    leaves: &Deadline,
+) -> Option<(Arc<Service>, TcpStream, InFlight)> {
     let mut tried: Vec<EndpointId> = Vec::new();
     let (mut place, mut queued) = (None, None);
     loop {
@@ -126,6 +132,7 @@ async fn open(worker: &Worker, stream: &TcpStream, client: SocketAddr, listener:
         if !tried.is_empty() {
             worker.counts.of(listener.exposure, &service).retries.add(1);
         }
+        leaves.follow(Some(endpoint.replica.id));
         let connected = upstream::connect(endpoint.replica.address, Patience::of(&worker.limits)).await;
         let stands = introduced(connected, &service, client, stream).await;
         worker.tries.note_connection(&endpoint.replica, ticket.as_ref(), stands.as_ref().map(|_| ()));

@@ -1,5 +1,9 @@
 //! Replicas that leave: what is under way goes on for a while, and then ends as it should.
 
+use std::net::{IpAddr, TcpListener, TcpStream};
+
+use tidegate_tests::wait::DEADLINE;
+
 use super::*;
 
 const DRAIN: &str = "limits: {replicaDrainMs: 500}\n";
@@ -157,4 +161,66 @@ fn a_websocket_on_a_stream_gets_one_too() {
     client.until("the end", |client| client.on(stream).end.is_some());
     assert_eq!(client.on(stream).body, [b"\x81\x02hi", CLOSE].concat());
     assert_eq!(client.on(stream).end, Some(tidegate_tests::frames::End::Whole));
+}
+
+/// One whose queue is full: a connection to it stands only once somebody has accepted.
+struct Crowded {
+    socket: TcpListener,
+    _first: Client,
+}
+
+impl Crowded {
+    fn start(net: &Net) -> Crowded {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::new(net.replica_ip(), net.port()).into()).expect("the address is this test's");
+        socket.listen(0).expect("a listener");
+        socket.set_read_timeout(Some(DEADLINE)).expect("a socket");
+        let socket: TcpListener = socket.into();
+        let address = socket.local_addr().expect("a bound listener has an address");
+        Crowded { socket, _first: Client::connect(address) }
+    }
+
+    fn ip(&self) -> IpAddr {
+        self.socket.local_addr().expect("a bound listener has an address").ip()
+    }
+
+    /// The two connections that came after the first.
+    fn two_more(&self) -> [TcpStream; 2] {
+        let accept = || self.socket.accept().expect("a connection").0;
+        drop(accept());
+        [accept(), accept()]
+    }
+}
+
+#[test]
+fn one_that_leaves_while_it_is_connected_to_is_left_too() {
+    let net = Net::take();
+    let (crowded, new) = (Crowded::start(&net), Replica::start(&net, "app-1", Behaviour::Named));
+    let beside = Replica::start(&net, "db-0", Behaviour::TcpEcho);
+    let services = [
+        service("app", net.port(), net.port()),
+        service("db", net.port(), net.port()),
+        ingress("app", "app.example", &[path("Prefix", "/", "app", net.port())]),
+    ];
+    let site = |pods: &[String]| file(&[&services[..], pods].concat());
+    let gate = Setup::new(&net)
+        .config("limits: {replicaDrainMs: 0, connectTimeoutMs: 60000}\n")
+        .manifest("app.yaml", site(&[pod("app-0", "app", crowded.ip()), pod("db-0", "db", beside.ip())]))
+        .flag("--workers", "1")
+        .start();
+    let mut bystander = Client::connect(vip(&gate, "db"));
+    echoed(&mut bystander);
+    let mut through = Client::connect(vip(&gate, "app"));
+    let request = ask(gate.http(), "POST", "/");
+    await_until("both are on their way", || gate.sum("tidegate_requests_in_flight", &["default/app"]) == 2.0);
+    gate.swap("app.yaml", &site(&[pod("app-1", "app", new.ip())]));
+    assert_eq!(bystander.rest().expect("an end"), b"", "what is under way at those that left was cut");
+    let streams = crowded.two_more();
+    assert_eq!(through.rest().expect("an end"), b"");
+    assert_eq!(answer(request).replica(), "app-1", "nothing of it was sent");
+    for mut stream in streams {
+        let mut sent = Vec::new();
+        std::io::Read::read_to_end(&mut stream, &mut sent).expect("an end");
+        assert_eq!(String::from_utf8_lossy(&sent), "");
+    }
 }

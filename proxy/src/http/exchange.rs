@@ -256,7 +256,6 @@ impl Exchange {
             budget: &|| attempt.may_cost_more(percent),
         };
         let answered = |status, head_us| attempt.answered(status, head_us);
-        connection.reading.follow(Some(attempt.flight.replica().id));
         let relayed = relay::relay(connection, desk, self, &mut upstream, tried.passed(), (again, &answered)).await;
         connection.reading.follow(None);
         let now = now_us();

@@ -53,11 +53,15 @@ impl Exchange {
         let signs = client::Head { caller, request };
         let chosen = caller.choose(held.snapshot(), (request.head.host(), path), tried, self.trail.now_us(), &signs);
         let chosen = chosen.map_err(Unsent::Not)?;
-        let Chosen { service, mark, .. } = chosen;
+        let Chosen { service, endpoint, mark, .. } = chosen;
         self.mark = mark;
         self.rename(service, request);
+        connection.reading.follow(Some(endpoint.replica.id));
         let reached = caller.reach(chosen, tried, &mut self.trail).await;
         let (attempt, mut upstream) = reached.map_err(Unsent::NoConnection)?;
+        if connection.reading.is_cut() {
+            return Err(Unsent::NoConnection(Unreached { endpoint: attempt.endpoint, for_now: true })); // it left while it was connected to
+        }
         let patience = Duration::from_millis(caller.worker.limits.connect_timeout_ms);
         if let Err((written, error)) = write_within(&mut upstream, &request.out, patience).await {
             if written == 0 && !attempt.reused {

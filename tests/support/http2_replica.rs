@@ -33,6 +33,10 @@ pub enum Does {
     Held,
     /// Answers with content that has no end.
     Pours,
+    /// Answers with the beginning of its content, `begun`, and says no more.
+    Begins,
+    /// Resets the stream: INTERNAL_ERROR.
+    Resets,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +44,8 @@ enum Life {
     Serving,
     /// Says GOAWAY on the connections that it has, and finishes what is on them.
     Going,
+    /// Closes the connections that it has, whatever is on them.
+    HungUp,
     Ended,
 }
 
@@ -138,6 +144,11 @@ impl Http2Replica {
         self.shared.released.notify_one();
     }
 
+    /// Closes each connection that it has, in the middle of what is on them. New ones are served.
+    pub fn hang_up(&self) {
+        self.shared.life.send_replace(Life::HungUp);
+    }
+
     /// Says GOAWAY on each connection that it has. New ones are served.
     pub fn go_away(&self) {
         self.shared.life.send_replace(Life::Going);
@@ -212,7 +223,7 @@ pub(crate) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + '
     let answering = shared.clone();
     let service = service_fn(move |request| {
         let shared = answering.clone();
-        async move { Ok::<_, Infallible>(answer(request, shared).await) }
+        async move { answer(request, shared).await }
     });
     let mut builder = Builder::new(Here);
     builder.max_concurrent_streams(shared.most).max_send_buf_size(16 * 1024);
@@ -222,7 +233,7 @@ pub(crate) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + '
             _ = connection.as_mut() => Life::Ended,
             changed = life.wait_for(|life| *life != before) => changed.map_or(Life::Ended, |life| *life),
         };
-        if now == Life::Ended {
+        if matches!(now, Life::HungUp | Life::Ended) {
             break;
         }
         before = now;
@@ -231,7 +242,8 @@ pub(crate) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + '
     shared.ended.fetch_add(1, Ordering::SeqCst);
 }
 
-async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Response<Said> {
+/// An error is what the stream is reset with.
+async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Said>, h2::Error> {
     shared.requests.fetch_add(1, Ordering::SeqCst);
     let (head, incoming) = request.into_parts();
     let mut text = format!("{} {} HTTP/2\r\n", head.method, head.uri);
@@ -243,23 +255,27 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Response<Sai
     if does == Does::Held {
         shared.released.notified().await;
     }
-    if does == Does::Pours {
-        return Response::new(Said::Pours(shared));
+    match does {
+        Does::Echo | Does::Held => {}
+        Does::Pours => return Ok(Response::new(Said::Pours(shared))),
+        Does::Begins => return Ok(Response::new(Said::Begins(Some(Bytes::from_static(b"begun"))))),
+        Does::Resets => return Err(h2::Reason::INTERNAL_ERROR.into()),
     }
     let Ok(collected) = incoming.collect().await else {
-        return Response::new(Said::All(None)); // nobody is there any more
+        return Ok(Response::new(Said::All(None))); // nobody is there any more
     };
     let body = collected.to_bytes().to_vec();
     let said = [text.as_bytes(), &body].concat();
     lock(&shared.received).push(Received { head: text, body });
     let mut response = Response::new(Said::All(Some(said.into())));
     response.headers_mut().insert("x-replica", shared.name.parse().expect("a name is a field's value"));
-    response
+    Ok(response)
 }
 
 /// Content of an answer.
 enum Said {
     All(Option<Bytes>),
+    Begins(Option<Bytes>),
     Pours(Arc<Shared>),
 }
 
@@ -270,6 +286,10 @@ impl Body for Said {
     fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let piece = match self.get_mut() {
             Said::All(all) => all.take(),
+            Said::Begins(begun) => match begun.take() {
+                None => return Poll::Pending,
+                begun => begun,
+            },
             Said::Pours(shared) => {
                 const PIECE: &[u8] = &[b'x'; 8 * 1024];
                 shared.poured.fetch_add(PIECE.len() as u64, Ordering::SeqCst);

@@ -151,8 +151,7 @@ fn a_replica_that_wants_a_certificate_and_is_shown_none_answers_nothing() {
 fn a_client_of_grpc_hears_it_in_its_own_words() {
     let scene = Scene::new(Behaviour::Echo, |_| Shows::new(Authority::new().ecdsa(&[NAME])));
     let mut client = Frames::connect(scene.gate.http());
-    let fields = [&request("POST", "shop.example", "/x.Y/Z")[..], &[("content-type", "application/grpc"), ("te", "trailers")]].concat();
-    let stream = client.ask(&fields, true);
+    let stream = call(&mut client);
     let answer = client.answer(stream);
     assert_eq!((answer.status, answer.end), (200, Some(End::Whole)), "{answer:?}");
     assert_eq!(scene.refusals("upstream-connect"), 1.0);

@@ -9,6 +9,7 @@ use tidegate_tests::{Authority, Behaviour, Client, Net, Setup, Shows, Tidegate, 
 mod grpc;
 mod invitations;
 mod lanes;
+mod leaves;
 mod reached;
 mod refused;
 mod secrets;
@@ -60,6 +61,12 @@ impl Scene {
     fn refusals(&self, reason: &str) -> f64 {
         refusals(&self.gate, reason)
     }
+}
+
+/// Begins a call of gRPC that is whole with its head.
+fn call(client: &mut Frames) -> u32 {
+    let fields = [&request("POST", "shop.example", "/x.Y/Z")[..], &[("content-type", "application/grpc"), ("te", "trailers")]].concat();
+    client.ask(&fields, true)
 }
 
 /// How often the gate refused for this reason, outside.

@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing stays here past the poll in which it was written. Whoever polls the connection does so by [`Gathered::drive`],
 //! which sends what was gathered; the codec's own flushes, one for each frame of content, do nothing. What is large goes past here.
+//! Where the connection lives by a replica, it breaks for all that is on it once that one's time is over.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -14,6 +15,7 @@ use hyper::rt::Executor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::buffer::{Buffer, Buffers, FIRST};
+use crate::deadline::Deadline;
 
 /// Most bytes that are gathered: what one record of TLS holds (RFC 8446 section 5.1).
 const MOST: usize = 16 * 1024;
@@ -31,6 +33,8 @@ struct Gathering<S> {
     broken: Option<io::Error>,
     /// Wakes the task in which the codec runs. Hyper has others that are driven here, and a socket wakes only who asked it last.
     codec: Option<Waker>,
+    /// Ends it when the time of a replica that has left is over.
+    leaves: Option<Deadline>,
 }
 
 impl<S> Clone for Gathered<S> {
@@ -41,7 +45,14 @@ impl<S> Clone for Gathered<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Gathered<S> {
     pub(super) fn new(buffers: &Rc<Buffers>, stream: S) -> Gathered<S> {
-        Gathered(Rc::new(RefCell::new(Gathering { buffers: buffers.clone(), stream, out: None, broken: None, codec: None })))
+        let buffers = buffers.clone();
+        Gathered(Rc::new(RefCell::new(Gathering { buffers, stream, out: None, broken: None, codec: None, leaves: None })))
+    }
+
+    /// It breaks when the connection that `leaves` lives by is to end.
+    pub(super) fn until_cut(self, leaves: Deadline) -> Gathered<S> {
+        self.0.borrow_mut().leaves = Some(leaves);
+        self
     }
 
     /// Runs `work`, which reads and writes here, and sends what it wrote each time that it was polled.
@@ -104,13 +115,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gathering<S> {
         }
         self.broken.take().map_or(Ok(()), Err)
     }
+
+    /// What came of it, or an error while nothing does, once the replica has left.
+    fn unless_left<T>(&self, polled: Poll<io::Result<T>>, context: &Context<'_>) -> Poll<io::Result<T>> {
+        match (polled, &self.leaves) {
+            (Poll::Pending, Some(leaves)) => leaves.poll_cut(context).map(|()| Err(io::ErrorKind::ConnectionAborted.into())),
+            (polled, _) => polled,
+        }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gathered<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let gathering = &mut *self.0.borrow_mut();
         gathering.listens(context)?;
-        Pin::new(&mut gathering.stream).poll_read(context, into)
+        let read = Pin::new(&mut gathering.stream).poll_read(context, into);
+        gathering.unless_left(read, context)
     }
 }
 
@@ -124,12 +144,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
         gathering.listens(context)?;
         let length = pieces.iter().map(|piece| piece.len()).sum::<usize>();
         if gathering.out.as_ref().map_or(0, |out| out.filled().len()) + length > MOST {
-            ready!(gathering.poll_send(context))?;
+            let sent = gathering.poll_send(context);
+            ready!(gathering.unless_left(sent, context))?;
         }
         let out = gathering.out.get_or_insert_with(|| gathering.buffers.take());
         if length > MOST {
             // With an empty buffer behind it, so that it is flushed.
-            return Pin::new(&mut gathering.stream).poll_write_vectored(context, pieces);
+            let written = Pin::new(&mut gathering.stream).poll_write_vectored(context, pieces);
+            return gathering.unless_left(written, context);
         }
         pieces.iter().for_each(|piece| out.put(piece));
         Poll::Ready(Ok(length))
@@ -145,8 +167,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let gathering = &mut *self.0.borrow_mut();
-        ready!(gathering.poll_send(context))?;
-        Pin::new(&mut gathering.stream).poll_shutdown(context)
+        let sent = gathering.poll_send(context);
+        ready!(gathering.unless_left(sent, context))?;
+        let shut = Pin::new(&mut gathering.stream).poll_shutdown(context);
+        gathering.unless_left(shut, context)
     }
 }
 

@@ -176,7 +176,9 @@ impl Opening {
     /// When the link breaks at once.
     pub(super) async fn done(self, worker: &Worker, replica: ReplicaId, link: Link) -> io::Result<Place> {
         let head_bytes = worker.limits.head_bytes;
-        let io = Gathered::new(&worker.buffers, link);
+        let leaves = worker.deadlines.register();
+        leaves.follow(Some(replica));
+        let io = Gathered::new(&worker.buffers, link).until_cut(leaves);
         let mut builder = Builder::new(io.clone());
         builder
             .initial_stream_window_size(WINDOW)
@@ -193,8 +195,6 @@ impl Opening {
             road.lanes.borrow_mut().push(lane);
         }
         let mut opening = Some(self);
-        let leaves = worker.deadlines.register();
-        leaves.follow(Some(replica));
         tokio::task::spawn_local(async move {
             let mut connection = pin!(connection);
             let ended = poll_fn(|context| {
@@ -205,10 +205,8 @@ impl Opening {
                 }
                 polled
             });
-            match leaves.until_cut(ended).await {
-                Some(Ok(())) => {}
-                Some(Err(error)) => tracing::debug!(%error, "an HTTP/2 connection to a replica ended"),
-                None => tracing::debug!("an HTTP/2 connection to a replica that has left is closed"),
+            if let Err(error) = ended.await {
+                tracing::debug!(%error, "an HTTP/2 connection to a replica ended");
             }
         });
         Ok(place)

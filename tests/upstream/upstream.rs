@@ -10,6 +10,7 @@ mod grpc;
 mod invitations;
 mod lanes;
 mod leaves;
+mod opening;
 mod reached;
 mod refused;
 mod secrets;

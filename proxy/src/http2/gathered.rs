@@ -33,6 +33,8 @@ struct Gathering<S> {
     broken: Option<io::Error>,
     /// Wakes the task in which the codec runs. Hyper has others that are driven here, and a socket wakes only who asked it last.
     codec: Option<Waker>,
+    /// Wakes whoever wants to know what the codec has heard.
+    heard: Option<Waker>,
     /// Ends it when the time of a replica that has left is over.
     leaves: Option<Deadline>,
 }
@@ -46,13 +48,19 @@ impl<S> Clone for Gathered<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Gathered<S> {
     pub(super) fn new(buffers: &Rc<Buffers>, stream: S) -> Gathered<S> {
         let buffers = buffers.clone();
-        Gathered(Rc::new(RefCell::new(Gathering { buffers, stream, out: None, broken: None, codec: None, leaves: None })))
+        let gathering = Gathering { buffers, stream, out: None, broken: None, codec: None, heard: None, leaves: None };
+        Gathered(Rc::new(RefCell::new(gathering)))
     }
 
     /// It breaks when the connection that `leaves` lives by is to end.
     pub(super) fn until_cut(self, leaves: Deadline) -> Gathered<S> {
         self.0.borrow_mut().leaves = Some(leaves);
         self
+    }
+
+    /// Wakes whoever polls with this context once the codec has run again: it may have heard something.
+    pub(super) fn listen(&self, context: &Context<'_>) {
+        self.0.borrow_mut().heard = Some(context.waker().clone());
     }
 
     /// Runs `work`, which reads and writes here, and sends what it wrote each time that it was polled.
@@ -71,6 +79,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gathered<S> {
         let gathering = &mut *self.0.borrow_mut();
         if !gathering.runs_here(context) {
             return;
+        }
+        if let Some(heard) = gathering.heard.take() {
+            heard.wake();
         }
         if let Poll::Ready(Err(error)) = gathering.poll_send(context) {
             gathering.broken = Some(error);

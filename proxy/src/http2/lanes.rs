@@ -6,9 +6,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::Poll;
 
@@ -170,10 +170,10 @@ impl Opening {
         }
     }
 
-    /// Speaks HTTP/2 on `link`, and takes the first place.
+    /// Speaks HTTP/2 on `link`, and takes the first place once the replica has said how many there are.
     ///
     /// # Errors
-    /// When the link breaks at once.
+    /// When the link breaks before.
     pub(super) async fn done(self, worker: &Worker, replica: ReplicaId, link: Link) -> io::Result<Place> {
         let head_bytes = worker.limits.head_bytes;
         let leaves = worker.deadlines.register();
@@ -186,22 +186,33 @@ impl Opening {
             .initial_max_send_streams(0) // until its SETTINGS say otherwise: what is above them would be refused
             .max_send_buf_size(SEND_BUFFER)
             .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX));
-        let (sender, connection) = io.drive(builder.handshake(TokioIo::new(io.clone()))).await.map_err(io::Error::other)?;
-        let traffic = Rc::new(Traffic { open: Cell::new(0), room: Cell::new(0), idle_since_ms: Cell::new(now_us() / 1000) });
+        let (sender, mut connection) = io.drive(builder.handshake(TokioIo::new(io.clone()))).await.map_err(io::Error::other)?;
+        // Nobody is given to it earlier: hyper would not say whether a request had left when the link broke.
+        let room = poll_fn(|context| {
+            if Pin::new(&mut connection).poll(context).is_ready() {
+                return Poll::Ready(Err(io::Error::from(io::ErrorKind::ConnectionReset)));
+            }
+            match connection.current_max_send_streams() {
+                0 => {
+                    io.listen(context);
+                    Poll::Pending
+                }
+                room => Poll::Ready(Ok(room)),
+            }
+        });
+        let room = room.await?;
+        let traffic = Rc::new(Traffic { open: Cell::new(0), room: Cell::new(room), idle_since_ms: Cell::new(now_us() / 1000) });
         let lane = Lane { sender, traffic };
         let place = lane.take(false);
         let seen = Rc::downgrade(&lane.traffic);
         if let Some(road) = self.0.upgrade() {
             road.lanes.borrow_mut().push(lane);
         }
-        let mut opening = Some(self);
         tokio::task::spawn_local(async move {
-            let mut connection = pin!(connection);
             let ended = poll_fn(|context| {
-                let polled = connection.as_mut().poll(context);
+                let polled = Pin::new(&mut connection).poll(context);
                 if let (Poll::Pending, Some(traffic)) = (&polled, seen.upgrade()) {
                     traffic.room.set(connection.current_max_send_streams());
-                    opening = opening.take().filter(|_| traffic.room.get() == 0);
                 }
                 polled
             });

@@ -1,6 +1,7 @@
 //! The way to a replica that does not speak plain HTTP/1: by a connection for many requests, or by one of its own.
 //!
 //! Invariant: what a replica speaks was decided when the picture was built; in TLS the replica chooses between HTTP/2 and HTTP/1 (ALPN).
+//! A connection of HTTP/2 stands once the replica has said its settings; before that nothing of a request is on it.
 
 use std::io;
 use std::rc::Rc;
@@ -53,8 +54,12 @@ fn scheme(replica: &Replica) -> Scheme {
 /// Opens one, or waits for one that somebody opens; true when it has served before.
 ///
 /// # Errors
-/// No connection stood within the time for it.
+/// No connection stood within the time for it, which is for all of it: whoever waits holds the picture.
 pub(super) async fn open(worker: &Rc<Worker>, replica: &Replica, need: Need) -> io::Result<(Way, bool)> {
+    tokio::time::timeout(need.timeout, opened(worker, replica, need)).await?
+}
+
+async fn opened(worker: &Rc<Worker>, replica: &Replica, need: Need) -> io::Result<(Way, bool)> {
     let terms = match &replica.speaks {
         Speech::Tls(terms) => Some(terms),
         Speech::Http1 | Speech::H2c => None,

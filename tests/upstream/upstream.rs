@@ -6,6 +6,7 @@ use tidegate_tests::frames::{Answer, Frames, request};
 use tidegate_tests::objects::{self, file, ingress, path};
 use tidegate_tests::{Authority, Behaviour, Client, Net, Setup, Shows, Tidegate, TlsReplica};
 
+mod failing;
 mod grpc;
 mod invitations;
 mod lanes;

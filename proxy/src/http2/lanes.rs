@@ -127,10 +127,19 @@ impl Lanes {
     }
 }
 
-/// Whether the replica says that it did nothing with a request (RFC 9113 section 8.7).
+/// What the replica said in place of an answer.
+fn said(error: &hyper::Error) -> Option<&h2::Error> {
+    std::error::Error::source(error)?.downcast_ref::<h2::Error>().filter(|said| said.is_remote())
+}
+
+/// Whether the replica says that it did nothing with a request: it refused the stream, or goes and will not look at it (RFC 9113 section 8.7).
 pub(super) fn not_processed(error: &hyper::Error) -> bool {
-    let said = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
-    said.is_some_and(|said| said.is_remote() && said.reason() == Some(h2::Reason::REFUSED_STREAM))
+    said(error).is_some_and(|said| said.is_go_away() || said.reason() == Some(h2::Reason::REFUSED_STREAM))
+}
+
+/// Whether the replica broke off this one request.
+pub(super) fn reset(error: &hyper::Error) -> bool {
+    said(error).is_some_and(h2::Error::is_reset)
 }
 
 /// Whether the connection broke since its machine has vanished.
@@ -152,6 +161,13 @@ impl Lane {
     fn take(&self, reused: bool) -> Place {
         self.traffic.open.set(self.traffic.open.get() + 1);
         Place { sender: self.sender.clone(), reused, traffic: self.traffic.clone() }
+    }
+}
+
+impl Place {
+    /// Nothing else is under way on its connection.
+    pub(super) fn alone(&self) -> bool {
+        self.traffic.open.get() == 1
     }
 }
 

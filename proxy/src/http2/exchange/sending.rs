@@ -69,22 +69,28 @@ impl Exchange {
     async fn by_two(&mut self, mut place: Place, asked: (Scheme, Option<Bytes>), held: Rc<Held>) -> Result<Got, Failed> {
         let sending = place.sender.try_send_request(self.compose(asked));
         drop(held);
-        match sending.await {
-            Ok(response) => Ok(self.got_two(response, place)),
-            Err(mut error) => match error.take_message() {
-                Some(request) => {
-                    let Limited { ask, .. } = request.into_body();
-                    self.ask = (!matches!(ask, Ask::Nothing)).then_some(ask);
-                    Err(Failed::Unsent)
-                }
-                None if self.progress.overrun.get() => Err(Failed::Refused(self.refusal(Failure::LargeBody))),
-                None => {
-                    let error = error.into_error();
-                    let unsent = lanes::not_processed(&error) && self.framing == Framing::None;
-                    Err(if unsent { Failed::Unsent } else { self.broken(lanes::is_vanished(&error)) })
-                }
-            },
+        let mut error = match sending.await {
+            Ok(response) => return Ok(self.got_two(response, place)),
+            Err(error) => error,
+        };
+        if let Some(request) = error.take_message() {
+            let Limited { ask, .. } = request.into_body();
+            self.ask = (!matches!(ask, Ask::Nothing)).then_some(ask);
+            return Err(Failed::Unsent);
         }
+        if self.progress.overrun.get() {
+            return Err(Failed::Refused(self.refusal(Failure::LargeBody)));
+        }
+        let error = error.into_error();
+        let not_processed = lanes::not_processed(&error);
+        if not_processed && self.framing == Framing::None {
+            return Err(Failed::Unsent);
+        }
+        if let Some(attempt) = &mut self.ending.attempt {
+            // Closing what is idle is a replica's right, and so is going in good order; breaking off a request, or many, is not.
+            attempt.reused &= !lanes::reset(&error) && (not_processed || place.alone());
+        }
+        Err(self.broken(lanes::is_vanished(&error)))
     }
 
     fn limited(&self, ask: Ask) -> Limited {

@@ -67,6 +67,18 @@ fn one_that_is_too_slow_is_left_for_another_where_the_route_says_so() {
 }
 
 #[test]
+fn the_only_replica_may_be_slow_by_itself() {
+    let net = Net::take();
+    let slow = Replica::start(&net, "slow", Behaviour::Held);
+    let patience = "tidegate.dev/try-timeout: 200ms, tidegate.dev/retry-on: timeout";
+    let gate = Setup::new(&net).manifest("app.yaml", site(&net, patience, &[&slow])).start();
+    assert_eq!(answer(ask(gate.http(), "GET", "/")).status, 504);
+    assert_eq!(slow.requests(), 1, "nobody else is there to be asked");
+    assert_eq!(tidegate_tests::frames::Frames::connect(gate.http()).fetch("app.example", "/").status, 504);
+    assert_eq!(slow.requests(), 2, "it is the same over HTTP/2");
+}
+
+#[test]
 fn the_budget_bounds_what_is_sent_again() {
     let net = Net::take();
     let replicas = ["one", "two"].map(|name| Replica::start(&net, name, Behaviour::Status(503)));

@@ -376,6 +376,11 @@ impl Exchange {
             Ok(got) if others && tried.retry_on().status(got.status.as_u16()) && self.may_repeat(tried) && self.may_cost_more() => {
                 Err(Failed::Unwanted(endpoint))
             }
+            // The only replica keeps its word, and its silence.
+            Err(Failed::Slow(_)) if !others => {
+                self.ending.broke(false);
+                Err(Failed::Refused(OUT_OF_TIME))
+            }
             got => got,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, TcpListener, TcpStream};
 
+use tidegate_tests::frames::{End, Frames, INITIAL_WINDOW, kind};
 use tidegate_tests::wait::DEADLINE;
 
 use super::*;
@@ -87,17 +88,80 @@ fn an_answer_that_has_begun_is_cut_after_the_deadline() {
     let mut client = Client::connect(gate.http());
     client.send("GET / HTTP/1.1\r\nHost: app.example\r\n\r\n");
     client.through(b"begun").expect("the beginning");
-    let mut streams = tidegate_tests::frames::Frames::connect(gate.http());
+    let mut streams = Frames::connect(gate.http());
     let fields = [(":method", "GET"), (":scheme", "http"), (":authority", "app.example"), (":path", "/")];
     let stream = streams.ask(&fields, true);
     streams.until("the beginning", |client| client.on(stream).body == b"begun");
     gate.write("app.yaml", &site(&[&new]));
     assert!(client.closed(), "it cannot look whole");
     streams.until("the stream's end", |client| client.on(stream).end.is_some());
-    assert!(matches!(streams.on(stream).end, Some(tidegate_tests::frames::End::Reset(_))), "{:?}", streams.on(stream).end);
+    assert!(matches!(streams.on(stream).end, Some(End::Reset(_))), "{:?}", streams.on(stream).end);
     let next = streams.ask(&fields, true);
     streams.until("the next answer", |client| client.on(next).end.is_some());
     assert_eq!(streams.on(next).status, 200);
+}
+
+/// A client that is given a byte at a time, so that it is never idle, and what has come once its stream has ended.
+fn takes_little(gate: &Tidegate, meanwhile: impl FnOnce()) -> Frames {
+    let mut client = Frames::with(gate.http(), &[(INITIAL_WINDOW, 1000)]);
+    client.greedy = false;
+    let stream = client.get("app.example", "/");
+    client.until("what fits", |client| client.on(stream).body.len() == 1000);
+    meanwhile();
+    await_until("its end", || {
+        client.say(kind::WINDOW_UPDATE, 0, stream, &1u32.to_be_bytes());
+        client.settle();
+        client.on(stream).end.is_some()
+    });
+    assert!(matches!(client.on(stream).end, Some(End::Reset(_))), "it cannot look whole: {:?}", client.on(stream).end);
+    client
+}
+
+#[test]
+fn an_answer_that_is_taken_slowly_is_cut_as_well() {
+    let net = Net::take();
+    let [old, new] =
+        [("app-0", Behaviour::Body(2_000_000)), ("app-1", Behaviour::Named)].map(|(name, does)| Replica::start(&net, name, does));
+    let site = |replicas: &[&Replica]| app(&net, "app", "app.example", replicas);
+    let gate = Setup::new(&net).config(DRAIN).manifest("app.yaml", site(&[&old])).start();
+    takes_little(&gate, || gate.write("app.yaml", &site(&[&new])));
+    await_until("the replica's side is closed", || old.open() == 0);
+    assert_eq!(gate.sum("tidegate_requests_in_flight", &["app"]), 0.0);
+    assert_eq!(gate.sum("tidegate_refusals_total", &["reason=\"upstream-reset\""]), 1.0);
+}
+
+#[test]
+fn an_answer_that_is_taken_slowly_has_the_time_of_its_route_and_no_more() {
+    let net = Net::take();
+    let replica = Replica::start(&net, "app-0", Behaviour::Body(2_000_000));
+    let name = "kind: Ingress\nmetadata: {";
+    let timed =
+        app(&net, "app", "app.example", &[&replica]).replace(name, &format!("{name}annotations: {{tidegate.dev/request-timeout: 2s}}, "));
+    let gate = Setup::new(&net).manifest("app.yaml", timed).start();
+    takes_little(&gate, || {});
+    await_until("the replica's side is closed", || replica.open() == 0);
+    assert_eq!(gate.sum("tidegate_refusals_total", &["reason=\"timeout-request\""]), 1.0);
+}
+
+/// Between two pieces it is the replica that is silent; while its client takes nothing, it is not.
+#[test]
+fn a_replica_is_not_silent_while_its_client_is_slow() {
+    let net = Net::take();
+    let pieces = [&b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nbegu"[..], b"n..."].map(<[u8]>::to_vec);
+    let replica = Replica::start(&net, "app-0", Behaviour::Pieces(pieces.into()));
+    let name = "kind: Ingress\nmetadata: {";
+    let timed =
+        app(&net, "app", "app.example", &[&replica]).replace(name, &format!("{name}annotations: {{tidegate.dev/read-timeout: 2s}}, "));
+    let gate = Setup::new(&net).manifest("app.yaml", timed).start();
+    let mut client = Frames::with(gate.http(), &[(INITIAL_WINDOW, 0)]);
+    let stream = client.get("app.example", "/");
+    client.until("the head", |client| client.on(stream).status == 200);
+    assert!(!client.until_quiet(std::time::Duration::from_secs(3)), "it was closed");
+    client.say(kind::WINDOW_UPDATE, 0, stream, &8u32.to_be_bytes());
+    client.until("the beginning", |client| client.on(stream).body == b"begu" || client.on(stream).end.is_some());
+    replica.release();
+    let answer = client.answer(stream);
+    assert_eq!((answer.body.as_slice(), answer.end), (&b"begun..."[..], Some(End::Whole)));
 }
 
 /// An agreement to speak WebSocket, and a frame of text behind it.
@@ -141,26 +205,44 @@ fn a_websocket_gets_a_close_frame_when_its_replica_leaves_and_when_it_dies() {
     assert_eq!(within.rest().expect("an end"), b"", "in the middle of a frame nothing of ours may stand");
 }
 
+/// An extended CONNECT.
+const ON_A_STREAM: [(&str, &str); 6] = [
+    (":method", "CONNECT"),
+    (":protocol", "websocket"),
+    (":scheme", "http"),
+    (":authority", "app.example"),
+    (":path", "/"),
+    ("sec-websocket-version", "13"),
+];
+
+#[test]
+fn one_whose_client_takes_nothing_ends_without() {
+    let net = Net::take();
+    let [old, new] = [("app-0", greeting()), ("app-1", Behaviour::Named)].map(|(name, does)| Replica::start(&net, name, does));
+    let site = |replicas: &[&Replica]| app(&net, "app", "app.example", replicas);
+    let gate = Setup::new(&net).config(DRAIN).manifest("app.yaml", site(&[&old])).start();
+    let mut client = Frames::with(gate.http(), &[(INITIAL_WINDOW, 4)]);
+    client.greedy = false;
+    let stream = client.ask(&ON_A_STREAM, false);
+    client.until("the greeting", |client| client.on(stream).body == b"\x81\x02hi" || client.on(stream).end.is_some());
+    gate.write("app.yaml", &site(&[&new]));
+    client.until("the end", |client| client.on(stream).end.is_some());
+    assert_eq!(client.on(stream).body, b"\x81\x02hi");
+    await_until("the replica's side is closed", || old.open() == 0);
+}
+
 #[test]
 fn a_websocket_on_a_stream_gets_one_too() {
     let net = Net::take();
     let mut old = Replica::start(&net, "app-0", greeting());
     let gate = Setup::new(&net).config(DRAIN).manifest("app.yaml", app(&net, "app", "app.example", &[&old])).start();
-    let mut client = tidegate_tests::frames::Frames::connect(gate.http());
-    let fields = [
-        (":method", "CONNECT"),
-        (":protocol", "websocket"),
-        (":scheme", "http"),
-        (":authority", "app.example"),
-        (":path", "/"),
-        ("sec-websocket-version", "13"),
-    ];
-    let stream = client.ask(&fields, false);
+    let mut client = Frames::connect(gate.http());
+    let stream = client.ask(&ON_A_STREAM, false);
     client.until("the greeting", |client| client.on(stream).body == b"\x81\x02hi" || client.on(stream).end.is_some());
     old.die();
     client.until("the end", |client| client.on(stream).end.is_some());
     assert_eq!(client.on(stream).body, [b"\x81\x02hi", CLOSE].concat());
-    assert_eq!(client.on(stream).end, Some(tidegate_tests::frames::End::Whole));
+    assert_eq!(client.on(stream).end, Some(End::Whole));
 }
 
 /// One whose queue is full: a connection to it stands only once somebody has accepted.

@@ -32,3 +32,24 @@ fn what_is_under_way_ends_after_the_deadline() {
     await_until("its connection to be gone", || old.open() == 0);
     assert_eq!(gate.sum("tidegate_requests_in_flight", &["shop"]), 0.0);
 }
+
+/// Its client takes nothing, so that nobody looks at what comes from the replica.
+#[test]
+fn an_answer_that_nobody_takes_ends_as_well() {
+    let net = Net::take();
+    let [old, new] = [("old", Does::Pours), ("new", Does::Echo)].map(|(name, does)| Http2Replica::start(&net, name, does, 100));
+    let site = |replica: &Http2Replica| shop(&net, "kubernetes.io/h2c", "", &[replica.ip()]);
+    let gate = Setup::new(&net).config("limits: {replicaDrainMs: 500}\n").manifest("shop.yaml", site(&old)).start();
+    let mut client = Frames::connect(gate.http());
+    client.greedy = false;
+    let stream = client.get("shop.example", "/");
+    client.until("what fits", |client| client.on(stream).body.len() == 65_535);
+    let mut lazy = Client::connect(gate.http());
+    lazy.send("GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n");
+    await_until("both to be there", || old.requests() == 2);
+    gate.write("shop.yaml", &site(&new));
+    client.until("its end", |client| client.on(stream).end.is_some());
+    assert!(matches!(client.on(stream).end, Some(End::Reset(_))), "{:?}", client.on(stream).end);
+    await_until("its connection to be gone", || old.open() == 0);
+    await_until("nothing of it to be left", || gate.sum("tidegate_requests_in_flight", &["shop"]) == 0.0);
+}

@@ -276,9 +276,9 @@ async fn body(answer: &mut Answer, written: Written, out: &mut Vec<u8>, to: &mut
             Ok(bytes) if written == Written::Chunked && !bytes.is_empty() => {
                 out.clear();
                 digits::chunk(out, &bytes);
-                to.write(out).await?;
+                to.give(out, answer).await?;
             }
-            Ok(bytes) => to.write(&bytes).await?,
+            Ok(bytes) => to.give(&bytes, answer).await?,
             Err(frame) => trailers = frame.into_trailers().ok(),
         }
     }
@@ -304,6 +304,23 @@ struct Writer<'c> {
 }
 
 impl Writer<'_> {
+    /// Writes content of an answer, unless that ends first.
+    async fn give(&mut self, bytes: &[u8], answer: &mut Answer) -> Result<(), Failure> {
+        let leaves = self.patience;
+        leaves.follow(answer.replica());
+        let given = {
+            let mut writing = pin!(self.write(bytes));
+            poll_fn(|context| match writing.as_mut().poll(context) {
+                Poll::Pending => answer.poll_end(leaves, context).map(|_| Err(Failure::CutUpstream)),
+                given => given,
+            })
+            .await
+        };
+        leaves.follow(None);
+        answer.taken();
+        given
+    }
+
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let mut left = bytes;
         while !left.is_empty() {

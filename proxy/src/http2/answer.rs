@@ -22,6 +22,7 @@ use super::lanes::Place;
 use super::{fields, grpc, one};
 use crate::access_log::AccessLine;
 use crate::clock::now_us;
+use crate::deadline::Deadline;
 use crate::filter;
 use crate::http::attempt::{Attempt, Trail};
 use crate::http::caller::Caller;
@@ -119,6 +120,31 @@ impl Answer {
         Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 
+    /// Whom it keeps busy, until all of it was handed on.
+    pub(crate) fn replica(&self) -> Option<ReplicaId> {
+        self.ending.replica()
+    }
+
+    /// What ends it while its client takes nothing: its replica has left for too long, as `leaves` knows, or its time is over.
+    pub(crate) fn poll_end(&mut self, leaves: &Deadline, context: &mut Context<'_>) -> Poll<Result<Frame<Bytes>, Cut>> {
+        if self.over() {
+            return Poll::Pending; // all of it was handed on
+        }
+        if leaves.poll_cut(context).is_ready() {
+            self.ending.broke(false);
+            return Poll::Ready(self.end_early(Reason::UpstreamReset));
+        }
+        let over = self.limit.as_mut().is_some_and(|limit| limit.as_mut().poll(context).is_ready());
+        if over { Poll::Ready(self.end_early(Reason::TimeoutRequest)) } else { Poll::Pending }
+    }
+
+    /// From now on it is the replica that is silent, and not its client.
+    pub(crate) fn taken(&mut self) {
+        if let Some((silence, until)) = &mut self.silence {
+            until.as_mut().reset(Instant::now() + *silence);
+        }
+    }
+
     /// The time is up, in the middle of an answer.
     fn poll_limit(&mut self, context: &mut Context<'_>) -> Poll<Result<Frame<Bytes>, Cut>> {
         let over = self.limit.as_mut().is_some_and(|limit| limit.as_mut().poll(context).is_ready());
@@ -158,9 +184,7 @@ impl Body for Answer {
         let Poll::Ready(frame) = this.poll_content(context) else {
             return this.poll_limit(context).map(Some);
         };
-        if let Some((silence, until)) = &mut this.silence {
-            until.as_mut().reset(Instant::now() + *silence);
-        }
+        this.taken();
         let failed = match &frame {
             Some(Ok(frame)) => {
                 this.ending.bytes += frame.data_ref().map_or(0, |bytes| bytes.len() as u64);

@@ -19,7 +19,7 @@ use registry::snapshot::ReplicaId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 
 use super::link::Link;
-use super::reply;
+use super::reply::{Wait, give};
 use crate::http::attempt::Attempt;
 use crate::http::head::is_token;
 use crate::stats::{Count, Flow};
@@ -33,6 +33,9 @@ pub(crate) const WEBSOCKET: &[u8] = b"websocket";
 
 /// Bytes that are carried in one piece.
 const PIECE: usize = 8 * 1024;
+
+/// How long a client may take nothing of a close frame; the replica's side is held meanwhile.
+const FAREWELL_MS: u64 = 1_000;
 
 /// Where a replica that has agreed is left for the connection that asked.
 pub(crate) type Handover = Rc<RefCell<Option<(Agreed, Attempt)>>>;
@@ -127,7 +130,7 @@ pub(super) async fn carry(
     match ended {
         Some(Ok(_)) => {}
         // It fails only when nobody is there.
-        _ if words.may_close() => _ = reply::give(worker, to, Bytes::from_static(&GOING_AWAY), true).await,
+        _ if words.may_close() => _ = give(worker, to, Bytes::from_static(&GOING_AWAY), (true, Wait::For(FAREWELL_MS))).await,
         Some(Err(_)) => to.send_reset(Reason::CANCEL), // RFC 8441 section 5
         None => _ = to.send_data(Bytes::new(), true),
     }
@@ -153,7 +156,8 @@ impl Words {
 
     async fn give(&self, worker: &Worker, to: &mut SendStream<Bytes>, piece: Bytes) -> io::Result<()> {
         self.giving.set(true);
-        reply::give(worker, to, piece.clone(), false).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
+        let wait = Wait::For(worker.limits.idle_timeout_ms);
+        give(worker, to, piece.clone(), (false, wait)).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
         self.giving.set(false);
         if let Some(frames) = &self.frames {
             frames.borrow_mut().pass(&piece);
@@ -191,7 +195,8 @@ async fn carry_down(
         let mut next = Vec::with_capacity(PIECE);
         if from.read_buf(&mut next).await? == 0 {
             let last = if words.may_close() { Bytes::from_static(&GOING_AWAY) } else { Bytes::new() };
-            return reply::give(worker, to, last, true).await.map_err(|_| io::ErrorKind::BrokenPipe.into());
+            let wait = Wait::For(worker.limits.idle_timeout_ms);
+            return give(worker, to, last, (true, wait)).await.map(drop).map_err(|_| io::ErrorKind::BrokenPipe.into());
         }
         piece = next.into();
     }

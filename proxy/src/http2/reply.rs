@@ -1,11 +1,12 @@
 //! One stream of a client's connection: its request goes on its way, and the answer down the stream, piece by piece.
 //!
 //! Invariant: what a client has broken off ends at once, here and at the replica. A piece is asked for only once the one before has
-//! found room, so that a slow client slows its replica; one that takes nothing at all for `limits.idleTimeoutMs` is given up.
+//! found room, so that a slow client slows its replica; one that takes nothing at all for `limits.idleTimeoutMs` is given up. However slow
+//! it is, its answer ends with the time of its route and of a replica that has left.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
@@ -19,6 +20,7 @@ use super::ask::{Ask, Kept};
 use super::connect::{self, Handover, Switch};
 use super::exchange;
 use super::serve::OpenStream;
+use crate::deadline::Deadline;
 use crate::http::attempt::Attempt;
 use crate::worker::Worker;
 
@@ -100,26 +102,30 @@ fn begin(respond: &mut SendResponse<Bytes>, head: Parts, whole: bool) -> Option<
 
 /// Sends the content.
 async fn send(open: &OpenStream, answer: &mut Answer, mut to: SendStream<Bytes>) -> Result<(), BrokenOff> {
+    let worker = &open.client.caller.worker;
+    let mut early = None;
     loop {
-        let frame = poll_fn(|context| poll_next(answer, &mut to, context)).await;
+        let frame = match early.take() {
+            Some(end) => Some(end),
+            None => poll_fn(|context| poll_next(answer, &mut to, context)).await?,
+        };
         open.ended.set(answer.over());
         let sent = match frame.map(|frame| frame.map(Frame::into_data)) {
             Some(Ok(Ok(bytes))) => {
                 let last = answer.is_end_stream();
-                give(&open.client.caller.worker, &mut to, bytes, last).await?;
-                Ok(last)
+                early = give(worker, &mut to, bytes, (last, Wait::With(answer))).await?;
+                Ok(last && early.is_none())
             }
             Some(Ok(Err(frame))) => match frame.into_trailers() {
                 Ok(trailers) => to.send_trailers(trailers).map(|()| true),
                 Err(_) => Ok(false),
             },
-            Some(Err(Stopped::Cut)) => {
+            Some(Err(Cut)) => {
                 // A reset takes back what its connection had no turn to write yet, and the head may be among that.
                 tokio::task::yield_now().await;
                 to.send_reset(Reason::INTERNAL_ERROR);
                 return Ok(());
             }
-            Some(Err(Stopped::BrokenOff)) => return Err(BrokenOff),
             None => to.send_data(Bytes::new(), true).map(|()| true),
         };
         if sent.map_err(|_| BrokenOff)? {
@@ -128,53 +134,88 @@ async fn send(open: &OpenStream, answer: &mut Answer, mut to: SendStream<Bytes>)
     }
 }
 
-/// Why there is no next piece.
-enum Stopped {
-    /// The replica broke off.
-    Cut,
-    /// The client did.
-    BrokenOff,
-}
+/// A piece of an answer, or that its replica broke it off.
+type Piece = Result<Frame<Bytes>, Cut>;
 
-/// The answer's next piece.
-fn poll_next(answer: &mut Answer, to: &mut SendStream<Bytes>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Stopped>>> {
+/// The answer's next piece; `None` is the end. Errs when the client broke off.
+fn poll_next(answer: &mut Answer, to: &mut SendStream<Bytes>, context: &mut Context<'_>) -> Poll<Result<Option<Piece>, BrokenOff>> {
     match Pin::new(answer).poll_frame(context) {
-        Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(|Cut| Stopped::Cut))),
-        Poll::Pending => to.poll_reset(context).map(|_| Some(Err(Stopped::BrokenOff))),
+        Poll::Ready(piece) => Poll::Ready(Ok(piece)),
+        Poll::Pending => to.poll_reset(context).map(|_| Err(BrokenOff)),
     }
 }
 
-/// Sends content as the stream takes it, and no more of it, so that a client that takes little is told from one that takes nothing.
-pub(super) async fn give(worker: &Worker, to: &mut SendStream<Bytes>, mut content: Bytes, last: bool) -> Result<(), BrokenOff> {
+/// How long a client that takes nothing is waited for.
+pub(super) enum Wait<'a> {
+    /// As long as any, and as this answer may last.
+    With(&'a mut Answer),
+    /// So many milliseconds.
+    For(u64),
+}
+
+impl Wait<'_> {
+    /// What ends the answer meanwhile.
+    fn poll_end(&mut self, leaves: &Deadline, context: &mut Context<'_>) -> Poll<Piece> {
+        match self {
+            Wait::With(answer) => answer.poll_end(leaves, context),
+            Wait::For(_) => Poll::Pending,
+        }
+    }
+}
+
+/// Sends content as the stream takes it, and no more of it, so that a client that takes little is told from one that takes nothing. Says
+/// what is to come instead of the rest of it when the answer ends first.
+pub(super) async fn give(
+    worker: &Worker,
+    to: &mut SendStream<Bytes>,
+    mut content: Bytes,
+    (last, mut wait): (bool, Wait<'_>),
+) -> Result<Option<Piece>, BrokenOff> {
     loop {
-        let room = if content.is_empty() { 0 } else { room(worker, to, content.len()).await? };
+        let room = match content.len() {
+            0 => 0,
+            wanted => match room(worker, to, wanted, &mut wait).await? {
+                Ok(room) => room,
+                Err(end) => return Ok(Some(end)),
+            },
+        };
         let piece = content.split_to(room.min(content.len()));
         let done = content.is_empty();
         to.send_data(piece, last && done).map_err(|_| BrokenOff)?;
         if done {
-            return Ok(());
+            return Ok(None);
         }
     }
 }
 
-/// Waits until the stream takes more, and says how much, in bytes.
-async fn room(worker: &Worker, to: &mut SendStream<Bytes>, wanted: usize) -> Result<usize, BrokenOff> {
+/// Waits until the stream takes more, and says how much, in bytes; or what ends the answer before.
+async fn room(worker: &Worker, to: &mut SendStream<Bytes>, wanted: usize, wait: &mut Wait<'_>) -> Result<Result<usize, Piece>, BrokenOff> {
     to.reserve_capacity(wanted.min(FRAME)); // no more of what all streams share than the next frame needs
     if to.capacity() > 0 {
-        return Ok(to.capacity());
+        return Ok(Ok(to.capacity()));
     }
     let patience = worker.deadlines.register();
-    patience.set(worker.limits.idle_timeout_ms);
+    match wait {
+        Wait::With(answer) => {
+            patience.set(worker.limits.idle_timeout_ms);
+            patience.follow(answer.replica());
+        }
+        Wait::For(ms) => patience.set(*ms),
+    }
     let room = poll_fn(|context| {
         while to.capacity() == 0 {
-            match ready!(to.poll_capacity(context)) {
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Poll::Ready(Err(BrokenOff)),
+            match to.poll_capacity(context) {
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(BrokenOff)),
+                Poll::Pending => return wait.poll_end(&patience, context).map(|end| Ok(Err(end))),
             }
         }
-        Poll::Ready(Ok(to.capacity()))
+        Poll::Ready(Ok(Ok(to.capacity())))
     });
     if let Ok(room) = patience.guard(room).await {
+        if let Wait::With(answer) = wait {
+            answer.taken();
+        }
         return room;
     }
     to.send_reset(Reason::CANCEL);

@@ -1,5 +1,8 @@
 //! Replicas that fail on a connection that many requests share: that is told of them as of any other.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tidegate_tests::{Does, Http2Replica, await_until};
 
 use super::*;
@@ -43,7 +46,7 @@ fn one_that_resets_each_stream_is_left_out() {
 #[test]
 fn one_that_breaks_off_with_many_requests_under_way_is_left_out() {
     let (gate, [good, bad], _net) = scene(5);
-    [&good, &bad].map(|replica| replica.now(Does::Held));
+    [&good, &bad].iter().for_each(|replica| replica.now(Does::Held));
     let mut client = Frames::connect(gate.http());
     let streams: Vec<u32> = (0..20).map(|_| client.get("shop.example", "/")).collect();
     await_until("all to be there", || good.requests() + bad.requests() == 22);
@@ -74,4 +77,30 @@ fn one_that_closes_a_connection_with_a_single_request_has_not_failed() {
     assert_eq!(client.answer(stream).status, 200);
     assert_eq!(gate.sum("tidegate_ejections_total", &["shop"]), 0.0);
     assert!(!replicas.iter().any(|replica| is_ejected(&gate, replica)));
+}
+
+/// What comes behind the last stream that GOAWAY names was not looked at, whatever its method.
+#[test]
+fn one_that_goes_without_a_look_at_a_request_has_not_failed() {
+    let net = Net::take();
+    let good = Http2Replica::start(&net, "good", Does::Echo, 100);
+    let went = Arc::new(AtomicBool::new(false));
+    let goes = went.clone();
+    let (ip, going) = by_hand(&net, move |mut caller| {
+        caller.say(kind::SETTINGS, 0, 0, &[]);
+        caller.heads(1);
+        goes.store(true, Ordering::SeqCst);
+        caller.say(kind::GOAWAY, 0, 0, &[0; 8]);
+        caller.heads(usize::MAX);
+    });
+    let site = shop(&net, "kubernetes.io/h2c", "tidegate.dev/balance: round-robin", &[ip, good.ip()]);
+    let config = "outlier: {consecutiveFailures: 1, baseEjectionMs: 600000, maxEjectionMs: 600000}\n";
+    let gate = Setup::new(&net).config(config).manifest("shop.yaml", site).start();
+    let mut client = Frames::connect(gate.http());
+    while !went.load(Ordering::SeqCst) {
+        let stream = client.ask(&request("POST", "shop.example", "/"), true);
+        assert_eq!(client.answer(stream).status, 200, "it went elsewhere");
+    }
+    going.join().expect("its connection ended");
+    assert_eq!(gate.sum("tidegate_ejections_total", &["shop"]), 0.0);
 }

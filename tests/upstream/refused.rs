@@ -1,9 +1,5 @@
 //! Replicas that are not who they must be: 502 `upstream-connect`, and never a byte of a request.
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
-use std::thread::JoinHandle;
-
 use serde_json::Value;
 use tidegate_tests::await_until;
 use tidegate_tests::frames::End;

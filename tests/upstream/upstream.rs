@@ -1,8 +1,10 @@
 //! Replicas that speak TLS or HTTP/2, on the wire: what they are called, shown and sent, and what is never sent to the wrong one.
 
-use std::net::{IpAddr, SocketAddr};
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::thread::JoinHandle;
 
-use tidegate_tests::frames::{Answer, Frames, request};
+use tidegate_tests::frames::{Answer, Frames, PREFACE, frame, kind, request};
 use tidegate_tests::objects::{self, file, ingress, path};
 use tidegate_tests::{Authority, Behaviour, Client, Net, Setup, Shows, Tidegate, TlsReplica};
 
@@ -62,6 +64,51 @@ impl Scene {
 
     fn refusals(&self, reason: &str) -> f64 {
         refusals(&self.gate, reason)
+    }
+}
+
+/// A replica of HTTP/2 that a test plays by hand, to one caller.
+struct Caller {
+    stream: TcpStream,
+    read: Vec<u8>,
+}
+
+/// Listens on the net's next address, and hands the first caller to `plays`.
+fn by_hand(net: &Net, plays: impl FnOnce(Caller) + Send + 'static) -> (IpAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind((net.replica_ip(), net.port())).expect("the net's addresses are free");
+    let ip = listener.local_addr().expect("it is bound").ip();
+    let playing = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("a caller");
+        drop(listener);
+        plays(Caller { stream, read: Vec::new() });
+    });
+    (ip, playing)
+}
+
+impl Caller {
+    fn say(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        let _ = self.stream.write_all(&frame(kind, flags, stream, payload)); // who is gone hears nothing
+    }
+
+    /// Reads until this many heads of requests have come, or to the end.
+    fn heads(&mut self, count: usize) {
+        let mut left = count;
+        while left > 0 {
+            if self.read.starts_with(b"PRI") && self.read.len() >= PREFACE.len() {
+                self.read.drain(..PREFACE.len());
+            }
+            let length = self.read.get(..3).map_or(0, |bytes| bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)));
+            if !self.read.starts_with(b"PRI") && self.read.len() >= 9 + length {
+                left -= usize::from(self.read[3] == kind::HEADERS);
+                self.read.drain(..9 + length);
+                continue;
+            }
+            let mut bytes = [0; 65_536];
+            match self.stream.read(&mut bytes) {
+                Ok(count) if count > 0 => self.read.extend_from_slice(&bytes[..count]),
+                _ => return,
+            }
+        }
     }
 }
 

@@ -1,8 +1,6 @@
 //! What one connection of HTTP/2 may hold while nobody takes it: a replica accepts and never shakes hands, so that each byte that is
 //! counted is the gate's own.
 
-use std::net::TcpListener;
-
 use tidegate_tests::frames::{End, INITIAL_WINDOW, MAX_STREAMS};
 
 use super::*;

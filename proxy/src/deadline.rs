@@ -148,6 +148,11 @@ impl Deadline {
         self.entry.idle.set(false);
     }
 
+    /// Whether the deadline has come.
+    pub fn expired(&self) -> bool {
+        self.entry.expired.get()
+    }
+
     /// Runs `work` until it ends or the deadline comes.
     ///
     /// # Errors

@@ -2,9 +2,10 @@
 //!
 //! Invariant: nothing stays here past the poll in which it was written. Whoever polls the connection does so by [`Gathered::drive`],
 //! which sends what was gathered; the codec's own flushes, one for each frame of content, do nothing. What is large goes past here.
-//! Where the connection lives by a replica, it breaks for all that is on it once that one's time is over.
+//! A connection to a replica breaks for all that is on it once that one's time is over, and holds the pictures by which it was picked
+//! until what was asked has left.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -16,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::buffer::{Buffer, Buffers, FIRST};
 use crate::deadline::Deadline;
+use crate::picture::Held;
 
 /// Most bytes that are gathered: what one record of TLS holds (RFC 8446 section 5.1).
 const MOST: usize = 16 * 1024;
@@ -29,14 +31,80 @@ struct Gathering<S> {
     stream: S,
     /// Lent while something is in it.
     out: Option<Buffer>,
+    /// The codec has more to write than the stream takes now.
+    full: bool,
     /// It failed while nobody listened.
     broken: Option<io::Error>,
     /// Wakes the task in which the codec runs. Hyper has others that are driven here, and a socket wakes only who asked it last.
     codec: Option<Waker>,
     /// Wakes whoever wants to know what the codec has heard.
     heard: Option<Waker>,
+    /// What a connection to a replica has besides.
+    ties: Option<Ties>,
+}
+
+/// A connection to a replica, seen from the rest of its worker.
+pub(super) struct Ties {
     /// Ends it when the time of a replica that has left is over.
-    leaves: Option<Deadline>,
+    pub(super) leaves: Deadline,
+    pub(super) unsent: Rc<Unsent>,
+    /// So many milliseconds pictures are held for a socket that takes nothing.
+    pub(super) patience_ms: u64,
+}
+
+/// The pictures by which requests were picked whose heads have not left yet (docs/decisions/005-when-a-version-is-acknowledged.md).
+///
+/// A request goes from hand to hand: hyper's dispatcher takes it, the codec writes it, the socket takes that. Each has run since it came
+/// before its picture is let go. No request is woken for that.
+#[derive(Default)]
+pub(super) struct Unsent {
+    held: RefCell<Vec<Rc<Held>>>,
+    /// So many of them are with the codec.
+    with_codec: Cell<usize>,
+    /// The socket takes nothing, and time runs.
+    stuck: Cell<bool>,
+}
+
+impl Unsent {
+    /// A request was given to the dispatcher.
+    pub(super) fn hold(&self, picture: Rc<Held>) {
+        self.held.borrow_mut().push(picture);
+    }
+
+    /// The dispatcher has given the codec all that it had.
+    pub(super) fn handed_on(&self) {
+        self.with_codec.set(self.held.borrow().len());
+    }
+
+    /// Nothing more leaves.
+    pub(super) fn clear(&self) {
+        self.handed_on();
+        self.leave();
+    }
+
+    /// What the codec had has left.
+    fn leave(&self) {
+        self.stuck.set(false);
+        self.held.borrow_mut().drain(..self.with_codec.take());
+    }
+}
+
+impl Ties {
+    /// The codec has run, and all that it wrote was `sent` or not.
+    fn settle(&self, sent: bool) {
+        let unsent = &self.unsent;
+        if unsent.with_codec.get() == 0 {
+            return;
+        }
+        if sent || (unsent.stuck.get() && self.leaves.expired()) {
+            if unsent.stuck.get() {
+                self.leaves.clear();
+            }
+            unsent.leave();
+        } else if !unsent.stuck.replace(true) {
+            self.leaves.set(self.patience_ms);
+        }
+    }
 }
 
 impl<S> Clone for Gathered<S> {
@@ -48,13 +116,13 @@ impl<S> Clone for Gathered<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Gathered<S> {
     pub(super) fn new(buffers: &Rc<Buffers>, stream: S) -> Gathered<S> {
         let buffers = buffers.clone();
-        let gathering = Gathering { buffers, stream, out: None, broken: None, codec: None, heard: None, leaves: None };
+        let gathering = Gathering { buffers, stream, out: None, full: false, broken: None, codec: None, heard: None, ties: None };
         Gathered(Rc::new(RefCell::new(gathering)))
     }
 
-    /// It breaks when the connection that `leaves` lives by is to end.
-    pub(super) fn until_cut(self, leaves: Deadline) -> Gathered<S> {
-        self.0.borrow_mut().leaves = Some(leaves);
+    /// It leads to a replica.
+    pub(super) fn tied(self, ties: Ties) -> Gathered<S> {
+        self.0.borrow_mut().ties = Some(ties);
         self
     }
 
@@ -83,7 +151,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gathered<S> {
         if let Some(heard) = gathering.heard.take() {
             heard.wake();
         }
-        if let Poll::Ready(Err(error)) = gathering.poll_send(context) {
+        let sent = gathering.poll_send(context);
+        if let Some(ties) = &gathering.ties {
+            ties.settle(sent.is_ready() && !gathering.full);
+        }
+        if let Poll::Ready(Err(error)) = sent {
             gathering.broken = Some(error);
             context.waker().wake_by_ref(); // the codec hears of it when it reads or writes next
         }
@@ -115,6 +187,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gathering<S> {
         Poll::Ready(Ok(()))
     }
 
+    fn poll_write(&mut self, context: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.listens(context)?;
+        let length = pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        if self.out.as_ref().map_or(0, |out| out.filled().len()) + length > MOST {
+            ready!(self.poll_send(context))?;
+        }
+        let out = self.out.get_or_insert_with(|| self.buffers.take());
+        if length > MOST {
+            // With an empty buffer behind it, so that it is flushed.
+            return Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
+        }
+        pieces.iter().for_each(|piece| out.put(piece));
+        Poll::Ready(Ok(length))
+    }
+
     fn runs_here(&self, context: &Context<'_>) -> bool {
         self.codec.as_ref().is_some_and(|codec| codec.will_wake(context.waker()))
     }
@@ -129,8 +216,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gathering<S> {
 
     /// What came of it, or an error while nothing does, once the replica has left.
     fn unless_left<T>(&self, polled: Poll<io::Result<T>>, context: &Context<'_>) -> Poll<io::Result<T>> {
-        match (polled, &self.leaves) {
-            (Poll::Pending, Some(leaves)) => leaves.poll_cut(context).map(|()| Err(io::ErrorKind::ConnectionAborted.into())),
+        match (polled, &self.ties) {
+            (Poll::Pending, Some(ties)) => ties.leaves.poll_cut(context).map(|()| Err(io::ErrorKind::ConnectionAborted.into())),
             (polled, _) => polled,
         }
     }
@@ -152,20 +239,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
 
     fn poll_write_vectored(self: Pin<&mut Self>, context: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let gathering = &mut *self.0.borrow_mut();
-        gathering.listens(context)?;
-        let length = pieces.iter().map(|piece| piece.len()).sum::<usize>();
-        if gathering.out.as_ref().map_or(0, |out| out.filled().len()) + length > MOST {
-            let sent = gathering.poll_send(context);
-            ready!(gathering.unless_left(sent, context))?;
-        }
-        let out = gathering.out.get_or_insert_with(|| gathering.buffers.take());
-        if length > MOST {
-            // With an empty buffer behind it, so that it is flushed.
-            let written = Pin::new(&mut gathering.stream).poll_write_vectored(context, pieces);
-            return gathering.unless_left(written, context);
-        }
-        pieces.iter().for_each(|piece| out.put(piece));
-        Poll::Ready(Ok(length))
+        let written = gathering.poll_write(context, pieces);
+        gathering.full = written.is_pending();
+        gathering.unless_left(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {

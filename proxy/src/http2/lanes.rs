@@ -18,10 +18,11 @@ use registry::snapshot::ReplicaId;
 use tokio::sync::Notify;
 
 use super::ask::Limited;
-use super::gathered::Gathered;
+use super::gathered::{Gathered, Ties, Unsent};
 use super::link::Link;
 use super::serve::{SEND_BUFFER, WINDOW};
 use crate::clock::now_us;
+use crate::picture::Held;
 use crate::upstream;
 use crate::worker::Worker;
 
@@ -58,6 +59,7 @@ struct Traffic {
     /// So many are allowed by the replica.
     room: Cell<usize>,
     idle_since_ms: Cell<u64>,
+    unsent: Rc<Unsent>,
 }
 
 /// A place on a connection; the request has left it when this is dropped.
@@ -165,6 +167,13 @@ impl Lane {
 }
 
 impl Place {
+    /// The picture by which its request was picked is held until the request's head has left.
+    pub(super) fn hold(&self, picture: Rc<Held>) {
+        if !self.sender.is_closed() {
+            self.traffic.unsent.hold(picture);
+        }
+    }
+
     /// Nothing else is under way on its connection.
     pub(super) fn alone(&self) -> bool {
         self.traffic.open.get() == 1
@@ -194,7 +203,9 @@ impl Opening {
         let head_bytes = worker.limits.head_bytes;
         let leaves = worker.deadlines.register();
         leaves.follow(Some(replica));
-        let io = Gathered::new(&worker.buffers, link).until_cut(leaves);
+        let unsent = Rc::<Unsent>::default();
+        let ties = Ties { leaves, unsent: unsent.clone(), patience_ms: worker.limits.connect_timeout_ms };
+        let io = Gathered::new(&worker.buffers, link).tied(ties);
         let mut builder = Builder::new(io.clone());
         builder
             .initial_stream_window_size(WINDOW)
@@ -217,7 +228,8 @@ impl Opening {
             }
         });
         let room = room.await?;
-        let traffic = Rc::new(Traffic { open: Cell::new(0), room: Cell::new(room), idle_since_ms: Cell::new(now_us() / 1000) });
+        let idle_since_ms = Cell::new(now_us() / 1000);
+        let traffic = Rc::new(Traffic { open: Cell::new(0), room: Cell::new(room), idle_since_ms, unsent: unsent.clone() });
         let lane = Lane { sender, traffic };
         let place = lane.take(false);
         let seen = Rc::downgrade(&lane.traffic);
@@ -227,12 +239,15 @@ impl Opening {
         tokio::task::spawn_local(async move {
             let ended = poll_fn(|context| {
                 let polled = Pin::new(&mut connection).poll(context);
+                unsent.handed_on();
                 if let (Poll::Pending, Some(traffic)) = (&polled, seen.upgrade()) {
                     traffic.room.set(connection.current_max_send_streams());
                 }
                 polled
             });
-            if let Err(error) = ended.await {
+            let ended = ended.await;
+            unsent.clear();
+            if let Err(error) = ended {
                 tracing::debug!(%error, "an HTTP/2 connection to a replica ended");
             }
         });

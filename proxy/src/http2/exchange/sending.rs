@@ -68,7 +68,7 @@ impl Exchange {
     /// To a replica that speaks HTTP/2.
     async fn by_two(&mut self, mut place: Place, asked: (Scheme, Option<Bytes>), held: Rc<Held>) -> Result<Got, Failed> {
         let sending = place.sender.try_send_request(self.compose(asked));
-        drop(held);
+        place.hold(held);
         let mut error = match sending.await {
             Ok(response) => return Ok(self.got_two(response, place)),
             Err(error) => error,

@@ -1,10 +1,15 @@
 //! What is written in one poll leaves in one write, whatever the codec flushes; and nothing is lost when the socket is full.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use config::exposure::Exposure;
+use registry::snapshot::{Plane, Snapshot};
 use tokio::io::AsyncWriteExt;
 
 use super::*;
+use crate::deadline::Deadlines;
+use crate::picture::Pictures;
 
 /// A socket that notes each write and takes no more than it is told to.
 #[derive(Default)]
@@ -137,4 +142,43 @@ async fn the_codec_hears_of_what_broke() {
     io.drive(frames(&io, 1, 10)).await;
     let told = io.clone().write_all(b"more").await.map_err(|error| error.kind());
     assert_eq!(told, Err(io::ErrorKind::BrokenPipe));
+}
+
+/// Until then a request may still reach a replica that has left the picture.
+#[tokio::test]
+async fn a_picture_is_held_until_the_request_has_left() {
+    let [external, internal] = [Exposure::External, Exposure::Internal].map(Plane::empty);
+    let pictures = Pictures::new(Arc::new(Snapshot { version: 0, external, internal }), |_| {});
+    let picture = pictures.hold();
+    let held = || Rc::strong_count(&picture) > 2;
+    let deadlines = Rc::new(Deadlines::default());
+    let tied = |takes| {
+        let unsent = Rc::<Unsent>::default();
+        unsent.hold(picture.clone());
+        (noted(takes).tied(Ties { leaves: deadlines.register(), unsent: unsent.clone(), patience_ms: 1_000 }), unsent)
+    };
+
+    let (io, unsent) = tied(&[]);
+    io.drive(frames(&io, 1, 10)).await;
+    assert!(held(), "the dispatcher has it");
+    unsent.handed_on();
+    assert!(held(), "the codec has it");
+    io.drive(frames(&io, 1, 10)).await;
+    assert!(!held());
+
+    let (io, unsent) = tied(&[0]);
+    unsent.handed_on();
+    let mut large = pin!(io.drive(frames(&io, 1, MOST + 1)));
+    assert!(large.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert!(held(), "the codec waits for the socket");
+    assert!(large.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    assert!(!held());
+
+    let (io, unsent) = tied(&[0, 0]);
+    unsent.handed_on();
+    io.drive(frames(&io, 1, 10)).await;
+    assert!(held(), "it waits for the socket");
+    deadlines.sweep(1_250);
+    io.drive(async {}).await;
+    assert!(!held(), "it has waited for long enough");
 }

@@ -56,7 +56,7 @@ fn scheme(replica: &Replica) -> Scheme {
 /// # Errors
 /// No connection stood within the time for it, which is for all of it: whoever waits holds the picture.
 pub(super) async fn open(worker: &Rc<Worker>, replica: &Replica, need: Need) -> io::Result<(Way, bool)> {
-    tokio::time::timeout(need.timeout, opened(worker, replica, need)).await?
+    tokio::time::timeout(need.patience.connect, opened(worker, replica, need)).await?
 }
 
 async fn opened(worker: &Rc<Worker>, replica: &Replica, need: Need) -> io::Result<(Way, bool)> {

@@ -39,6 +39,11 @@ impl Departed {
         }
     }
 
+    /// It has left, and goes: what was used for it once is not used again.
+    pub(crate) fn holds(&self, replica: ReplicaId) -> bool {
+        self.0.borrow().iter().any(|gone| gone.replica.id == replica && gone.replica.load.leaving.load(Relaxed))
+    }
+
     /// Calls `end` with each whose time is over. One that nobody else knows any more needs no time.
     pub fn sweep(&self, now_ms: u64, patience_ms: u64, end: impl Fn(ReplicaId)) {
         self.0.borrow_mut().retain_mut(|gone| {

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use config::exposure::Exposure;
 use config::settings::Limits;
 use registry::event::Report;
-use registry::snapshot::{Snapshot, Socket};
+use registry::snapshot::{ReplicaId, Snapshot, Socket};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -235,6 +235,11 @@ impl Worker {
     pub(crate) fn patience(&self, tried: &Tried) -> Patience {
         let patience = Patience::of(&self.limits);
         Patience { connect: tried.connect_ms().map_or(patience.connect, Duration::from_millis), ..patience }
+    }
+
+    /// Whether a connection to a replica may rest here for the next request.
+    pub(crate) fn keeps(&self, replica: ReplicaId) -> bool {
+        !self.draining.get() && !self.departed.holds(replica)
     }
 
     fn renew(&self, terms: &'static Terms) {

@@ -37,6 +37,25 @@ fn a_connection_lives_until_the_deadline_and_ends_in_good_order() {
     }
 }
 
+/// A replica that ends once its connections have must not wait for one that rests here.
+#[test]
+fn a_connection_on_which_the_last_answer_came_is_closed_at_once() {
+    let net = Net::take();
+    let (old, new) = (Replica::start(&net, "app-0", Behaviour::Held), Replica::start(&net, "app-1", Behaviour::Named));
+    let site = |replicas: &[&Replica]| app(&net, "app", "app.example", replicas);
+    let gate = Setup::new(&net).manifest("app.yaml", site(&[&old])).start();
+    let mut frames = Frames::connect(gate.http());
+    let (plain, stream) = (ask(gate.http(), "GET", "/"), frames.get("app.example", "/"));
+    await_until("both to be there", || old.requests() == 2);
+    gate.write("app.yaml", &site(&[&new]));
+    old.release();
+    await_until("the first answer", || old.open() == 1);
+    old.release();
+    assert_eq!(answer(plain).replica(), "app-0");
+    assert_eq!(frames.answer(stream).end, Some(End::Whole));
+    await_until("nothing to be left there", || old.open() == 0);
+}
+
 #[test]
 fn one_that_is_merely_not_ready_keeps_its_connections() {
     let net = Net::take();

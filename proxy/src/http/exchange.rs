@@ -286,7 +286,7 @@ impl Exchange {
                 let agreed = Agreed { link: Link::Plain(upstream), early: desk.answer.input.filled().into(), websocket };
                 let early = input.get(self.head_length + self.body_in_out..).unwrap_or_default();
                 self.tunnel = Some(Box::new(Tunnel::new(agreed, (flight, counts), early)));
-            } else if done.reusable && !worker.draining.get() {
+            } else if done.reusable && worker.keeps(flight.replica().id) {
                 worker.pool.borrow_mut().checkin(flight.replica().id, upstream, now / 1000);
             }
         }

@@ -189,7 +189,7 @@ impl Talk {
     /// After a whole answer: keeps the connection for the next request if it can serve one.
     fn end(self, replica: ReplicaId, keeps: bool) {
         let Talk { worker, link, input, upload, .. } = self;
-        if keeps && matches!(upload, Upload::Done) && input.is_empty() && !worker.draining.get() {
+        if keeps && matches!(upload, Upload::Done) && input.is_empty() && worker.keeps(replica) {
             match link {
                 Link::Plain(stream) => worker.pool.borrow_mut().checkin(replica, stream, now_us() / 1000),
                 tls => worker.links.borrow_mut().checkin(replica, tls, now_us() / 1000),

@@ -94,11 +94,6 @@ impl Deadlines {
         self.expire(|entry| entry.idle.get());
     }
 
-    /// Wakes every connection: the process ends now.
-    pub fn expire_all(&self) {
-        self.expire(|_| true);
-    }
-
     /// Wakes every connection that lives by one to this replica.
     pub fn cut(&self, replica: ReplicaId) {
         for entry in self.entries.borrow().iter().flatten().filter(|entry| entry.follows.get() == Some(replica)) {

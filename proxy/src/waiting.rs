@@ -2,7 +2,7 @@
 //!
 //! Invariant: bounded in number and in time. One service may hold as many places as are still free, so that it cannot take those of all
 //! others; and once nobody could be reached for [`WITHIN_MS`], its requests are refused at once: it is down, not away for a moment.
-//! Whoever has waited longest goes first. Nothing that was sent waits here, and nothing that waits holds a picture.
+//! Whoever has waited longest goes first. What waits was not sent, or may be sent again; and it holds no picture.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

@@ -1,6 +1,6 @@
 //! One request: route, pick, send, relay the answer.
 //!
-//! Invariant: the picture is held from the pick until the request is sent. When it may be sent again: `attempt.rs`.
+//! Invariant: the picture is held from the pick until the request is sent. When it may be sent again: `tried.rs`.
 
 use std::sync::Arc;
 
@@ -317,9 +317,7 @@ impl Exchange {
     /// Nothing can be sent again: says so to the client if that is still possible.
     async fn give_up(&mut self, connection: &mut Connection, desk: &mut Desk, failure: Failure) -> Turn {
         let reason = match failure {
-            Failure::NoAnswer | Failure::Vanished | Failure::BadAnswer | Failure::Again | Failure::Left | Failure::Unwanted => {
-                Reason::UpstreamReset
-            }
+            Failure::NoAnswer | Failure::Vanished | Failure::BadAnswer | Failure::Again | Failure::Unwanted => Reason::UpstreamReset,
             Failure::BadBody => Reason::BadRequest,
             Failure::LargeBody => Reason::BodyTooLarge,
             Failure::SlowBody => Reason::TimeoutDownstream,

@@ -80,8 +80,6 @@ pub(crate) enum Failure {
     SlowBody,
     /// The client closed, or stopped reading, or spoiled its body in the middle of the answer.
     ClientGone,
-    /// The replica has left, and the time for what was under way is over.
-    Left,
     /// It has a status after which the route wants the request to be sent again; the client has seen nothing of it.
     Unwanted,
     /// The request is to be sent again; the client has seen nothing.
@@ -178,7 +176,7 @@ pub(super) async fn relay(
     };
     let (mut client_read, client_write) = connection.stream.split();
     let (upstream_read, upstream_write) = upstream.split();
-    let reading = &connection.reading;
+    let (reading, begun) = (&connection.reading, &connection.begun);
     let mut rest = uploads.then(|| worker.buffers.take());
     let client = async {
         if let Some(rest) = &mut rest {
@@ -205,14 +203,17 @@ pub(super) async fn relay(
                 Poll::Pending if !first => client.as_mut().poll(context).map(Err),
                 polled => polled,
             };
-            if polled.is_pending() { reading.poll_cut(context).map(|()| Err(Failure::Left)) } else { polled }
+            if polled.is_ready() {
+                return polled;
+            }
+            // The replica has left, and the time for what was under way is over.
+            reading.poll_cut(context).map(|()| Err(if begun.get() { Failure::CutUpstream } else { Failure::NoAnswer }))
         });
         both.await
     };
     connection.reading.clear();
     match relayed {
         Err(Failure::BadBody | Failure::LargeBody | Failure::SlowBody) if connection.begun.get() => Err(Failure::ClientGone),
-        Err(Failure::Left) => Err(if connection.begun.get() { Failure::CutUpstream } else { Failure::NoAnswer }),
         relayed => relayed.map(|relayed| Relayed { rest, ..relayed }),
     }
 }

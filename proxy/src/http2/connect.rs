@@ -2,8 +2,8 @@
 //! HTTP/1 to a replica in TLS.
 //!
 //! Invariant: the replica is asked by an upgrade of HTTP/1.1 (RFC 8441 section 5, RFC 6455 section 4) and must agree to what was asked.
-//! From then on bytes are carried both ways, unread, by that one replica, until both sides have ended or one breaks; a change of the
-//! picture does not touch it.
+//! From then on bytes are carried both ways, unread, by that one replica, until both sides have ended or one breaks, or the time of a replica
+//! that has left is over; no other change of the picture touches it.
 
 use std::cell::{Cell, RefCell};
 use std::io;

@@ -1,6 +1,6 @@
 //! One request of HTTP/2: judge, route, pick, send, answer.
 //!
-//! Invariant: as for HTTP/1: the picture is held from the pick until the request's head is sent, and `http/attempt.rs` says when it may be
+//! Invariant: as for HTTP/1: the picture is held from the pick until the request's head is sent, and `http/tried.rs` says when it may be
 //! sent again. Each request is balanced by itself; nothing ties the requests of a connection to one replica.
 
 use std::pin::pin;
@@ -410,13 +410,7 @@ impl Exchange {
 
     fn refusal(&self, failure: Failure) -> Refusal {
         let reason = match failure {
-            Failure::NoAnswer
-            | Failure::Vanished
-            | Failure::BadAnswer
-            | Failure::CutUpstream
-            | Failure::Left
-            | Failure::Again
-            | Failure::Unwanted => {
+            Failure::NoAnswer | Failure::Vanished | Failure::BadAnswer | Failure::CutUpstream | Failure::Again | Failure::Unwanted => {
                 self.ending.broke(false);
                 Reason::UpstreamReset
             }

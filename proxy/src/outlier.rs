@@ -2,7 +2,7 @@
 //!
 //! Invariant: a success costs one relaxed load while nothing changes; the registry is told once when failures in a row become too many, and
 //! once of what came of a trial. A failure is what a replica did or left undone: no connection, a broken answer or none, one that came too
-//! late for the route, or a status of 500 and above that does not say "not this way" ([`is_failure`]). What a client does is never one.
+//! late for the route, or a status of 500 and above that does not say "not this way" (`is_failure`). What a client does is never one.
 
 use std::cell::Cell;
 use std::io;

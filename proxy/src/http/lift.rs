@@ -310,9 +310,10 @@ impl Writer<'_> {
         leaves.follow(answer.replica());
         let given = {
             let mut writing = pin!(self.write(bytes));
-            poll_fn(|context| match writing.as_mut().poll(context) {
-                Poll::Pending => answer.poll_end(leaves, context).map(|_| Err(Failure::CutUpstream)),
-                given => given,
+            // The end first: whoever waits next does not know of a cut.
+            poll_fn(|context| match answer.poll_end(leaves, context) {
+                Poll::Ready(_) => Poll::Ready(Err(Failure::CutUpstream)),
+                Poll::Pending => writing.as_mut().poll(context),
             })
             .await
         };

@@ -6,7 +6,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
@@ -203,11 +203,14 @@ async fn room(worker: &Worker, to: &mut SendStream<Bytes>, wanted: usize, wait: 
         Wait::For(ms) => patience.set(*ms),
     }
     let room = poll_fn(|context| {
+        // First: `patience` knows of a cut, and whoever waits next does not.
+        if let Poll::Ready(end) = wait.poll_end(&patience, context) {
+            return Poll::Ready(Ok(Err(end)));
+        }
         while to.capacity() == 0 {
-            match to.poll_capacity(context) {
-                Poll::Ready(Some(Ok(_))) => {}
-                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(BrokenOff)),
-                Poll::Pending => return wait.poll_end(&patience, context).map(|end| Ok(Err(end))),
+            match ready!(to.poll_capacity(context)) {
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Poll::Ready(Err(BrokenOff)),
             }
         }
         Poll::Ready(Ok(Ok(to.capacity())))

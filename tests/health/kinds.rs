@@ -87,16 +87,21 @@ fn a_redirect_is_followed_at_the_same_place_and_passes_when_it_leads_elsewhere()
 }
 
 #[test]
-fn nobody_is_asked_before_the_initial_delay() {
+fn nobody_who_comes_is_asked_before_the_initial_delay_and_who_was_there_is_asked_at_once() {
     let net = Net::take();
-    let replica = Replica::start(&net, "app-0", Behaviour::Named);
+    let [there, new] = ["app-0", "app-1"].map(|name| Replica::start(&net, name, Behaviour::Named));
+    let slow = |replica: &Replica, delay_s: u32| {
+        probed(&net, replica.name(), replica.ip(), &format!("initialDelaySeconds: {delay_s}, httpGet: {{port: web}}"))
+    };
+    let gate = started(&net, &[slow(&there, 3600)]);
+    assert_eq!(gate.get("app.example", "/").replica(), "app-0", "a restart of Tidegate is no start of the pod");
     let began = Instant::now();
-    let gate = started(&net, &[probed(&net, "app-0", replica.ip(), "initialDelaySeconds: 3, httpGet: {port: web}")]);
-    let early = (state(&gate, "app-0"), replica.requests());
+    gate.swap("app.yaml", &app(&net, &[slow(&there, 3600), slow(&new, 3)]));
+    await_state(&gate, "app-1", "Pending", "probe: has not passed yet");
     if began.elapsed() < Duration::from_secs(3) {
-        assert_eq!(early, (("Pending".to_owned(), "probe: has not passed yet".to_owned()), 0));
+        assert_eq!(new.requests(), 0);
     }
-    await_state(&gate, "app-0", "Ready", "");
+    await_state(&gate, "app-1", "Ready", "");
     assert!(began.elapsed() >= Duration::from_secs(3), "{:?}", began.elapsed());
 }
 

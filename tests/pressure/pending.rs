@@ -169,37 +169,6 @@ fn a_request_of_http_1_to_a_replica_of_http_2_keeps_its_place() {
 }
 
 #[test]
-fn one_that_broke_before_is_not_charged_with_a_wait_in_vain() {
-    let net = Net::take();
-    let replicas = ["one", "two", "bad"].map(|name| Replica::start(&net, name, Behaviour::Held));
-    let (bad, others) = (&replicas[2], &replicas[..2]);
-    // It closes its connections: that one breaks which was idle is no failure.
-    bad.now(Behaviour::RawThenClose(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n".to_vec()));
-    let gate = Setup::new(&net)
-        .config("outlier: {consecutiveFailures: 2, baseEjectionMs: 600000, maxEjectionMs: 600000}\n")
-        .manifest("app.yaml", service(&net, &[("max-endpoint-in-flight", "1"), ("max-pending", "5")], &replicas.each_ref()))
-        .manifest("site.yaml", site(&[("request-timeout", "600ms")]))
-        .manifest("slow.yaml", ingress("slow", "slow.example", &[path("Prefix", "/", "app", 80)]))
-        .start();
-    let sum = |replicas: &[Replica]| replicas.iter().map(Replica::requests).sum::<u64>();
-    let mut held = Vec::new();
-    while sum(others) < 2 {
-        let mut client = Client::connect(gate.http());
-        client.send("GET / HTTP/1.1\r\nHost: slow.example\r\n\r\n");
-        held.push(client);
-        await_until("it to be there", || sum(&replicas) == held.len() as u64);
-        await_until("it to be answered, or held", || gate.sum("tidegate_requests_in_flight", &["default/app:"]) == sum(others) as f64);
-    }
-    bad.now(Behaviour::RawThenReset(Vec::new()));
-    let is_ejected = || gate.rows("endpoints").iter().any(|row| row["state"] == "Ejected");
-    assert_eq!(begin(&gate).response().status, 504, "it broke at the one that was free, and waited for the others in vain");
-    gate.write("fence.yaml", &ingress("fence", "fence.example", &[path("Prefix", "/", "app", 80)]));
-    assert!(!is_ejected(), "that was one failure");
-    assert_eq!(begin(&gate).response().status, 504);
-    await_until("its ejection by two", is_ejected);
-}
-
-#[test]
 fn whoever_breaks_off_its_connection_leaves_the_line() {
     let net = Net::take();
     let (replica, gate, mut first) = held(&net, &[("max-in-flight", "1"), ("max-pending", "5")]);

@@ -215,7 +215,6 @@ impl Exchange {
                     continue;
                 }
                 Err(Unsent::Not(NoChoice::Nobody(service))) => {
-                    self.trail.asked = None;
                     let wait = connection.caller.wait(service, tried);
                     // Rare, and large.
                     match Box::pin(unless_reset(&mut connection.stream, wait)).await {
@@ -225,7 +224,6 @@ impl Exchange {
                     }
                 }
                 Err(Unsent::Not(NoChoice::Full(full))) => {
-                    self.trail.asked = None;
                     let wait = connection.caller.wait_for_room(full, tried);
                     match Box::pin(unless_reset(&mut connection.stream, wait)).await {
                         Ok(true) => continue,

@@ -46,6 +46,7 @@ impl Exchange {
         request: &mut Message<RequestHead>,
         tried: &Tried,
     ) -> Result<Sent, Unsent> {
+        self.trail.asked = None; // whoever was asked before has been judged
         let caller = &connection.caller;
         let held = caller.worker.pictures.hold();
         // The reader let only visible ASCII pass.

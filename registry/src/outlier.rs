@@ -24,7 +24,7 @@ pub(crate) mod rates;
 pub(crate) enum Cause {
     /// So many failures with no success between.
     InARow(u32),
-    /// A success rate far below the mean of its fellows; both in thousandths.
+    /// A success rate far below the mean of all; both in thousandths.
     Rate { own: u32, mean: u32 },
     /// The request that was to show that it is well failed.
     Trial,

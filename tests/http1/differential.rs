@@ -37,6 +37,17 @@ fn a_difference_without_a_row_is_found() {
     }
 }
 
+#[test]
+fn both_take_as_many_trailers_and_no_more() {
+    for (count, taken) in [(99, true), (100, true), (101, false)] {
+        let lines = "X: y\r\n".repeat(count);
+        let message = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n{lines}\r\n");
+        let case = Case::of(message.as_bytes());
+        assert!(case.agree(), "{count}: {case:?}");
+        assert!(matches!(&case.ours, Verdict::Accepted(head) if head.body.is_ok() == taken), "{count}: {case:?}");
+    }
+}
+
 /// Pieces that readers differ on, with whole and broken messages between them.
 fn message() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop::sample::select(vec![

@@ -11,7 +11,9 @@ const MAX_EXTENSION: u32 = 256;
 /// Most bytes of all extensions of a body: they are work for every hop and carry nothing.
 const MAX_EXTENSIONS: u32 = 16 * 1024;
 /// Most bytes of trailers.
-const MAX_TRAILERS: u32 = 16 * 1024;
+const MAX_TRAILER_BYTES: u32 = 16 * 1024;
+/// Most trailers: as many fields as a head has by default, and what other readers take.
+const MAX_TRAILERS: u32 = 100;
 /// Longer than any name that is told apart; a longer one is known by its start.
 const NAME: usize = 24;
 
@@ -36,8 +38,8 @@ pub enum BodyError {
     /// A trailer that may only stand in the head.
     #[error("a trailer holds a field that frames, routes or tells the origin of a message")]
     ForbiddenTrailer,
-    /// Too many trailers.
-    #[error("the trailers are larger than {MAX_TRAILERS} bytes")]
+    /// Too many trailers, or too many bytes of them.
+    #[error("there are more than {MAX_TRAILERS} trailers, or they are larger than {MAX_TRAILER_BYTES} bytes")]
     TrailersTooLarge,
     /// More content than is taken.
     #[error("the content is larger than the route takes")]
@@ -85,6 +87,7 @@ pub struct BodyReader {
     /// Most of it that is taken.
     most: u64,
     extensions: u32,
+    trailer_bytes: u32,
     trailers: u32,
     name: [u8; NAME],
     name_length: usize,
@@ -101,7 +104,7 @@ impl BodyReader {
             Framing::Chunked => FIRST_SIZE,
             Framing::UntilClose => State::UntilClose,
         };
-        BodyReader { state, announced: 0, most: u64::MAX, extensions: 0, trailers: 0, name: [0; NAME], name_length: 0 }
+        BodyReader { state, announced: 0, most: u64::MAX, extensions: 0, trailer_bytes: 0, trailers: 0, name: [0; NAME], name_length: 0 }
     }
 
     /// How many of `bytes` belong to the body: these may be forwarded as they are. Fewer than all only when the body is done.
@@ -230,14 +233,16 @@ impl BodyReader {
 
     /// One byte of the trailers.
     fn trailer(&mut self, byte: u8) -> Result<State, BodyError> {
-        self.trailers += 1;
-        if self.trailers > MAX_TRAILERS {
+        self.trailer_bytes += 1;
+        if self.trailer_bytes > MAX_TRAILER_BYTES {
             return Err(BodyError::TrailersTooLarge);
         }
         match (self.state, byte) {
             (State::TrailerStart, b'\r') => Ok(State::LastLf),
             (State::LastLf, b'\n') => Ok(State::Done),
+            (State::TrailerStart, _) if self.trailers == MAX_TRAILERS => Err(BodyError::TrailersTooLarge),
             (State::TrailerStart, _) if super::head::is_token(byte) => {
+                self.trailers += 1;
                 self.name_length = 1;
                 self.name[0] = byte;
                 Ok(State::TrailerName)

@@ -117,7 +117,16 @@ fn trailers_are_strict_field_lines_that_frame_nothing() {
     }
     assert_eq!(chunked("0\r\n\n"), Err(BodyError::Trailer));
     assert_eq!(chunked("0\r\n\r\r"), Err(BodyError::Trailer));
-    assert_eq!(chunked(&format!("0\r\n{}", "X: y\r\n".repeat(3000))), Err(BodyError::TrailersTooLarge));
+}
+
+#[test]
+fn trailers_are_bounded_in_number_and_in_bytes() {
+    let many = |count: usize| chunked(&format!("0\r\n{}\r\n", "X: y\r\n".repeat(count)));
+    assert!(many(100).is_ok_and(|(_, _, done)| done));
+    assert_eq!(many(101), Err(BodyError::TrailersTooLarge));
+    let large = |bytes: usize| chunked(&format!("0\r\nX:{}\r\n\r\n", "y".repeat(bytes - "X:\r\n\r\n".len())));
+    assert!(large(16 * 1024).is_ok_and(|(_, _, done)| done));
+    assert_eq!(large(16 * 1024 + 1), Err(BodyError::TrailersTooLarge));
 }
 
 /// A chunked body and its content.

@@ -172,4 +172,16 @@ class Haproxy:
         )
 
 
-PROXIES = {one.name: one for one in (Tidegate, Nginx, Haproxy)}
+class Origin:
+    """No proxy at all: what the machine, the load and the origin are late by themselves."""
+
+    name = "origin"
+
+    def __init__(self, world: World):
+        self.world, self.port = world, world.origin
+
+    def command(self) -> list[str]:
+        return ["sleep", "infinity"]
+
+
+PROXIES = {one.name: one for one in (Tidegate, Nginx, Haproxy, Origin)}

@@ -4,7 +4,7 @@
 Each contender has one worker on one CPU; load, origin and this driver have the other. First its saturation is found: the most requests/s by wrk on
 as many connections. Then, at half and at four fifths of the least of these, `pace` sends at a constant rate (it charges a request from when it
 was due), in rounds in which contenders, rates and conditions take turns. `quiet` is measured twice in each round, so that a difference can be
-held against what quiet differs from itself by.
+held against what quiet differs from itself by. `origin` is the same load without a proxy: how late the machine is by itself.
 """
 
 import argparse
@@ -27,7 +27,8 @@ from process import Died, Process  # noqa: E402
 
 from proxies import PROXIES, World  # noqa: E402
 
-CONDITIONS = ("quiet", "again", "endpoints", "routes")
+QUIET = ("quiet", "again")
+CONDITIONS = (*QUIET, "endpoints", "routes")
 LOADS = (0.5, 0.8)
 CONNECTIONS = 64
 ORIGIN = """daemon off;
@@ -48,7 +49,7 @@ class Churn:
     """Changes a world once a second until it is left."""
 
     def __init__(self, proxy, condition: str):
-        self._change = {"endpoints": proxy.change_endpoints, "routes": proxy.change_routes}.get(condition)
+        self._change = getattr(proxy, f"change_{condition}", None)
         self._over, self.changes = threading.Event(), 0
 
     def __enter__(self):
@@ -64,6 +65,11 @@ class Churn:
     def __exit__(self, *_):
         self._over.set()
         self._thread.join()
+
+
+def conditions(proxy) -> list[str]:
+    """What it can be measured under."""
+    return [condition for condition in CONDITIONS if condition in QUIET or hasattr(proxy, f"change_{condition}")]
 
 
 def origin(folder: Path, port: int, files: int, cpus) -> Process:
@@ -119,9 +125,9 @@ def measure(args) -> tuple[dict, dict]:
                     most[proxy.name] = saturation(proxy, cpus.load)
                 print(f"{proxy.name}: {most[proxy.name]:.0f} requests/s at most", file=sys.stderr)
             rates = {load: load * min(most.values()) for load in LOADS}
-            told = {(proxy.name, load, condition): [] for proxy in proxies for load in LOADS for condition in CONDITIONS}
+            told = {(proxy.name, load, condition): [] for proxy in proxies for load in LOADS for condition in conditions(proxy)}
             for round_ in range(args.rounds):
-                turns = [(proxy, load, condition) for proxy in proxies for load in LOADS for condition in CONDITIONS]
+                turns = [(proxy, load, condition) for proxy in proxies for load in LOADS for condition in conditions(proxy)]
                 random.Random(round_).shuffle(turns)
                 for proxy, load, condition in turns:
                     with started(proxy, proxy.world.folder, cpus.proxy), Churn(proxy, condition) as churn:
@@ -146,7 +152,7 @@ def report(args, most: dict, found: dict) -> None:
         print("| contender | condition | p50 us | p99 us | p99.9 us | most us | failed | p99 against quiet | quiet against quiet |")
         print("|---|---|---|---|---|---|---|---|---|")
         for name in most:
-            rows = {condition: found["told"][name, load, condition] for condition in CONDITIONS}
+            rows = {condition: found["told"][name, load, condition] for condition in conditions(PROXIES[name])}
             noise = [again["p99"] - quiet["p99"] for quiet, again in zip(rows["quiet"], rows["again"])]
             for condition, turns in rows.items():
                 more = [turn["p99"] - quiet["p99"] for quiet, turn in zip(rows["quiet"], turns)]
@@ -157,7 +163,7 @@ def report(args, most: dict, found: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--contenders", default="tidegate,nginx,haproxy")
+    parser.add_argument("--contenders", default="tidegate,nginx,haproxy,origin")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--pace", default=os.environ.get("PACE", "pace"), help="the compiled pace.c")

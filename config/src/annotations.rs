@@ -129,7 +129,8 @@ pub fn read(namespace: &Name, annotations: &Labels) -> Reading {
             reader.take(key, text, known.guard, (known.expected, known.take), None);
         }
     }
-    for (key, name, text) in under(nginx::PREFIX) {
+    let (stronger, others): (Vec<_>, Vec<_>) = under(nginx::PREFIX).partition(|(_, name, _)| *name == nginx::STRONGER);
+    for (key, name, text) in stronger.into_iter().chain(others) {
         reader.nginx(key, name, text);
     }
     reader.finish(annotations)
@@ -206,7 +207,11 @@ impl Reader {
     }
 
     fn take(&mut self, key: &str, text: &str, guard: bool, (expected, take): (&str, Take), how: Option<&'static str>) {
-        match (take(&mut self.draft, text), how) {
+        let taken = take(&mut self.draft, text);
+        let loose = self.draft.loose.drain(..);
+        let warning = |found| Problem::warning(Reason::Invalid, found).at(place(key)).fix("write the network, or the one address");
+        self.out.problems.extend(loose.map(warning));
+        match (taken, how) {
             (Ok(()), None) => self.judge(key, Verdict::Honoured, ""),
             (Ok(()), Some(how)) => {
                 self.out.problems.push(Problem::note(Reason::NotServed, format!("honoured, but: {how}")).at(place(key)));

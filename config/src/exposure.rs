@@ -58,9 +58,15 @@ pub fn is_annotation_of(kind: Kind, key: &str) -> bool {
     ANNOTATIONS.contains(&(kind, key)) || (kind == Kind::Ingress && annotations::is_known(key))
 }
 
-/// Whether an annotation is known on some kind and says nothing about exposure there.
-pub fn is_annotation(key: &str) -> bool {
-    ANNOTATIONS.iter().any(|(_, known)| *known == key) || annotations::is_known(key)
+/// On which kind an annotation is known and says nothing about exposure.
+pub fn kind_of_annotation(key: &str) -> Option<Kind> {
+    let listed = ANNOTATIONS.iter().find(|(_, known)| *known == key).map(|(kind, _)| *kind);
+    listed.or_else(|| annotations::is_known(key).then_some(Kind::Ingress))
+}
+
+/// The annotations that a Service may have.
+pub fn service_annotations() -> impl Iterator<Item = &'static str> {
+    ANNOTATIONS.iter().filter(|(kind, _)| *kind == Kind::Service).map(|(_, key)| *key)
 }
 
 /// Which side of the gate something is on.

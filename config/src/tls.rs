@@ -72,6 +72,10 @@ impl Certificate {
                 let fix = "put the key that the certificate was made with, and the certificate itself before its issuers";
                 Err(bad(KEY, "a private key that is not the certificate's", "the key of the first certificate in `tls.crt`", fix))
             }
+            Err(_) if pair.cert.first().is_some_and(|first| x509::is_old(first)) => {
+                let fix = "issue it anew with a subjectAltName, which is an extension";
+                Err(bad(CHAIN, "a certificate of X.509 version 1 or 2", "one of version 3, which may have extensions", fix))
+            }
             Err(_) => Err(bad(CHAIN, "a certificate that cannot be read", A_CHAIN, "put the certificate as it was issued")),
         }
     }

@@ -13,9 +13,8 @@ pub(crate) mod worlds;
 use std::net::SocketAddr;
 
 use config::exposure::Exposure;
-use config::filter::Balance;
+use config::filter::{Balance, HashBy};
 use config::host;
-use config::object::AppProtocol;
 use config::settings::Limits;
 use registry::client::Demand;
 use registry::event::ListenerState;
@@ -67,6 +66,9 @@ pub struct Explanation {
     /// How an endpoint is picked, and who says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance: Option<String>,
+    /// How much the Service carries at once, where its annotations bound it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<String>,
     /// Addresses that may be picked; where some are near, these first.
     pub endpoints: Vec<SocketAddr>,
     /// What nearly took it, and other things worth knowing.
@@ -239,13 +241,16 @@ fn by_listener(service: &Service, listener: &ServiceListener, address: SocketAdd
     } else {
         let read = listener.way == Way::Vip && service.app.is_plain_http();
         said.forward(service, None, if read { "least-busy" } else { "least-request" });
-        said.notes.push(
-            match (listener.way, service.app) {
-                (Way::Vip, AppProtocol::Http) => "its appProtocol says HTTP: each request is balanced, retried and logged by itself",
-                _ => "a Service's own port is opaque TCP: host and path play no part",
-            }
-            .to_owned(),
-        );
+        said.notes.push(match read {
+            true => "its appProtocol says HTTP: each request is balanced, retried and logged by itself".to_owned(),
+            false => "a Service's own port is opaque TCP: host and path play no part".to_owned(),
+        });
+        if let (false, Some(Balance::Hash(by))) = (read, &service.balance)
+            && *by != HashBy::ClientIp
+            && service.affinity_s.is_none()
+        {
+            said.balance = Some("least-request (what the Service hashes by, bytes do not have)".to_owned());
+        }
     }
 }
 
@@ -308,6 +313,7 @@ impl Explanation {
             (None, None, Some(balance)) => format!("{balance} (annotation of the Service)"),
             (None, None, None) => else_by.to_owned(),
         });
+        self.bounds = service.bounded.as_ref().map(|bounded| format!("{} (annotations of the Service)", bounded.most));
         let (near, far) = service.by_nearness();
         if !far.is_empty() {
             let (near, all) = (near.len(), service.endpoints.len());

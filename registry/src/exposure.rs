@@ -85,17 +85,31 @@ pub(crate) fn label_problems(object: &Object) -> Vec<Problem> {
                 }
                 (false, _) => {
                     let expected = match field {
-                        "annotations" if meaningful => "`tidegate.dev/exposure`, or a key of docs/annotations.md",
-                        _ if meaningful => "no other key than `tidegate.dev/exposure`",
-                        _ => "`tidegate.dev/exposure` as a label",
+                        "annotations" if meaningful => "`tidegate.dev/exposure`, or a key of docs/annotations.md".to_owned(),
+                        _ if meaningful => "no other key than `tidegate.dev/exposure`".to_owned(),
+                        _ if kind == Kind::Service => {
+                            let keys = known::service_annotations().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+                            format!("`tidegate.dev/exposure` as a label, or one of {keys}")
+                        }
+                        _ => "`tidegate.dev/exposure` as a label".to_owned(),
                     };
-                    Problem::error(Reason::Invalid, "a key that means nothing here").expected(expected).fix(consequence(kind))
+                    let found = match known::kind_of_annotation(key) {
+                        Some(other) if field == "annotations" => {
+                            format!("a key of {} {}, which means nothing here", article(other), other.as_str())
+                        }
+                        _ => "a key that means nothing here".to_owned(),
+                    };
+                    Problem::error(Reason::Invalid, found).expected(expected).fix(consequence(kind))
                 }
             };
             problems.push(problem.at(place));
         }
     }
     problems
+}
+
+fn article(kind: Kind) -> &'static str {
+    if kind == Kind::Ingress { "an" } else { "a" }
 }
 
 fn consequence(kind: Kind) -> &'static str {

@@ -69,9 +69,14 @@ fn reasons_of_upstream_failures_are_logged() {
     let path = gate.home().join("access.log");
     assert_eq!(gate.stop().code(), Some(0));
     let text = fs::read_to_string(path).expect("the access log is written");
-    for (path, reason) in [("/reset", "upstream-reset"), ("/connect", "upstream-connect"), ("/nobody", "no-endpoint")] {
+    for (path, reason, note) in [
+        ("/reset", "upstream-reset", Value::Null),
+        ("/connect", "upstream-connect", "Connection refused (os error 111)".into()),
+        ("/nobody", "no-endpoint", Value::Null),
+    ] {
         let line = text.lines().find(|line| line.contains(path)).unwrap_or_else(|| panic!("{path} in {text}"));
-        assert!(line.contains(reason), "{reason} in {line}");
+        let row: Value = serde_json::from_str(line).expect("each line is JSON");
+        assert_eq!((&row["reason"], &row["note"]), (&reason.into(), &note), "{line}");
     }
 }
 

@@ -41,6 +41,7 @@ fn a_service_carries_so_many_requests_over_all_workers_and_refuses_more() {
     // The connection goes on, and the refusal cost no place.
     is_overload(&fourth.get(HOST, "/"));
     assert_eq!((refusals(&gate, "overload"), bounded(&gate, "max-in-flight"), reached()), (2.0, 2.0, 3));
+    assert_eq!(gate.sum("tidegate_waited_total", &[]), 0.0, "nobody may wait here");
     replicas.iter().for_each(|replica| replica.now(Behaviour::Named));
     await_until("all three to be answered", || {
         replicas.iter().for_each(Replica::release);

@@ -38,6 +38,7 @@ fn expect_log(gate: &mut Tidegate, what: &str, endpoint: SocketAddr) {
     for row in rows {
         assert_eq!((&row["status"], &row["reason"]), (&Value::from(502), &Value::from("upstream-connect")), "{what}: {row}");
         assert_eq!((&row["endpoint"], &row["attempts"]), (&Value::from(endpoint.to_string()), &Value::from(1)), "{what}: {row}");
+        assert!(row["note"].as_str().is_some_and(|note| note.contains("certificate")), "{what}: {row}");
     }
 }
 

@@ -280,6 +280,9 @@ pub(crate) fn guards(ours: &str) -> bool {
     ours.starts_with("auth-") || ours == FIELDS
 }
 
+/// It wins over `load-balance` there, and so here.
+pub(crate) const STRONGER: &str = "upstream-hash-by";
+
 /// The Ingress is one for a part of another one's traffic.
 pub(crate) const CANARY: &str = "nginx.ingress.kubernetes.io/canary";
 

@@ -36,6 +36,22 @@ fn times_and_sizes_have_units() {
 }
 
 #[test]
+fn an_address_that_stands_for_its_network_is_told() {
+    let loose = ours("allow-source-range", "10.1.2.3/8, 192.0.2.7, 198.51.100.0/24");
+    assert_eq!((loose.judged[0].verdict, loose.problems.len()), (Verdict::Honoured, 1));
+    let told = loose.problems[0].to_string();
+    assert!(told.starts_with("warning") && told.contains("`10.1.2.3/8` is taken for 10.0.0.0/8"), "{told}");
+}
+
+#[test]
+fn a_secret_of_the_own_namespace_may_be_named_with_it() {
+    for name in ["who", "a/who"] {
+        let reading = reading(&[("tidegate.dev/auth-type", "basic"), ("nginx.ingress.kubernetes.io/auth-secret", name)]);
+        assert_eq!(reading.filters.auth.map(|auth| auth.secret).as_deref(), Some("who"), "{name}");
+    }
+}
+
+#[test]
 fn what_keeps_somebody_out_fails_closed() {
     for (name, value) in [
         ("allow-source-range", ""),
@@ -46,6 +62,8 @@ fn what_keeps_somebody_out_fails_closed() {
         ("auth-type", "basic"),
         ("auth-secret", "who"),
         ("auth-secret", "other/who"),
+        ("auth-secret", "a/who/else"),
+        ("auth-secret", "a/"),
         ("auth-realm", "a\"b"),
         ("request-headers-remove", "X-User X-Group"),
     ] {
@@ -136,6 +154,10 @@ fn of_ingress_nginx_each_says_what_becomes_of_it() {
     assert_eq!(theirs("proxy-next-upstream", "off").filters.retries, Some(0));
     assert_eq!(theirs("upstream-hash-by", "$remote_addr").filters.balance, Some(Balance::Hash(HashBy::ClientIp)));
     assert_eq!(verdict("upstream-hash-by", "$request_uri$host"), (Verdict::Wrong, 1));
+    let both = ["load-balance", "upstream-hash-by"].map(|name| format!("{}{name}", nginx::PREFIX));
+    let both = reading(&[(&both[0], "round_robin"), (&both[1], "$remote_addr")]);
+    assert_eq!(both.filters.balance, Some(Balance::Hash(HashBy::ClientIp)), "which wins there, too");
+    assert!(both.problems.iter().any(|problem| problem.to_string().contains("load-balance")), "{:?}", both.problems);
     assert_eq!(verdict("affinity", "cookie"), (Verdict::Honoured, 0));
     assert_eq!(verdict("affinity-mode", "balanced"), (Verdict::Differs, 1));
     assert_eq!(theirs("ssl-redirect", "true").filters.redirects.https, Https::WithTls);

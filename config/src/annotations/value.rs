@@ -60,11 +60,17 @@ pub(crate) fn list(text: &str) -> Result<Vec<&str>, Wrong> {
     if list.iter().any(|element| element.is_empty()) { Err("an empty element".into()) } else { Ok(list) }
 }
 
-/// Addresses and networks, at least one.
-pub(crate) fn ranges(text: &str) -> Result<Box<[IpNet]>, Wrong> {
+/// Addresses and networks, at least one. Addresses that stand for their network, as in ingress-nginx, are told in `loose`.
+pub(crate) fn ranges(text: &str, loose: &mut Vec<String>) -> Result<Box<[IpNet]>, Wrong> {
     let range = |text: &str| text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    let read = |text: &str| range(text).map(|range| range.trunc()).map_err(|_| format!("`{text}` is neither an address nor a CIDR").into());
-    list(text)?.into_iter().map(read).collect()
+    let mut read = |text: &str| {
+        let range = range(text).map_err(|_| format!("`{text}` is neither an address nor a CIDR"))?;
+        if range != range.trunc() {
+            loose.push(format!("`{text}` is taken for {}", range.trunc()));
+        }
+        Ok(range.trunc())
+    };
+    list(text)?.into_iter().map(&mut read).collect()
 }
 
 /// Words of RFC 9110 with commas between, as one text.

@@ -17,11 +17,11 @@ pub struct Access {
 
 pub(super) const KEYS: &[Key] = &[
     Key::guard("allow-source-range", "addresses and CIDRs with commas between", |draft, text| {
-        draft.filters.access.allow = Some(value::ranges(text)?);
+        draft.filters.access.allow = Some(value::ranges(text, &mut draft.loose)?);
         Ok(())
     }),
     Key::guard("deny-source-range", "addresses and CIDRs with commas between", |draft, text| {
-        draft.filters.access.deny = value::ranges(text)?;
+        draft.filters.access.deny = value::ranges(text, &mut draft.loose)?;
         Ok(())
     }),
 ];

@@ -35,13 +35,14 @@ pub(super) const KEYS: &[Key] = &[
         _ => Err("another kind of authentication".into()),
     }),
     Key::guard(SECRET, "the name of a Secret of the Ingress's namespace, with htpasswd lines under `auth`", |draft, text| {
-        if text.contains('/') {
+        let (namespace, name) = text.split_once('/').unwrap_or((&draft.namespace, text));
+        if *namespace != *draft.namespace {
             return Err("a Secret of another namespace would let one namespace use another's".into());
         }
-        if !is_subdomain(text) {
+        if !is_subdomain(name) {
             return Err("no name of a Secret".into());
         }
-        draft.auth.secret = Some(text.into());
+        draft.auth.secret = Some(name.into());
         Ok(())
     }),
     Key::guard("auth-realm", "printable ASCII without `\"` and `\\`", |draft, text| {

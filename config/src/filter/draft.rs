@@ -10,6 +10,8 @@ pub(crate) struct Draft {
     /// The Ingress's.
     pub(crate) namespace: Name,
     pub(crate) filters: Filters,
+    /// What the key that was read last takes for something else than it says.
+    pub(crate) loose: Vec<String>,
     pub(super) affinity: affinity::Parts,
     pub(super) auth: auth::Parts,
     pub(super) cors: cors::Parts,

@@ -69,7 +69,7 @@ pub(super) const KEYS: &[Key] = &[
         Ok(())
     }),
     Key::new("rate-limit-except", "addresses and CIDRs with commas between", |draft, text| {
-        draft.filters.rates.except = value::ranges(text)?;
+        draft.filters.rates.except = value::ranges(text, &mut draft.loose)?;
         Ok(())
     }),
     Key::new("max-client-in-flight", "requests, 1 to 1000000", |draft, text| {

@@ -13,10 +13,14 @@ pub(super) fn of(meta: &Meta, out: &mut Findings) -> Bounds {
     let mut bound = |key: &str, what: &str| {
         let text = meta.annotations.get(key)?.trim();
         let read = text.parse().ok().filter(|most| (1..=MOST).contains(most));
-        let expected = format!("{what}, 1 to {MOST}");
-        read.or_else(|| out.invalid(format_args!("metadata.annotations[\"{key}\"]"), format!("`{}`", text.escape_debug()), &expected))
+        read.or_else(|| out.invalid_annotation(key, text, &format!("{what}, 1 to {MOST}")))
     };
     const UNDER_WAY: &str = "requests that may be under way (no bound without the annotation)";
     let (in_flight, endpoint_in_flight) = (bound(MAX_IN_FLIGHT, UNDER_WAY), bound(MAX_ENDPOINT_IN_FLIGHT, UNDER_WAY));
-    Bounds { in_flight, endpoint_in_flight, pending: bound(MAX_PENDING, "requests that may wait for room (none without the annotation)") }
+    let pending = bound(MAX_PENDING, "requests that may wait for room (none without the annotation)");
+    if pending.is_some() && ![MAX_IN_FLIGHT, MAX_ENDPOINT_IN_FLIGHT].iter().any(|key| meta.annotations.contains_key(*key)) {
+        let place = format_args!("metadata.annotations[\"{MAX_PENDING}\"]").to_string();
+        out.not_served(place, "nobody waits for room where nothing is bounded", "add `tidegate.dev/max-in-flight`, or remove it");
+    }
+    Bounds { in_flight, endpoint_in_flight, pending }
 }

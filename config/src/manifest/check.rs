@@ -29,6 +29,17 @@ impl Findings {
         None
     }
 
+    /// The same of an annotation of ours. The last good version stays: what was asked for is never dropped because it was mistyped.
+    pub(super) fn invalid_annotation<T>(&mut self, key: &str, text: &str, expected: &str) -> Option<T> {
+        let problem = Problem::error(Reason::Invalid, format!("`{}`", text.escape_debug())).at(format!("metadata.annotations[\"{key}\"]"));
+        self.push(
+            problem
+                .expected(expected)
+                .fix("correct it; until then the object is refused, and its last good version serves if there is one"),
+        );
+        None
+    }
+
     /// A field that must be there.
     pub(super) fn missing<T>(&mut self, at: impl Display, expected: &str) -> Option<T> {
         self.invalid(at, "nothing", expected)

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use crate::exposure::{EXPOSURE_LABEL, Exposure, OUR_PREFIX, is_annotation};
+use crate::exposure::{EXPOSURE_LABEL, Exposure, OUR_PREFIX, kind_of_annotation};
 
 /// Fields whose keys are another object's labels.
 const SELECTORS: [&str; 5] = ["selector", "nodeSelector", "labelSelector", "matchLabels", "matchExpressions"];
@@ -22,7 +22,7 @@ pub(super) fn carried(document: &Value) -> bool {
 fn in_metadata(field: &str, value: &Value) -> bool {
     match (field, value.as_object()) {
         ("labels" | "annotations", Some(entries)) => {
-            let harmless = |key: &str| field == "annotations" && is_annotation(key);
+            let harmless = |key: &str| field == "annotations" && kind_of_annotation(key).is_some();
             let mut ours = entries.iter().filter(|(key, _)| key.starts_with(OUR_PREFIX) && !harmless(key));
             ours.any(|(key, word)| key != EXPOSURE_LABEL || word.as_str() != Some(Exposure::External.as_str()))
         }

@@ -196,22 +196,16 @@ fn proxy_protocol(meta: &Meta, out: &mut Findings) -> Option<ProxyVersion> {
     match &**meta.annotations.get(PROXY_PROTOCOL)? {
         "v1" => Some(ProxyVersion::V1),
         "v2" => Some(ProxyVersion::V2),
-        other => {
-            out.unclear(&format!("metadata.annotations[\"{PROXY_PROTOCOL}\"]"), &format!("`{other}`"), "`v1` or `v2`");
-            None
-        }
+        other => out.invalid_annotation(PROXY_PROTOCOL, other, "`v1` or `v2`"),
     }
 }
 
-/// How long an endpoint grows to its full share. What cannot be understood seals, as everything under our prefix does.
+/// How long an endpoint grows to its full share.
 fn slow_start(meta: &Meta, out: &mut Findings) -> Option<u64> {
     let text = &**meta.annotations.get(SLOW_START)?;
     let read = if text == "0s" { Ok(0) } else { value::duration_ms(text) };
-    if read.is_err() {
-        let expected = "a time with its unit, such as `30s` or `2m`, up to 24 h; `0s` for at once";
-        out.unclear(&format!("metadata.annotations[\"{SLOW_START}\"]"), &format!("`{}`", text.escape_debug()), expected);
-    }
-    read.ok()
+    const EXPECTED: &str = "a time with its unit, such as `30s` or `2m`, up to 24 h; `0s` for at once";
+    read.ok().or_else(|| out.invalid_annotation(SLOW_START, text, EXPECTED))
 }
 
 fn ports(raw: Vec<core::ServicePort>, out: &mut Findings) -> Vec<ServicePort> {

@@ -245,7 +245,7 @@ endpoints:
 }
 
 #[test]
-fn slow_start_is_a_time_with_a_unit_and_what_is_not_seals() {
+fn slow_start_is_a_time_with_a_unit_and_what_is_not_refuses_the_service() {
     let annotated = |value: &str| {
         let annotation = format!("metadata: {{annotations: {{tidegate.dev/slow-start: '{value}'}}, ");
         service("{ports: [{port: 1}]}").replace("metadata: {", &annotation)
@@ -256,12 +256,11 @@ fn slow_start_is_a_time_with_a_unit_and_what_is_not_seals() {
     };
     assert_eq!(["30s", "2m", "1500ms", "0s"].map(read), [Some(30_000), Some(120_000), Some(1_500), Some(0)]);
     assert_eq!(one_service("{ports: [{port: 1}]}").slow_start_ms, None);
-    for unclear in ["30", "soon", "0", "-1s", "25h", ""] {
-        let found = said(&parse(annotated(unclear).as_bytes()));
-        assert!(
-            found.iter().any(|problem| problem.contains("tidegate.dev/slow-start") && problem.contains("sealed")),
-            "{unclear}: {found:?}"
-        );
+    for wrong in ["30", "soon", "0", "-1s", "25h", ""] {
+        let manifest = parse(annotated(wrong).as_bytes());
+        assert_eq!((manifest.refused.len(), manifest.sealed.len()), (1, 0), "{wrong}: it says nothing about exposure");
+        let found = said(&manifest);
+        assert!(found[0].contains("tidegate.dev/slow-start") && found[0].contains("last good version"), "{wrong}: {found:?}");
     }
 }
 
@@ -310,6 +309,8 @@ fn how_much_a_service_carries_is_read_and_a_wrong_bound_refuses_it() {
         (service.bounds, said(&manifest)),
         (Bounds { in_flight: Some(100), endpoint_in_flight: Some(7), pending: Some(1) }, Vec::new())
     );
+    let idle = said(&of("tidegate.dev/max-pending: '1'"));
+    assert!(idle[0].starts_with("warning") && idle[0].contains("nobody waits for room where nothing is bounded"), "{idle:?}");
     for wrong in ["0", "-1", "many", "1000001", "1.5", ""] {
         let manifest = of(&format!("tidegate.dev/max-in-flight: '{wrong}'"));
         assert_eq!((manifest.refused.len(), manifest.sealed.len()), (1, 0), "{wrong}");

@@ -103,6 +103,15 @@ impl Bounds {
     }
 }
 
+/// As the annotations say it, without their prefix.
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = [("max-in-flight", self.in_flight), ("max-endpoint-in-flight", self.endpoint_in_flight), ("max-pending", self.pending)];
+        let said = all.iter().filter_map(|(key, most)| Some(format!("{key} {}", (*most)?)));
+        f.write_str(&said.collect::<Vec<_>>().join(", "))
+    }
+}
+
 /// Version of the PROXY protocol (HAProxy's proxy-protocol.txt, sections 2.1 and 2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use x509_parser::prelude::{AttributeTypeAndValue, FromDer, X509Certificate};
+use x509_parser::prelude::{AttributeTypeAndValue, FromDer, X509Certificate, X509Version};
 use x509_parser::time::ASN1Time;
 
 /// The time in which a certificate may be used, in seconds since 1970, both ends included.
@@ -30,6 +30,11 @@ impl Validity {
     pub fn and(self, other: Validity) -> Validity {
         Validity { from_s: self.from_s.max(other.from_s), until_s: self.until_s.min(other.until_s) }
     }
+}
+
+/// Whether a certificate in DER is of a version that knows no extensions, and so names no host (RFC 5280 section 4.1.2.1).
+pub(super) fn is_old(der: &[u8]) -> bool {
+    X509Certificate::from_der(der).is_ok_and(|(_, certificate)| certificate.version() != X509Version::V3)
 }
 
 /// A moment in seconds since 1970 as `2026-12-31`, in UTC.

@@ -91,6 +91,7 @@ fn text(said: &Explanation) -> String {
     lines.extend(said.filters.iter().map(|filter| ("filter", filter.clone())));
     lines.extend(said.service.iter().map(|service| ("service", service.clone())));
     lines.extend(said.balance.iter().map(|balance| ("balance", balance.clone())));
+    lines.extend(said.bounds.iter().map(|bounds| ("bounds", bounds.clone())));
     let endpoints: Vec<String> = said.endpoints.iter().map(SocketAddr::to_string).collect();
     if !endpoints.is_empty() {
         lines.push(("endpoints", endpoints.join(" ")));

@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use config::exposure::Exposure::{External, Internal};
 use config::host::HostPattern;
-use config::object::Protocol;
+use config::object::{AppProtocol, Bounds, Protocol};
 use config::tls::Certificate;
 use registry::certificate::CertificateTableBuilder;
-use registry::snapshot::{ServiceIndex, Socket, Way};
+use registry::snapshot::{Bounded, ServiceIndex, Socket, Way};
 
 use super::*;
 
@@ -45,6 +45,9 @@ fn how_an_endpoint_is_picked_is_said_with_whoever_says_it() {
     assert_eq!(of_service.balance.as_deref(), Some("round-robin (annotation of the Service)"));
     let kept = said(|service| (service.balance, service.affinity_s) = (Some(Balance::RoundRobin), Some(60)));
     assert_eq!(kept.balance.as_deref(), Some("client-ip (sessionAffinity of the Service)"));
+    const MOST: Bounds = Bounds { in_flight: Some(400), endpoint_in_flight: None, pending: Some(50) };
+    let bounded = said(|service| service.bounded = Bounded::renewed(MOST, None));
+    assert_eq!(bounded.bounds.as_deref(), Some("max-in-flight 400, max-pending 50 (annotations of the Service)"));
     let near = said(|service| service.near = 1);
     assert!(near.notes.iter().any(|note| note.starts_with("the first 1 of 2 endpoints are near")), "{:?}", near.notes);
     assert_eq!(ask("http://shop.example/empty", External).balance, None);
@@ -99,6 +102,30 @@ fn a_vip_is_there_for_the_inside_alone() {
         assert_eq!(ask(other, Internal).reason.as_deref(), Some("no-route"), "{other}");
     }
     assert_eq!(ask("http://127.96.0.2:5432/", External).reason.as_deref(), Some("no-route"));
+}
+
+#[test]
+fn a_vip_is_told_by_what_it_speaks() {
+    use AppProtocol::{Grpc, H2c, Http, Https, Opaque};
+    let said = |app| {
+        let mut world = worlds::shop();
+        let mut services = world.internal.services.to_vec();
+        let balance = Some(Balance::Hash(HashBy::Header("x-user".into())));
+        services[1] = Arc::new(Service { app, balance, ..Service::clone(&services[1]) });
+        world.internal.services = services.into();
+        explain(&world, &[], &Question::new("http://127.96.0.2:5432/", Internal, "GET", &[]).unwrap())
+    };
+    for (app, note, balance) in [
+        (Http, "its appProtocol says HTTP", "hash header x-user"),
+        (H2c, "its appProtocol says HTTP", "hash header x-user"),
+        (Grpc, "its appProtocol says HTTP", "hash header x-user"),
+        (Https, "a Service's own port is opaque TCP", "least-request"),
+        (Opaque, "a Service's own port is opaque TCP", "least-request"),
+    ] {
+        let said = said(app);
+        assert!(said.notes.iter().any(|text| text.starts_with(note)), "{app:?}: {:?}", said.notes);
+        assert!(said.balance.as_deref().unwrap().starts_with(balance), "{app:?}: {:?}", said.balance);
+    }
 }
 
 #[test]

@@ -170,8 +170,10 @@ pub(crate) struct Trail {
     pub(crate) attempts: u32,
     /// Where it was sent last.
     pub(crate) upstream: Option<SocketAddr>,
-    /// The service it was sent to.
+    /// The service it was sent to, or that was too full for it.
     pub(crate) service: Option<Rc<Met>>,
+    /// What kept it from being sent the last time.
+    trouble: Option<Box<str>>,
     /// What it was charged.
     pub(crate) charged: Charged,
     /// Who is asked, where the route says how long all of it may take.
@@ -182,7 +184,16 @@ impl Trail {
     /// Of a request whose head is whole now.
     pub(crate) fn begin(worker: &Worker) -> Trail {
         let request_id = hex(worker.rng.borrow_mut().u128(..));
-        Trail { began_us: now_us(), request_id, attempts: 0, upstream: None, service: None, charged: Charged::new(), asked: None }
+        Trail {
+            began_us: now_us(),
+            request_id,
+            attempts: 0,
+            upstream: None,
+            service: None,
+            trouble: None,
+            charged: Charged::new(),
+            asked: None,
+        }
     }
 
     /// The time for a decision: that of the request while it is the first.
@@ -196,6 +207,11 @@ impl Trail {
             balance::failed(&replica.load, now_us());
             worker.tries.note_failure(&replica, None);
         }
+    }
+
+    /// What the log says beside the reason of an answer of ours: what kept the request from being sent, where that is the reason.
+    pub(crate) fn trouble(&self, reason: Option<Reason>) -> Option<&str> {
+        self.trouble.as_deref().filter(|_| matches!(reason, Some(Reason::UpstreamConnect | Reason::Overload)))
     }
 
     /// One more try.
@@ -248,11 +264,15 @@ impl Caller {
     }
 
     /// Waits until there may be room at a service that is full. False when it is time to say that there is none.
-    pub(crate) async fn wait_for_room(&self, Full { service, bound }: Full, tried: &mut Tried) -> bool {
+    pub(crate) async fn wait_for_room(&self, Full { service, bound }: Full, tried: &mut Tried, trail: &mut Trail) -> bool {
         let wait = Duration::from_millis(self.worker.limits.endpoint_wait_ms);
         let look = line::wait(&self.worker, (self.listener.exposure, &service), bound, wait, tried.line()).await;
         if look == Look::Afresh {
             tried.start_over(); // whoever is first in line holds up all others: it takes what there is
+        }
+        if look == Look::Never {
+            trail.service = Some(self.worker.counts.of(self.listener.exposure, &service));
+            trail.trouble = Some("the Service carries as much as its annotations `tidegate.dev/max-*` let".into());
         }
         look != Look::Never
     }
@@ -271,7 +291,7 @@ impl Caller {
             None => {
                 let patience = worker.patience(tried);
                 // Rare, and large: in a box, so that the state of every request is smaller.
-                Box::pin(upstream::connect(replica.address, patience)).await.map_err(|error| attempt.unreachable(service, &error))?
+                Box::pin(upstream::connect(replica.address, patience)).await.map_err(|error| attempt.unreachable(service, &error, trail))?
             }
         };
         attempt.leaves(trail);
@@ -309,8 +329,9 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     /// Nothing stood to send it on.
-    pub(crate) fn unreachable(&self, service: &Service, error: &io::Error) -> Unreached {
+    pub(crate) fn unreachable(&self, service: &Service, error: &io::Error, trail: &mut Trail) -> Unreached {
         let replica = self.flight.replica();
+        trail.trouble = Some(error.to_string().into());
         tracing::debug!(service = %service.name, address = %replica.address, %error, "connect failed");
         balance::failed(&replica.load, now_us());
         self.witness.unreachable(replica, error);

@@ -224,7 +224,7 @@ impl Exchange {
                     }
                 }
                 Err(Unsent::Not(NoChoice::Full(full))) => {
-                    let wait = connection.caller.wait_for_room(full, tried);
+                    let wait = connection.caller.wait_for_room(full, tried, &mut self.trail);
                     match Box::pin(unless_reset(&mut connection.stream, wait)).await {
                         Ok(true) => continue,
                         Ok(false) => break self.refuse(connection, desk, Reason::Overload, None).await,

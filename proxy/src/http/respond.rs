@@ -123,7 +123,7 @@ fn log(connection: &Connection, desk: &Desk, exchange: &Exchange, status: u16, b
         attempts: exchange.trail.attempts,
         request_id: request_id(head, input, &exchange.trail.request_id),
         reason,
-        note,
+        note: note.or_else(|| exchange.trail.trouble(reason)),
     });
 }
 

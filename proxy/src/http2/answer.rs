@@ -386,7 +386,7 @@ impl Ending {
             attempts: self.trail.attempts,
             request_id: self.request_id(),
             reason,
-            note,
+            note: note.or_else(|| self.trail.trouble(reason)),
         });
     }
 }

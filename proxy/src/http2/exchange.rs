@@ -215,7 +215,7 @@ impl Exchange {
                 }
                 Err(Failed::Full(full)) => {
                     let caller = self.ending.caller.clone();
-                    if !by(deadline, Box::pin(caller.wait_for_room(full, &mut tried))).await? {
+                    if !by(deadline, Box::pin(caller.wait_for_room(full, &mut tried, &mut self.ending.trail))).await? {
                         return Err(Refusal::Because(Reason::Overload, None));
                     }
                 }
@@ -342,7 +342,7 @@ impl Exchange {
                     attempt.reused = reused;
                     (attempt, way)
                 }
-                Err(error) => return Err(Failed::NoConnection(attempt.unreachable(service, &error))),
+                Err(error) => return Err(Failed::NoConnection(attempt.unreachable(service, &error, trail))),
             }
         };
         attempt.leaves(trail);

@@ -45,8 +45,9 @@ impl Queued {
     /// Takes the last place at this service, unless it has one. False when there is none.
     fn join(&mut self, worker: &Worker, key: Key, bounded: &Bounded) -> bool {
         if !self.place.as_ref().is_some_and(|(pending, _)| pending.is_at(bounded)) {
-            let counted = self.pauses.left(now_us() / 1000).and_then(|_| worker.waiting.queue(key, &worker.limits));
-            self.place = counted.and_then(|counted| Some((bounded.queue()?, counted)));
+            let pending = self.pauses.left(now_us() / 1000).and_then(|_| bounded.queue());
+            // Counted last: who may not wait did not wait.
+            self.place = pending.and_then(|pending| Some((pending, worker.waiting.queue(key, &worker.limits)?)));
             self.at_once = self.place.as_ref().is_some_and(|(pending, _)| pending.is_first());
         }
         self.place.is_some()

@@ -135,7 +135,10 @@ impl Compiler<'_> {
 fn find<'s>(referents: &'s Referents, key: &ObjectKey) -> Result<&'s Certificate, Problem> {
     let Some(certificate) = referents.secret(key).and_then(|secret| secret.certificate.as_ref()) else {
         let problem = Problem::warning(Reason::NotFound, format!("there is no {key} of type kubernetes.io/tls"));
-        let fix = format!("write it, in namespace {}, or correct the name; until then nobody is shown its certificate", key.namespace);
+        let fix = format!(
+            "write it in namespace {}, correct the name or its type, or mend it if it is refused; until then nobody is shown its certificate",
+            key.namespace
+        );
         return Err(problem.expected("a Secret with `tls.crt` and `tls.key`").fix(fix));
     };
     if referents.is_sealed(key) {

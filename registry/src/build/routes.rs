@@ -201,7 +201,8 @@ impl Compiler<'_> {
         match side {
             Side::Ours(exposure) => Some((exposure, self.refusal(key, ingress, exposure))),
             Side::Foreign(why) => {
-                self.problem(key, Problem::note(Reason::NotServed, format!("another controller's: {why}")).at(at));
+                let problem = Problem::note(Reason::NotServed, format!("another controller's: {why}")).at(at);
+                self.problem(key, problem.fix("add its class to `ingress.classes` of the settings if it is to be served here"));
                 None
             }
             Side::Nobodys => {

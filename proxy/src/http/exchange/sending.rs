@@ -66,7 +66,7 @@ impl Exchange {
         let patience = Duration::from_millis(caller.worker.limits.connect_timeout_ms);
         if let Err((written, error)) = write_within(&mut upstream, &request.out, patience).await {
             if written == 0 && !attempt.reused {
-                return Err(Unsent::NoConnection(attempt.unreachable(service, &error)));
+                return Err(Unsent::NoConnection(attempt.unreachable(service, &error, &mut self.trail)));
             }
             attempt.broke(true, now_us());
             let percent = caller.worker.limits.retry_budget_percent;

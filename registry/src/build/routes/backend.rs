@@ -26,7 +26,8 @@ impl World {
     pub(super) fn resolve(&self, key: &ServiceKey, backend: &IngressBackend, exposure: Exposure) -> Found {
         let Some(entry) = self.services.get(key) else {
             let problem = Problem::error(Reason::NotFound, format!("there is no Service {key}"));
-            return Found::Nothing(("name", problem.fix(format!("write the Service in namespace {}, or correct the name", key.namespace))));
+            let fix = format!("write the Service in namespace {}, correct the name, or mend the Service if it is refused", key.namespace);
+            return Found::Nothing(("name", problem.fix(fix)));
         };
         let service = entry.service();
         if let (Some(seal), Exposure::External) = (&entry.seal, exposure) {

@@ -47,7 +47,7 @@ fn another_word_is_an_error_and_the_last_good_one_stays() {
     let with = |version: &str| database(&net, &format!("tidegate.dev/proxy-protocol: {version}"), &replica);
     let gate = Setup::new(&net).manifest("db.yaml", with("v1")).start();
     let before = gate.rows("services");
-    gate.write("db.yaml", &with("v3"));
+    gate.swap("db.yaml", &with("v3"));
     gate.await_problem(&["tidegate.dev/proxy-protocol", "`v3`", "`v1` or `v2`"]);
     assert_eq!(gate.rows("services"), before);
 }

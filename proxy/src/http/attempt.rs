@@ -331,7 +331,7 @@ impl Attempt {
     /// Nothing stood to send it on.
     pub(crate) fn unreachable(&self, service: &Service, error: &io::Error, trail: &mut Trail) -> Unreached {
         let replica = self.flight.replica();
-        trail.trouble = Some(error.to_string().into());
+        trail.trouble = Some(if error.kind() == io::ErrorKind::TimedOut { "timed out".into() } else { error.to_string().into() });
         tracing::debug!(service = %service.name, address = %replica.address, %error, "connect failed");
         balance::failed(&replica.load, now_us());
         self.witness.unreachable(replica, error);

@@ -129,7 +129,7 @@ pub fn read(namespace: &Name, annotations: &Labels) -> Reading {
             reader.take(key, text, known.guard, (known.expected, known.take), None);
         }
     }
-    let (stronger, others): (Vec<_>, Vec<_>) = under(nginx::PREFIX).partition(|(_, name, _)| *name == nginx::STRONGER);
+    let (stronger, others): (Vec<_>, Vec<_>) = under(nginx::PREFIX).partition(|(_, name, text)| nginx::is_stronger(name, text));
     for (key, name, text) in stronger.into_iter().chain(others) {
         reader.nginx(key, name, text);
     }
@@ -185,7 +185,7 @@ impl Reader {
             Some(Means::Idle(why) | Means::Elsewhere(why)) => return self.judge(key, Verdict::Honoured, why),
             Some(Means::Nothing(instead)) => return self.nothing(key, instead),
             Some(Means::Guard(why)) => return self.guard(key, why),
-            None => return self.nothing(key, "no annotation of ingress-nginx that Tidegate knows"),
+            None => return self.nothing(key, "remove it, or correct its name: Tidegate knows no such annotation of ingress-nginx"),
         };
         if self.taken(key, ours).is_none()
             && let Some(known) = find(ours)

@@ -77,8 +77,8 @@ struct Item<'a> {
 
 impl Item<'_> {
     /// Whether something in it, or in the List around it, was meant to seal it.
-    fn seals(&self) -> bool {
-        self.around.sealed || seal::carried(self.value)
+    fn seals(&self, kind: Option<Kind>) -> bool {
+        self.around.sealed || seal::carried(kind, self.value)
     }
 }
 
@@ -142,7 +142,7 @@ impl Manifest {
             }
             Recognised::Ours(kind) => self.ours(kind, item, repeated),
             Recognised::Meant(meant, right) => self.meant(meant, (api_version, kind), right, item, repeated),
-            Recognised::Unheard if item.seals() => {
+            Recognised::Unheard if item.seals(None) => {
                 let problem = Problem::error(Reason::Invalid, format!("`{kind}`, which {api_version} does not have")).at("kind");
                 let problem = problem.of(item.spot).expected("a kind that can be sealed, since it carries a key under `tidegate.dev/`");
                 self.nameless(item, repeated, problem.fix("correct `kind`"));
@@ -155,7 +155,7 @@ impl Manifest {
     fn nameless(&mut self, item: Item<'_>, repeated: &[Repeated], problem: Problem) {
         self.problems.push(problem);
         self.unnamed = true;
-        if item.seals() || repeated.iter().any(|repeated| repeated.ours) {
+        if item.seals(None) || repeated.iter().any(|repeated| repeated.ours) {
             self.lost_seals.push(metadata(item.value, "name").map(Name::from));
         }
     }
@@ -200,7 +200,7 @@ impl Manifest {
 
     /// An object that cannot be used, after its problems were told.
     fn refuse(&mut self, kind: Kind, item: Item<'_>, repeated: &[Repeated]) {
-        let seals = item.seals() || repeated.iter().any(|repeated| repeated.ours);
+        let seals = item.seals(Some(kind)) || repeated.iter().any(|repeated| repeated.ours);
         match name_of(kind, item.value) {
             Some(key) => {
                 let keys = all_keys(key, item.value);

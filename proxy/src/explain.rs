@@ -203,8 +203,9 @@ fn by_route(snapshot: &Snapshot, question: &Question, host: &str, path: &str, sa
                 Err(reason) => said.refuse(reason, "its clients must have shown a certificate in a TLS handshake for its host".to_owned()),
             }
         }
-        Decision::NoEndpoint { route, why, .. } => {
+        Decision::NoEndpoint { route, service, why } => {
             said.take(route);
+            said.service = service.map(|service| service.name.to_string());
             said.refuse(Reason::NoEndpoint, why.to_owned());
         }
         Decision::NoRoute(miss) => {

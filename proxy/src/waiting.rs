@@ -96,6 +96,7 @@ impl Waiting {
         }
         away.waiting += 1;
         let number = away.number;
+        self.counts.waited.add(1);
         Some(Place { of: self.clone(), key, number, pauses: Pauses::until(now_ms + wait_ms), _counted: Waits::begin(&self.counts) })
     }
 
@@ -191,7 +192,6 @@ impl Pauses {
 impl Waits {
     fn begin(counts: &Arc<WorkerCounts>) -> Waits {
         counts.waiting.add(1);
-        counts.waited.add(1);
         Waits(counts.clone())
     }
 }

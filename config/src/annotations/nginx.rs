@@ -280,8 +280,10 @@ pub(crate) fn guards(ours: &str) -> bool {
     ours.starts_with("auth-") || ours == FIELDS
 }
 
-/// It wins over `load-balance` there, and so here.
-pub(crate) const STRONGER: &str = "upstream-hash-by";
+/// Whether it is an `upstream-hash-by` that can be used, which wins over `load-balance` there, and so here.
+pub(crate) fn is_stronger(name: &str, text: &str) -> bool {
+    name == "upstream-hash-by" && crate::filter::nginx_hash(text).is_ok()
+}
 
 /// The Ingress is one for a part of another one's traffic.
 pub(crate) const CANARY: &str = "nginx.ingress.kubernetes.io/canary";

@@ -155,7 +155,9 @@ fn of_ingress_nginx_each_says_what_becomes_of_it() {
     assert_eq!(theirs("upstream-hash-by", "$remote_addr").filters.balance, Some(Balance::Hash(HashBy::ClientIp)));
     assert_eq!(verdict("upstream-hash-by", "$request_uri$host"), (Verdict::Wrong, 1));
     let both = ["load-balance", "upstream-hash-by"].map(|name| format!("{}{name}", nginx::PREFIX));
-    let both = reading(&[(&both[0], "round_robin"), (&both[1], "$remote_addr")]);
+    let said = |hash| reading(&[(&both[0], "round_robin"), (&both[1], hash)]);
+    assert_eq!(said("$request_uri$host").filters.balance, Some(Balance::RoundRobin));
+    let both = said("$remote_addr");
     assert_eq!(both.filters.balance, Some(Balance::Hash(HashBy::ClientIp)), "which wins there, too");
     assert!(both.problems.iter().any(|problem| problem.to_string().contains("load-balance")), "{:?}", both.problems);
     assert_eq!(verdict("affinity", "cookie"), (Verdict::Honoured, 0));

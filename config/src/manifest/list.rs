@@ -48,7 +48,7 @@ impl Manifest {
             Some((name, items)) => self.items(name, items, Item { around, ..item }, repeated),
             None if around.refused => {
                 self.unnamed = true;
-                self.lost_seals.extend(item.seals().then_some(None));
+                self.lost_seals.extend(item.seals(None).then_some(None));
             }
             None => {}
         }

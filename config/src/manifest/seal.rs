@@ -5,26 +5,30 @@
 
 use serde_json::Value;
 
-use crate::exposure::{EXPOSURE_LABEL, Exposure, OUR_PREFIX, kind_of_annotation};
+use crate::exposure::{EXPOSURE_LABEL, Exposure, OUR_PREFIX, is_annotation_of, kind_of_annotation};
+use crate::object::Kind;
 
 /// Fields whose keys are another object's labels.
 const SELECTORS: [&str; 5] = ["selector", "nodeSelector", "labelSelector", "matchLabels", "matchExpressions"];
 
-/// Whether an object, however wrong it is, says something about its exposure that is not plainly `external`.
-pub(super) fn carried(document: &Value) -> bool {
+/// Whether an object, however wrong it is, says something about its exposure that is not plainly `external`. Where it is not known of what
+/// kind it is, an annotation that any kind may have says nothing.
+pub(super) fn carried(kind: Option<Kind>, document: &Value) -> bool {
     let Some(fields) = document.as_object() else { return mentions("", document) };
     fields.iter().any(|(field, value)| match (field.as_str(), value.as_object()) {
-        ("metadata", Some(metadata)) => metadata.iter().any(|(field, value)| in_metadata(field, value)),
+        ("metadata", Some(metadata)) => metadata.iter().any(|(field, value)| in_metadata(kind, field, value)),
         _ => mentions(field, value),
     })
 }
 
-fn in_metadata(field: &str, value: &Value) -> bool {
+fn in_metadata(kind: Option<Kind>, field: &str, value: &Value) -> bool {
     match (field, value.as_object()) {
         ("labels" | "annotations", Some(entries)) => {
-            let harmless = |key: &str| field == "annotations" && kind_of_annotation(key).is_some();
+            let known = |key: &str| kind.map_or_else(|| kind_of_annotation(key).is_some(), |kind| is_annotation_of(kind, key));
+            let harmless = |key: &str| field == "annotations" && known(key);
+            let place = field == "labels" || kind.is_none_or(|kind| kind == Kind::Ingress);
             let mut ours = entries.iter().filter(|(key, _)| key.starts_with(OUR_PREFIX) && !harmless(key));
-            ours.any(|(key, word)| key != EXPOSURE_LABEL || word.as_str() != Some(Exposure::External.as_str()))
+            ours.any(|(key, word)| !place || key != EXPOSURE_LABEL || word.as_str() != Some(Exposure::External.as_str()))
         }
         _ => mentions(field, value),
     }
@@ -72,7 +76,7 @@ mod tests {
             json!({"spec": {"labels": {"tidegate.dev/exposure": "internal"}}}),
             json!([{"metadata": {"labels": {"tidegate.dev/exposure": "internal"}}}]),
         ] {
-            assert!(carried(&document), "{document}");
+            assert!(carried(None, &document), "{document}");
         }
     }
 
@@ -89,7 +93,20 @@ mod tests {
             json!(null),
             json!("text"),
         ] {
-            assert!(!carried(&document), "{document}");
+            assert!(!carried(None, &document), "{document}");
+        }
+    }
+
+    #[test]
+    fn an_annotation_says_nothing_on_its_own_kind_alone() {
+        let with = |key: &str, value: &str| json!({"metadata": {"annotations": {key: value}}});
+        for (key, value, own, other) in [
+            ("tidegate.dev/upstream-ca", "a", Kind::Service, Kind::Ingress),
+            ("tidegate.dev/allow-source-range", "10.0.0.0/8", Kind::Ingress, Kind::Service),
+            ("tidegate.dev/exposure", "external", Kind::Ingress, Kind::Service),
+        ] {
+            assert!(!carried(Some(own), &with(key, value)), "{key}");
+            assert!(carried(Some(other), &with(key, value)), "{key}");
         }
     }
 }

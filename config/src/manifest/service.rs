@@ -191,7 +191,7 @@ fn distribution(spec: &core::ServiceSpec, out: &mut Findings) -> Option<Distribu
     }
 }
 
-/// Which header replicas expect. What cannot be understood seals, as everything under our prefix does.
+/// Which header replicas expect.
 fn proxy_protocol(meta: &Meta, out: &mut Findings) -> Option<ProxyVersion> {
     match &**meta.annotations.get(PROXY_PROTOCOL)? {
         "v1" => Some(ProxyVersion::V1),

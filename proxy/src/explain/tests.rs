@@ -75,6 +75,7 @@ fn a_refused_exposure_names_its_seal_and_is_a_plain_miss() {
 fn nobody_ready_is_a_503() {
     let said = ask("http://shop.example/empty", External);
     assert_eq!((said.status, said.reason.as_deref()), (Some(503), Some("no-endpoint")));
+    assert_eq!(said.service.as_deref(), Some("x/empty:80"));
 }
 
 #[test]

@@ -60,6 +60,9 @@ pub(crate) enum NoChoice {
     Otherwise,
 }
 
+/// Most characters of an error that are kept for the log: one of TLS may list all names of a certificate.
+const MOST_SAID: usize = 200;
+
 /// A service that carries as much as it may.
 #[derive(Debug)]
 pub(crate) struct Full {
@@ -170,10 +173,10 @@ pub(crate) struct Trail {
     pub(crate) attempts: u32,
     /// Where it was sent last.
     pub(crate) upstream: Option<SocketAddr>,
-    /// The service it was sent to, or that was too full for it.
+    /// The service it was sent to.
     pub(crate) service: Option<Rc<Met>>,
-    /// What kept it from being sent the last time.
-    trouble: Option<Box<str>>,
+    /// What kept it from being sent the last time, and the reason that it makes.
+    trouble: Option<(Reason, Box<str>)>,
     /// What it was charged.
     pub(crate) charged: Charged,
     /// Who is asked, where the route says how long all of it may take.
@@ -211,7 +214,13 @@ impl Trail {
 
     /// What the log says beside the reason of an answer of ours: what kept the request from being sent, where that is the reason.
     pub(crate) fn trouble(&self, reason: Option<Reason>) -> Option<&str> {
-        self.trouble.as_deref().filter(|_| matches!(reason, Some(Reason::UpstreamConnect | Reason::Overload)))
+        self.trouble.as_ref().filter(|(makes, _)| reason == Some(*makes)).map(|(_, what)| &**what)
+    }
+
+    /// No connection stood.
+    pub(crate) fn no_connection(&mut self, why: &str) {
+        let why: String = why.chars().take(MOST_SAID).collect();
+        self.trouble = Some((Reason::UpstreamConnect, why.into()));
     }
 
     /// One more try.
@@ -222,6 +231,7 @@ impl Trail {
         }
         self.upstream = Some(address);
         self.service = Some(counts.clone());
+        self.trouble = None;
     }
 }
 
@@ -271,8 +281,8 @@ impl Caller {
             tried.start_over(); // whoever is first in line holds up all others: it takes what there is
         }
         if look == Look::Never {
-            trail.service = Some(self.worker.counts.of(self.listener.exposure, &service));
-            trail.trouble = Some("the Service carries as much as its annotations `tidegate.dev/max-*` let".into());
+            // Not its answer: those tell how many repetitions there may be, and how fast it is.
+            trail.trouble = Some((Reason::Overload, format!("{} carries as much as its `tidegate.dev/max-*` let", service.name).into()));
         }
         look != Look::Never
     }
@@ -331,7 +341,10 @@ impl Attempt {
     /// Nothing stood to send it on.
     pub(crate) fn unreachable(&self, service: &Service, error: &io::Error, trail: &mut Trail) -> Unreached {
         let replica = self.flight.replica();
-        trail.trouble = Some(if error.kind() == io::ErrorKind::TimedOut { "timed out".into() } else { error.to_string().into() });
+        match error.kind() {
+            io::ErrorKind::TimedOut => trail.no_connection("timed out"),
+            _ => trail.no_connection(&error.to_string()),
+        }
         tracing::debug!(service = %service.name, address = %replica.address, %error, "connect failed");
         balance::failed(&replica.load, now_us());
         self.witness.unreachable(replica, error);

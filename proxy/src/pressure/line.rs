@@ -45,9 +45,11 @@ impl Queued {
     /// Takes the last place at this service, unless it has one. False when there is none.
     fn join(&mut self, worker: &Worker, key: Key, bounded: &Bounded) -> bool {
         if !self.place.as_ref().is_some_and(|(pending, _)| pending.is_at(bounded)) {
-            let pending = self.pauses.left(now_us() / 1000).and_then(|_| bounded.queue());
-            // Counted last: who may not wait did not wait.
-            self.place = pending.and_then(|pending| Some((pending, worker.waiting.queue(key, &worker.limits)?)));
+            let counted = self.pauses.left(now_us() / 1000).and_then(|_| worker.waiting.queue(key, &worker.limits));
+            self.place = counted.and_then(|counted| Some((bounded.queue()?, counted)));
+            if self.place.is_some() {
+                worker.counts.worker().waited.add(1);
+            }
             self.at_once = self.place.as_ref().is_some_and(|(pending, _)| pending.is_first());
         }
         self.place.is_some()

@@ -36,9 +36,8 @@ pub(super) fn of_service(entry: &Entry, refused: Vec<(SocketAddr, String)>) -> V
     }
     for (address, whose) in refused {
         let found = format!("its endpoint {address} is {whose}: nothing is sent there");
-        notes.push(
-            Problem::error(Reason::AddressRefused, found).expected("the address of a pod").fix("correct the pod's or slice's address"),
-        );
+        let fix = "correct the pod's or slice's address; if it is right, let Tidegate listen on another";
+        notes.push(Problem::error(Reason::AddressRefused, found).expected("an address that is the pod's alone").fix(fix));
     }
     notes
 }

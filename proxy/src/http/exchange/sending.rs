@@ -61,6 +61,7 @@ impl Exchange {
         let reached = caller.reach(chosen, tried, &mut self.trail).await;
         let (attempt, mut upstream) = reached.map_err(Unsent::NoConnection)?;
         if connection.reading.is_cut() {
+            self.trail.no_connection("the replica left while it was connected to");
             return Err(Unsent::NoConnection(Unreached { endpoint: attempt.endpoint, for_now: true })); // it left while it was connected to
         }
         let patience = Duration::from_millis(caller.worker.limits.connect_timeout_ms);

@@ -19,7 +19,7 @@ pub(super) fn of(meta: &Meta, out: &mut Findings) -> Bounds {
     let (in_flight, endpoint_in_flight) = (bound(MAX_IN_FLIGHT, UNDER_WAY), bound(MAX_ENDPOINT_IN_FLIGHT, UNDER_WAY));
     let pending = bound(MAX_PENDING, "requests that may wait for room (none without the annotation)");
     if pending.is_some() && ![MAX_IN_FLIGHT, MAX_ENDPOINT_IN_FLIGHT].iter().any(|key| meta.annotations.contains_key(*key)) {
-        let place = format_args!("metadata.annotations[\"{MAX_PENDING}\"]").to_string();
+        let place = format!("metadata.annotations[\"{MAX_PENDING}\"]");
         out.not_served(place, "nobody waits for room where nothing is bounded", "add `tidegate.dev/max-in-flight`, or remove it");
     }
     Bounds { in_flight, endpoint_in_flight, pending }

@@ -13,11 +13,13 @@ use crate::manifest::document;
 use crate::object::ObjectKey;
 use crate::problem::Problem;
 
+mod docker;
 mod live;
 mod outlier;
 mod read;
 pub mod value;
 
+pub use docker::Docker;
 pub use live::Renewed;
 pub use outlier::Outlier;
 
@@ -29,6 +31,8 @@ mod tests;
 pub struct Settings {
     /// Folders or files of manifests.
     pub manifests: Vec<PathBuf>,
+    /// `docker`: containers as pods.
+    pub docker: Docker,
     /// External HTTP listener; `None` switches it off. Default `0.0.0.0:8080`.
     pub http: Option<SocketAddr>,
     /// External HTTPS listener. Default `0.0.0.0:8443`.
@@ -202,6 +206,7 @@ impl Default for Settings {
         ];
         Settings {
             manifests: Vec::new(),
+            docker: Docker::default(),
             http: Some(SocketAddr::from(([0, 0, 0, 0], 8080))),
             https: Some(SocketAddr::from(([0, 0, 0, 0], 8443))),
             internal_http: None,
@@ -234,7 +239,7 @@ impl Default for Settings {
 impl Settings {
     /// Reads `tidegate.yaml`. Keys are the flags' names in camelCase (`http`, `internalHttp`, `serviceCidr`, ...) and
     /// `exposure.mode`, `ingress.classes`, `tls.defaultSecret`, `internalCidrs`, `trustedProxies`, `proxyProtocol`,
-    /// `external.addresses`, `nodeName`, `zone`, `externalName.*`, `dns.servers`, `slowStartMs`, `outlier.*`, `limits.*`. `none` switches a
+    /// `external.addresses`, `nodeName`, `zone`, `externalName.*`, `docker.*`, `dns.servers`, `slowStartMs`, `outlier.*`, `limits.*`. `none` switches a
     /// listener off.
     ///
     /// # Errors

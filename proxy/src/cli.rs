@@ -89,6 +89,12 @@ pub struct PictureArgs {
     /// Folder (or file) of Kubernetes manifests; may be repeated
     #[arg(long, value_name = "DIR", env = "TIDEGATE_MANIFESTS")]
     manifests: Vec<PathBuf>,
+    /// Containers are pods, by the Docker API
+    #[arg(long, env = "TIDEGATE_DOCKER", value_parser = clap::builder::BoolishValueParser::new())]
+    docker: bool,
+    /// Unix socket of the Docker API, or of `tidegate docker-proxy` [default: /var/run/docker.sock]
+    #[arg(long, value_name = "PATH", env = "TIDEGATE_DOCKER_SOCKET")]
+    docker_socket: Option<PathBuf>,
     /// Where virtual IPs and last good objects are kept
     #[arg(long, value_name = "DIR", env = "TIDEGATE_STATE_DIR")]
     state_dir: Option<PathBuf>,

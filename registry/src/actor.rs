@@ -19,11 +19,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock;
 use crate::core::{Counts, Registry};
-use crate::event::{Event, Report, SettingsNews};
+use crate::event::{Event, Report, SettingsNews, SourceName};
 use crate::seed::Seed;
 use crate::snapshot::{OwnAddresses, Plane, Snapshot};
 use crate::source::settings::SettingsFile;
-use crate::source::{self, dns, folder};
+use crate::source::{self, dns, docker, folder};
 use crate::state::{self, Saved, StateDir};
 use crate::view::Topic;
 
@@ -104,8 +104,14 @@ pub fn start(settings: &Settings, file: Option<SettingsFile>, own: OwnAddresses)
     let (out, events) = mpsc::channel(WAITING_EVENTS);
     let folders: HashSet<PathBuf> = settings.manifests.iter().cloned().collect();
     for path in folders {
-        registry.expect(folder::name(&path));
-        tokio::spawn(supervise(path, out.clone()));
+        let (name, out) = (folder::name(&path), out.clone());
+        registry.expect(name.clone());
+        tokio::spawn(supervise(name, out.clone(), move || folder::watch(path.clone(), out.clone())));
+    }
+    if settings.docker.enabled {
+        let (settings, out) = (settings.docker.clone(), out.clone());
+        registry.expect(docker::name());
+        tokio::spawn(supervise(docker::name(), out.clone(), move || docker::watch(settings.clone(), out.clone())));
     }
     if let Some(file) = file {
         registry.follow_settings(&file.path, Duration::ZERO);
@@ -184,18 +190,21 @@ pub fn unix_s() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// Runs a folder source and starts it again when it ends.
-async fn supervise(path: PathBuf, out: mpsc::Sender<Event>) {
+/// Runs a source and starts it again when it ends.
+async fn supervise<F>(name: SourceName, out: mpsc::Sender<Event>, source: impl Fn() -> F)
+where
+    F: Future<Output = Result<(), Problem>> + Send + 'static,
+{
     let mut wait = RESTART;
     loop {
         let began = Instant::now();
         // A task of its own, so that a panic in it is an error here.
-        let problem = match tokio::spawn(folder::watch(path.clone(), out.clone())).await {
+        let problem = match tokio::spawn(source()).await {
             Ok(Ok(())) => return,
             Ok(Err(problem)) => problem,
-            Err(error) => Problem::error(Reason::Unreadable, format!("the source stopped: {error}")).in_file(&path),
+            Err(error) => Problem::error(Reason::Unreadable, format!("the source stopped: {error}")).of(format!("source {name}")),
         };
-        if out.send(Event::Stale(folder::name(&path), problem)).await.is_err() {
+        if out.send(Event::Stale(name.clone(), problem)).await.is_err() {
             return;
         }
         if began.elapsed() > RESTART_MOST {

@@ -21,6 +21,7 @@ impl Settings {
         // Spelled out, so that a new setting cannot be forgotten here.
         let Settings {
             manifests,
+            docker,
             http,
             https,
             internal_http,
@@ -61,6 +62,9 @@ impl Settings {
         ];
         let fixed = [
             ("manifests", *manifests == wanted.manifests),
+            ("docker.enabled", docker.enabled == wanted.docker.enabled),
+            ("docker.socket", docker.socket == wanted.docker.socket),
+            ("docker.network", docker.network == wanted.docker.network),
             ("http", *http == wanted.http),
             ("https", *https == wanted.https),
             ("internalHttp", *internal_http == wanted.internal_http),
@@ -80,6 +84,7 @@ impl Settings {
         let others = |keys: &[(&'static str, bool)]| keys.iter().filter(|(_, same)| !same).map(|(key, _)| *key).collect();
         let settings = Settings {
             manifests: manifests.clone(),
+            docker: docker.clone(),
             http: *http,
             https: *https,
             internal_http: *internal_http,

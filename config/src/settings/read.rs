@@ -11,17 +11,18 @@ use ipnet::IpNet;
 use serde_json::{Map, Value};
 
 use super::value::{self, Unfit};
-use super::{AccessLog, ExposureMode, Limits, LogFormat, Outlier, ProxiedListener, Settings};
+use super::{AccessLog, Docker, ExposureMode, Limits, LogFormat, Outlier, ProxiedListener, Settings};
 use crate::manifest::document::Document;
 use crate::problem::{Problem, Reason};
 
-pub(super) const KEYS: &str = "manifests, http, https, internalHttp, admin, metrics, serviceCidr, internalCidrs, trustedProxies, stateDir, workers, \
+pub(super) const KEYS: &str = "manifests, docker, http, https, internalHttp, admin, metrics, serviceCidr, internalCidrs, trustedProxies, stateDir, workers, \
                     log, accessLog, exposure, ingress, tls, proxyProtocol, external, nodeName, zone, externalName, dns, \
                     slowStartMs, outlier, limits";
 pub(super) const LIMITS: &str = "headBytes, headers, headTimeoutMs, idleTimeoutMs, connectTimeoutMs, drainDeadlineMs, idlePerReplica, \
                     endpointWaitMs, connectionWaitMs, waitingRequests, replicaDrainMs, vanishedMs, retryBudgetPercent, \
                     connections, connectionsPerClient, shedLagMs, \
                     udpIdleTimeoutMs, udpFlows";
+pub(super) const DOCKER: &str = "enabled, socket, network";
 pub(super) const OUTLIER: &str = "consecutiveFailures, intervalMs, baseEjectionMs, maxEjectionMs, maxEjectedPercent, panicPercent, \
                     successRateFactor, successRateEndpoints, successRateRequests";
 /// A day and an hour; longer is more likely a wrong unit than a wish.
@@ -76,6 +77,7 @@ fn top(keys: Map<String, Value>, to: &mut Settings, out: &mut Wrong) {
     for (key, value) in keys.into_iter().filter(|(_, value)| !value.is_null()) {
         match key.as_str() {
             "manifests" => set(&mut to.manifests, texts(&key, &value, out).map(|list| list.into_iter().map(PathBuf::from).collect())),
+            "docker" => docker(value, &mut to.docker, out),
             "http" => set(&mut to.http, listener(&key, &value, out)),
             "https" => set(&mut to.https, listener(&key, &value, out)),
             "internalHttp" => set(&mut to.internal_http, listener(&key, &value, out)),
@@ -101,6 +103,18 @@ fn top(keys: Map<String, Value>, to: &mut Settings, out: &mut Wrong) {
             "outlier" => outlier(value, &mut to.outlier, out),
             "limits" => limits(value, &mut to.limits, out),
             _ => out.unknown(key, KEYS),
+        }
+    }
+}
+
+fn docker(value: Value, to: &mut Docker, out: &mut Wrong) {
+    for (key, value) in group("docker", value, out) {
+        let place = format!("docker.{key}");
+        match key.as_str() {
+            "enabled" => set(&mut to.enabled, truth(&place, &value, out)),
+            "socket" => set(&mut to.socket, text(&place, &value, out).map(PathBuf::from)),
+            "network" => set(&mut to.network, text(&place, &value, out).map(|name| Some(name.to_owned()))),
+            _ => out.unknown(place, DOCKER),
         }
     }
 }
@@ -250,6 +264,10 @@ fn texts(key: &str, value: &Value, out: &mut Wrong) -> Option<Vec<String>> {
     };
     let read = |(index, value)| text(&format!("{key}[{index}]"), value, out).map(str::to_owned);
     list.iter().enumerate().map(read).collect::<Vec<_>>().into_iter().collect()
+}
+
+fn truth(key: &str, value: &Value, out: &mut Wrong) -> Option<bool> {
+    out.fit(key, value, value.as_bool().ok_or_else(|| Unfit::new("`true` or `false`", "write one of these words, without quotes")))
 }
 
 fn word<T: Copy>(key: &str, value: &Value, words: &[(&str, T)], out: &mut Wrong) -> Option<T> {

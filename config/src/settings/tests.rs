@@ -37,6 +37,9 @@ const OTHERS: [(&str, &str); 51] = [
     ("zone", "a"),
     ("externalName.allow", "[api.example.com, '*.example.org']"),
     ("externalName.allowInside", "[api.example.com]"),
+    ("docker.enabled", "true"),
+    ("docker.socket", "/run/tidegate/docker.sock"),
+    ("docker.network", "shop_default"),
     ("dns.servers", "[192.0.2.53, '127.0.0.1:5353']"),
     ("slowStartMs", "1000"),
     ("outlier.consecutiveFailures", "7"),
@@ -74,7 +77,7 @@ fn yaml(key: &str, value: &str) -> String {
 
 #[test]
 fn each_key_sets_its_setting() {
-    let groups = ["exposure", "ingress", "tls", "external", "externalName", "dns", "outlier", "limits"];
+    let groups = ["exposure", "ingress", "tls", "external", "externalName", "docker", "dns", "outlier", "limits"];
     let (nested, plain): (Vec<_>, Vec<_>) = OTHERS.iter().partition(|(key, _)| key.contains('.'));
     let mut text: String = plain.iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
     for group in groups {
@@ -84,6 +87,7 @@ fn each_key_sets_its_setting() {
     let net = |text: &str| text.parse::<IpNet>().unwrap();
     let expected = Settings {
         manifests: vec!["a".into(), "b/c.yaml".into()],
+        docker: Docker { enabled: true, socket: "/run/tidegate/docker.sock".into(), network: Some("shop_default".to_owned()) },
         http: Some("127.0.0.1:0".parse().unwrap()),
         https: Some("127.0.0.1:8443".parse().unwrap()),
         internal_http: Some("[::1]:81".parse().unwrap()),
@@ -180,6 +184,10 @@ fn each_wrong_value_names_its_key() {
         ("nodeName: 1", "nodeName"),
         ("zone: [a]", "zone"),
         ("externalName: {allow: ['*']}", "externalName.allow[0]"),
+        ("docker: true", "docker"),
+        ("docker: {enabled: 'yes'}", "docker.enabled"),
+        ("docker: {socket: 1}", "docker.socket"),
+        ("docker: {network: [a]}", "docker.network"),
         ("dns: {servers: [ns.example]}", "dns.servers[0]"),
         ("slowStartMs: -1", "slowStartMs"),
         ("outlier: none", "outlier"),
@@ -282,6 +290,7 @@ fn the_page_of_settings_names_every_key_and_its_default() {
         assert_eq!((renewed.waiting.len(), renewed.changed.len()), if restart == "yes" { (1, 0) } else { (0, 1) }, "{key} is in one list");
         // What is a list, or nothing, is told in words.
         let value = match default.strip_prefix('`').and_then(|text| text.strip_suffix('`')) {
+            Some(value) if value.parse::<bool>().is_ok() => value.to_owned(),
             Some(value) => format!("'{value}'"),
             None if default.parse::<u64>().is_ok() => default.to_owned(),
             None => "null".to_owned(),
@@ -291,7 +300,11 @@ fn the_page_of_settings_names_every_key_and_its_default() {
     }
     let top = read::KEYS.split(", ").filter(|key| !named.iter().any(|name| name.starts_with(&format!("{key}."))));
     let below = |group: &'static str, keys: &'static str| keys.split(", ").map(move |key| format!("{group}.{key}"));
-    let known = top.map(str::to_owned).chain(below("limits", read::LIMITS)).chain(below("outlier", read::OUTLIER));
+    let known = top
+        .map(str::to_owned)
+        .chain(below("limits", read::LIMITS))
+        .chain(below("outlier", read::OUTLIER))
+        .chain(below("docker", read::DOCKER));
     let missing: Vec<String> = known.filter(|key| !named.contains(key)).collect();
     assert_eq!(missing, [""; 0], "docs/settings.md does not name them");
 }

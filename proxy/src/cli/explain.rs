@@ -57,7 +57,7 @@ fn place(args: &ExplainArgs) -> Result<Place, Vec<Problem>> {
     }
     let settings = args.settings()?;
     match settings.admin {
-        Some(admin) if settings.manifests.is_empty() => Ok(Place::Running(admin)),
+        Some(admin) if settings.manifests.is_empty() && !settings.docker.enabled => Ok(Place::Running(admin)),
         _ => Ok(Place::Files(Box::new(settings))),
     }
 }

@@ -1,6 +1,6 @@
 //! The picture that a cold start on these files would make, without starting anything.
 //!
-//! It reads manifests and the state directory and writes nothing; `check` and `explain` both stand on it, so that they agree with `run`.
+//! It reads manifests, the Docker API and the state directory, and writes nothing; `check` and `explain` both stand on it, so that they agree with `run`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use config::problem::{Problem, Reason};
 use config::settings::Settings;
 use registry::actor::{local_addresses, unix_s};
 use registry::core::Registry;
-use registry::event::{Event, ListenerState};
+use registry::event::{Batch, Event, ListenerState};
 use registry::snapshot::{OwnAddresses, Plane, Snapshot};
-use registry::source::folder;
+use registry::source::{docker, folder};
 use registry::state::{self, Saved};
 
 use super::settings::no_source;
@@ -30,7 +30,7 @@ pub(super) struct Offline {
 /// # Errors
 /// There is nothing to read, or a folder is not there.
 pub(super) fn cold_start(settings: &Settings) -> Result<Offline, Vec<Problem>> {
-    if settings.manifests.is_empty() {
+    if settings.manifests.is_empty() && !settings.docker.enabled {
         return Err(vec![no_source()]);
     }
     let missing: Vec<Problem> = settings.manifests.iter().filter_map(|path| missing(path)).collect();
@@ -49,8 +49,19 @@ pub(super) fn cold_start(settings: &Settings) -> Result<Offline, Vec<Problem>> {
     for path in &settings.manifests {
         registry.apply(Event::Batch(folder::read_once(path)), Duration::ZERO);
     }
+    if settings.docker.enabled {
+        registry.expect(docker::name());
+        registry.apply(Event::Batch(containers(settings)?), Duration::ZERO);
+    }
     let snapshot = registry.publish(Duration::ZERO).unwrap_or_else(nothing);
     Ok(Offline { registry, snapshot, listeners })
+}
+
+/// What the engine says now.
+fn containers(settings: &Settings) -> Result<Batch, Vec<Problem>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| vec![Problem::error(Reason::Invalid, format!("cannot make a runtime: {error}"))])?;
+    Ok(runtime.block_on(docker::read_once(&settings.docker)))
 }
 
 fn missing(path: &std::path::Path) -> Option<Problem> {

@@ -20,7 +20,7 @@ impl RunArgs {
     pub fn settings(&self) -> Result<Settings, Vec<Problem>> {
         let settings = laid(&self.picture, &self.listen, self.admin)?;
         let mut problems = Vec::new();
-        if settings.manifests.is_empty() {
+        if settings.manifests.is_empty() && !settings.docker.enabled {
             problems.push(no_source());
         }
         problems.extend(bindable::check(settings.service_cidr, &local_addresses(), bindable::binds).err());
@@ -69,8 +69,8 @@ fn laid(picture: &PictureArgs, listen: &ListenArgs, admin: Option<Address>) -> R
 /// Nothing to read is nothing to serve.
 pub(super) fn no_source() -> Problem {
     Problem::error(Reason::NotFound, "no source of objects")
-        .expected("at least one folder of manifests")
-        .fix("name one with --manifests DIR, TIDEGATE_MANIFESTS, or `manifests` in the file of --config")
+        .expected("at least one folder of manifests, or containers")
+        .fix("name a folder with --manifests DIR, TIDEGATE_MANIFESTS, or `manifests` in the file of --config; or switch the Docker source on with --docker")
 }
 
 impl PictureArgs {
@@ -82,6 +82,10 @@ impl PictureArgs {
         let mut settings = self.config.as_deref().map_or_else(|| Ok(Settings::default()), read)?;
         if !self.manifests.is_empty() {
             settings.manifests.clone_from(&self.manifests);
+        }
+        settings.docker.enabled |= self.docker || self.docker_socket.is_some();
+        if let Some(socket) = &self.docker_socket {
+            settings.docker.socket.clone_from(socket);
         }
         if self.state_dir.is_some() {
             settings.state_dir.clone_from(&self.state_dir);

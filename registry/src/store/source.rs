@@ -9,6 +9,7 @@ use config::problem::{Problem, Reason};
 
 use super::Store;
 use crate::event::{Origin, SourceName};
+use crate::source::docker;
 
 /// A source tells this often at least that it is as it was, four times over: one that does not hangs.
 const SILENT: Duration = Duration::from_secs(120);
@@ -89,7 +90,10 @@ fn silence(name: &SourceName) -> Problem {
     problem.fix("look whether its disk or network share hangs")
 }
 
-/// Whether a saved origin belongs to the source of this name: `folder:PATH` holds what is at or under PATH.
+/// Whether a saved origin belongs to the source of this name: `folder:PATH` holds what is at or under PATH, `docker` what it names itself.
 pub(super) fn holds(source: &str, origin: &Path) -> bool {
-    source.strip_prefix("folder:").is_some_and(|path| origin.starts_with(path))
+    match source.strip_prefix("folder:") {
+        Some(path) => origin.starts_with(path),
+        None => source == &*docker::name() && docker::owns(origin),
+    }
 }

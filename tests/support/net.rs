@@ -91,7 +91,7 @@ impl Net {
     }
 
     /// What no other test calls something of this net.
-    pub(crate) fn label(&self) -> String {
+    pub fn label(&self) -> String {
         format!("tg{}", self.number)
     }
 

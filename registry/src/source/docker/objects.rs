@@ -6,13 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use config::exposure::{EXPOSURE_LABEL, Exposure, OUR_PREFIX};
 use config::host::HostPattern;
 use config::manifest::Manifest;
 use config::object::{
-    Ingress, IngressBackend, IngressPath, IngressRule, IngressTls, Kind, Labels as ObjectLabels, Meta, Name, Object, PathType, Pod,
-    PodPort, PortRef, Protocol, Selector, Service, ServicePort, Workload,
+    Check, Ingress, IngressBackend, IngressPath, IngressRule, IngressTls, Kind, Labels as ObjectLabels, Meta, Name, Object, PathType, Pod,
+    PodPort, PortRef, Probe, Protocol, Selector, Service, ServicePort, Workload,
 };
 use config::problem::{Problem, Reason, Severity};
 
@@ -117,7 +118,7 @@ fn pod(engine: &Engine, here: &Here, container: &Container, group: &Group, label
         ips,
         finished: !state.running && !state.started.is_empty(),
         ready,
-        probes: [].into(),
+        probes: probes(container, labels),
         ports: container.ports.iter().map(|&(port, protocol)| PodPort { name: "".into(), port, protocol }).collect(),
         node: None,
         host_network: false,
@@ -128,6 +129,22 @@ fn pod(engine: &Engine, here: &Here, container: &Container, group: &Group, label
     out.problems = out.problems.into_iter().map(|problem| problem.of(&key)).collect();
     out.objects.push(Object::Pod(pod));
     out
+}
+
+/// A container that has no healthcheck is asked whether it takes connections at the port that its labels name: that it runs does not
+/// mean that it listens.
+fn probes(container: &Container, said: &Labels) -> Arc<[Probe]> {
+    let asked = said.port.filter(|_| container.state.health == Health::Unsaid && container.state.running);
+    let probe = |port| Probe {
+        container: container.name.as_str().into(),
+        check: Check::Tcp { port },
+        initial_delay_s: 0,
+        period_s: 1,
+        timeout_s: 1,
+        successes: 1,
+        failures: 3,
+    };
+    asked.map(probe).into_iter().collect()
 }
 
 /// How much it matters that a container cannot be reached: most, where somebody asked for it.

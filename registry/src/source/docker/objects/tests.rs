@@ -180,6 +180,19 @@ fn a_port_is_said_or_there_is_only_one() {
 }
 
 #[test]
+fn without_a_healthcheck_the_port_is_asked_whether_it_listens() {
+    let port = web(&[("tidegate.dev/port", "8080")]);
+    let probes = |change: fn(&mut Container), labels: &[(&str, &str)]| {
+        let mut one = container("a", 1, labels);
+        change(&mut one);
+        pods(&all(&engine([one])).0)[0].probes.iter().map(|probe| probe.check.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(probes(|_| {}, &port), [Check::Tcp { port: 8080 }]);
+    assert_eq!(probes(|one| one.state.health = Health::Good, &port), [], "its own check knows better");
+    assert_eq!(probes(|_| {}, &web(&[])), [], "nobody says where it listens");
+}
+
+#[test]
 fn what_does_not_speak_http_keeps_its_port() {
     let labels = [SHOP, ("com.docker.compose.service", "db"), ("tidegate.dev/port", "5432")];
     let (found, _) = all(&engine([container("a", 1, &labels)]));

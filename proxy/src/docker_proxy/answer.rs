@@ -8,7 +8,7 @@ mod shape;
 
 use serde_json::Value;
 
-use shape::Shape::{self, Bool, Chosen, First, List, Map, Number, Object, Text};
+use shape::Shape::{self, Bool, First, List, Map, Number, Object, Text};
 
 /// A container in one network.
 const NETWORK: Shape = Object(&[("IPAddress", Text), ("GlobalIPv6Address", Text), ("NetworkID", Text)]);
@@ -82,10 +82,21 @@ const CONFIG: Shape = Object(&[
 const EVENT: Shape = Object(&[
     ("Type", Text),
     ("Action", Text),
-    ("Actor", Object(&[("ID", Text), ("Attributes", Chosen(is_told, &Text))])),
+    ("Actor", Object(&[("ID", Text), ("Attributes", ATTRIBUTES)])),
     ("scope", Text),
     ("time", Number),
     ("timeNano", Number),
+]);
+
+/// Labels are not among them: the engine mixes them in unmarked, with whatever else there is to say.
+const ATTRIBUTES: Shape = Object(&[
+    ("container", Text),
+    ("exitCode", Text),
+    ("image", Text),
+    ("name", Text),
+    ("oldName", Text),
+    ("signal", Text),
+    ("type", Text),
 ]);
 
 /// What can happen to a container that matters to a proxy. Those of `exec` are not here: they quote commands.
@@ -141,12 +152,6 @@ pub fn event(line: &[u8]) -> Result<Option<Value>, Unlike> {
 /// `health_status: healthy`, or the word alone as Podman says it.
 fn is_health(action: &str) -> bool {
     action.strip_prefix("health_status").is_some_and(|rest| matches!(rest, "" | ": healthy" | ": unhealthy" | ": starting"))
-}
-
-/// What an event's attributes may tell. The engine puts labels among them, unmarked: a key with a dot is one, such as
-/// `tidegate.dev/exposure` or `com.docker.compose.service`; a label without a dot is told by the other questions only.
-fn is_told(attribute: &str) -> bool {
-    matches!(attribute, "name" | "image" | "signal" | "exitCode" | "container" | "type" | "oldName") || attribute.contains('.')
 }
 
 fn picked(shape: &Shape, answer: &[u8]) -> Result<Value, Unlike> {

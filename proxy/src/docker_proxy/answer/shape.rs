@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is picked holds nothing that the shape does not name. A value of another kind than it names is left out.
 
-use serde_json::{Map as Fields, Value};
+use serde_json::Value;
 
 /// What is told of a value.
 pub(super) enum Shape {
@@ -18,8 +18,6 @@ pub(super) enum Shape {
     First(&'static [&'static str]),
     /// An object with any keys, its values so.
     Map(&'static Shape),
-    /// The same, with those keys for which this is true.
-    Chosen(fn(&str) -> bool, &'static Shape),
     /// An object with these fields.
     Object(&'static [(&'static str, Shape)]),
 }
@@ -36,8 +34,9 @@ impl Shape {
                 let first = values.into_iter().next();
                 Some(first.filter(|value| value.as_str().is_some_and(|word| words.contains(&word))).into_iter().collect())
             }
-            (Shape::Map(of), Value::Object(fields)) => Some(each(fields, |_| true, of)),
-            (Shape::Chosen(chosen, of), Value::Object(fields)) => Some(each(fields, chosen, of)),
+            (Shape::Map(of), Value::Object(fields)) => {
+                Some(Value::Object(fields.into_iter().filter_map(|(key, value)| Some((key, of.pick(value)?))).collect()))
+            }
             (Shape::Object(shapes), Value::Object(mut fields)) => {
                 let told = shapes.iter().filter_map(|(name, of)| Some(((*name).to_owned(), of.pick(fields.remove(*name)?)?)));
                 Some(Value::Object(told.collect()))
@@ -45,9 +44,4 @@ impl Shape {
             _ => None,
         }
     }
-}
-
-fn each(fields: Fields<String, Value>, chosen: impl Fn(&str) -> bool, of: &Shape) -> Value {
-    let told = fields.into_iter().filter(|(key, _)| chosen(key));
-    Value::Object(told.filter_map(|(key, value)| Some((key, of.pick(value)?))).collect())
 }

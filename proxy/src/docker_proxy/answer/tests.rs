@@ -70,7 +70,7 @@ fn events_of_exec_are_not_told_and_the_others_are() {
             "Type": "container", "Action": "kill", "scope": "local", "time": 1_795_740_980, "timeNano": 1_795_740_980_501_408_110_i64,
             "Actor": {
                 "ID": "5a1ef1911a6ac1a50912b24a35fee3aec62e9f846f7a6db368f4cba3530fdd9e",
-                "Attributes": {"image": "web:1.0", "name": "shop-web-1", "signal": "1", "tidegate.dev/x": "y"},
+                "Attributes": {"image": "web:1.0", "name": "shop-web-1", "signal": "1"},
             },
         })
     );

@@ -142,11 +142,14 @@ async fn answer(request: Request<Incoming>, seen: Arc<Seen>) -> Result<Response<
     let fields: String = head.headers.iter().map(|(name, value)| format!("{name}: {}\n", value.as_bytes().escape_ascii())).collect();
     let body = body.collect().await.map(|body| body.to_bytes().len()).unwrap_or_default();
     seen.asked.lock().expect("nobody panicked").push(format!("{} {}\n{fields}{body} bytes", head.method, head.uri));
-    let (status, body) = match head.uri.path() {
+    // Who asks it straight says a version.
+    let path = head.uri.path();
+    let (status, body) = match path.strip_prefix("/v1.53").unwrap_or(path) {
         "/_ping" => (200, "OK".to_owned()),
         "/version" => (200, VERSION.to_owned()),
         "/containers/json" => (200, LIST.to_owned()),
         "/containers/shop-web-1/json" => (200, INSPECT.to_owned()),
+        "/containers/newer/json" => (200, INSPECT.replace(r#""CgroupnsMode": "host""#, r#""CgroupnsMode": "newer""#)),
         "/containers/large/json" => (200, serde_json::json!({"Id": "large", "Config": {"Labels": {"a": "b".repeat(8 << 20)}}}).to_string()),
         "/containers/list/json" => (200, "[]".to_owned()),
         "/containers/broken/json" => (500, format!("{{\"message\": \"{}\"}}", super::SECRET)),

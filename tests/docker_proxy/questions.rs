@@ -58,6 +58,16 @@ async fn a_container_that_is_not_there_is_told_so_in_our_words() {
     assert_eq!((status_code, message.as_str()), (404, "No such container: nobody"));
 }
 
+#[tokio::test]
+async fn what_is_newer_than_the_client_where_nobody_looks_costs_nothing() {
+    let (_engine, guard) = both();
+    let ask = async |docker: bollard::Docker| docker.inspect_container("newer", None::<InspectContainerOptions>).await;
+    let straight = bollard::Docker::connect_with_unix(&guard.engine().display().to_string(), 20, bollard::API_DEFAULT_VERSION);
+    let error = ask(straight.expect("its socket is there")).await.expect_err("bollard knows no such value");
+    assert!(error.to_string().contains("newer"), "{error}");
+    assert_eq!(ask(guard.bollard()).await.expect("an answer").name.as_deref(), Some("/shop-web-1"));
+}
+
 #[test]
 fn with_and_without_a_version() {
     let (_engine, guard) = both();

@@ -114,6 +114,7 @@ async fn who_does_not_read_holds_up_nobody_else_and_fills_no_memory() {
         sent += many.len();
         assert!(sent < 256 << 20, "it takes whatever comes");
     }
+    engine.await_open(1);
     assert!(guard.memory() < 128 << 20, "{} bytes of memory", guard.memory());
     let mut large = guard.connect();
     large.write_all(b"GET /containers/large/json HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("it reads");

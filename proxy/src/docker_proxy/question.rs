@@ -124,7 +124,6 @@ pub fn parse(method: &str, target: &str) -> Result<Question, Refusal> {
 
 /// The path without the version of the API before it, if one is there: `/v`, one or two digits, a dot, one to three digits.
 fn unversioned(path: &str) -> &str {
-    let digits = |text: &str, most: usize| (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     let version = path.strip_prefix("/v").and_then(|rest| rest.split_once('/'));
     let Some((version, rest)) = version else { return path };
     let good = version.split_once('.').is_some_and(|(major, minor)| digits(major, 2) && digits(minor, 3));
@@ -174,6 +173,11 @@ fn switch(text: &str) -> Result<bool, Refusal> {
     }
 }
 
+/// Whether `text` is digits, one at least and `most` at most.
+fn digits(text: &str, most: usize) -> bool {
+    (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 impl Question {
     /// Path and query to ask it by, of the engine's newest version of the API. Read again, it is the same question.
     pub fn target(&self) -> String {
@@ -209,7 +213,6 @@ impl Name {
 
 impl Moment {
     fn parse(text: String) -> Option<Moment> {
-        let digits = |text: &str, most: usize| (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
         let good = match text.split_once('.') {
             Some((seconds, fraction)) => digits(seconds, 12) && digits(fraction, 9),
             None => digits(&text, 12),

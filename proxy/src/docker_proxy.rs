@@ -1,7 +1,7 @@
 //! `tidegate docker-proxy`: holds the socket of the Docker engine, so that the process which the internet talks to never does.
 //!
 //! Invariant: five questions that only read are answered, and nothing else is. What a client sends is read into a typed question
-//! ([`question`]) or refused; the question is asked of the engine anew ([`engine`]), and the answer written anew from a table of fields
+//! ([`question`]) or refused; the question is asked of the engine anew (`engine`), and the answer written anew from a table of fields
 //! ([`answer`]). No byte of a client reaches the engine, and no field that the tables do not name leaves it.
 //!
 //! It is a process of its own, that needs no settings file, has no plane, no listener on a network and no state.

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use bollard::errors::Error;
 use bollard::models::{ContainerStateStatusEnum, HealthStatusEnum};
-use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder};
+use bollard::query_parameters::{EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder};
+use futures_util::StreamExt;
 
 use super::*;
 use crate::engine::{INSPECT, LIST};
@@ -66,6 +67,27 @@ async fn what_is_newer_than_the_client_where_nobody_looks_costs_nothing() {
     let error = ask(straight.expect("its socket is there")).await.expect_err("bollard knows no such value");
     assert!(error.to_string().contains("newer"), "{error}");
     assert_eq!(ask(guard.bollard()).await.expect("an answer").name.as_deref(), Some("/shop-web-1"));
+}
+
+/// The fake's answers are a real engine's, but its manners are ours: a real one is asked where this machine has one.
+#[tokio::test]
+async fn a_real_engine_is_asked_where_there_is_one() {
+    const REAL: &str = "/var/run/docker.sock";
+    if std::os::unix::net::UnixStream::connect(REAL).is_err() {
+        eprintln!("*** SKIPPED: no Docker engine answers at {REAL}. ***");
+        return;
+    }
+    let home = tempfile::tempdir().expect("a temporary folder");
+    std::os::unix::fs::symlink(REAL, home.path().join("engine.sock")).expect("the temporary folder can be written");
+    let guard = Guard::start(home);
+    let docker = guard.bollard().negotiate_version().await.expect("an answer");
+    assert_eq!(docker.ping().await.expect("an answer"), "OK");
+    let options = ListContainersOptionsBuilder::default().all(true).filters(&labels("tidegate.dev/nobody=has")).build();
+    assert_eq!(docker.list_containers(Some(options)).await.expect("an answer"), []);
+    let nobody = docker.inspect_container("tidegate-nobody", None::<InspectContainerOptions>).await;
+    assert!(matches!(nobody, Err(Error::DockerResponseServerError { status_code: 404, .. })), "{nobody:?}");
+    let past = EventsOptionsBuilder::default().since("1000000000").until("1000000001.5").filters(&labels("a")).build();
+    assert!(docker.events(Some(past)).next().await.is_none(), "nothing happened then, and the stream ends");
 }
 
 #[test]

@@ -41,7 +41,7 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(2);
 /// After a connection could not be accepted (no file descriptor is left, say).
 const PAUSE: Duration = Duration::from_millis(100);
-/// Longest part of a target that is logged, in bytes.
+/// Longest part of a request that is logged, in characters.
 const LONGEST_LOGGED: usize = 200;
 
 type Answer = Response<UnsyncBoxBody<Bytes, Cut>>;
@@ -62,6 +62,8 @@ pub(super) async fn serve(listener: UnixListener, engine: Engine, stop: impl Fut
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
+            // Who has gone is no longer counted when the next one comes.
+            biased;
             () = &mut stop => break,
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
@@ -122,7 +124,7 @@ async fn answered(request: Request<Incoming>, asker: Option<Asker>, shared: Arc<
     let question = match judged(&request) {
         Ok(question) => question,
         Err(refusal) => {
-            shared.note(asker, format_args!("{} {}", request.method(), logged(&request)), &refusal.to_string());
+            shared.note(asker, format_args!("{}", logged(&request)), &refusal.to_string());
             return Ok(refused(refusal));
         }
     };
@@ -156,9 +158,9 @@ impl Shared {
     }
 }
 
-/// The target as it may be logged: its beginning, and no byte that a terminal would obey (hyper lets none pass).
+/// Method and target as they may be logged: their beginning, and no byte that a terminal would obey.
 fn logged(request: &Request<Incoming>) -> String {
-    request.uri().to_string().chars().take(LONGEST_LOGGED).flat_map(char::escape_default).collect()
+    format!("{} {}", request.method(), request.uri()).chars().take(LONGEST_LOGGED).flat_map(char::escape_default).collect()
 }
 
 /// The question that this request asks.

@@ -28,6 +28,8 @@ use config::settings::{AccessLog, LogFormat};
 use ipnet::IpNet;
 use registry::assertion::Assertion;
 
+use crate::docker_proxy::DockerProxy;
+
 /// Carries traffic to pods that come and go: an ingress for the outside, virtual IPs for the inside.
 #[derive(Debug, Parser)]
 #[command(name = "tidegate", version = env!("TIDEGATE_VERSION"), max_term_width = 110)]
@@ -52,6 +54,8 @@ pub enum Command {
     Top(TopArgs),
     /// Watch the main job at work: replicas die and return under load, strangers try every trick
     Demo(DemoArgs),
+    /// Hold the Docker engine's socket, and answer five questions about containers that only read
+    DockerProxy(DockerProxyArgs),
     /// Print what makes a shell complete commands and flags
     Completion {
         /// Which shell
@@ -220,6 +224,20 @@ pub struct DemoArgs {
     pub forever: bool,
 }
 
+/// Flags of `docker-proxy`.
+#[derive(Debug, Clone, Args)]
+pub struct DockerProxyArgs {
+    /// The Docker engine's socket
+    #[arg(long, value_name = "PATH", env = "TIDEGATE_DOCKER_SOCKET", default_value = "/var/run/docker.sock")]
+    socket: PathBuf,
+    /// Where questions are taken: a socket, made with mode 0660
+    #[arg(long, value_name = "PATH", env = "TIDEGATE_DOCKER_PROXY_LISTEN", default_value = "/run/tidegate/docker.sock")]
+    listen: PathBuf,
+    /// Form of the log
+    #[arg(long, value_name = "FORM", env = "TIDEGATE_LOG", default_value = "text")]
+    log: Form,
+}
+
 /// What `get` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum GetTopic {
@@ -293,6 +311,9 @@ pub fn main() -> ExitCode {
         Command::Get(args) => get::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Demo(args) => crate::demo::run(args),
+        Command::DockerProxy(DockerProxyArgs { socket, listen, log }) => {
+            crate::docker_proxy::run(&DockerProxy { socket, listen, log: log.into() })
+        }
         Command::Completion { shell } => {
             print(&completion(shell));
             ExitCode::SUCCESS

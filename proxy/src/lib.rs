@@ -1,6 +1,7 @@
 //! WHERE bytes go: listeners, HTTP, TCP, balancing, pools.
 //!
-//! Reads [`registry::snapshot::Snapshot`] and never sees Kubernetes or Docker types. One request's way is told in
+//! Reads [`registry::snapshot::Snapshot`] and never sees Kubernetes or Docker types; [`docker_proxy`]
+//! is a process of its own, that shares nothing with the rest. One request's way is told in
 //! docs/ARCHITECTURE.md, and so is the hot path law that every file here keeps.
 
 pub mod access_log;
@@ -15,6 +16,7 @@ pub mod deadline;
 pub mod demo;
 pub mod departed;
 mod digits;
+pub mod docker_proxy;
 pub mod explain;
 pub mod filter;
 pub mod http;

@@ -34,13 +34,14 @@ pub fn run(settings: Settings, file: Option<SettingsFile>) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn fail(problem: &Problem) -> ExitCode {
+/// Says why a process could not start; exit code 2.
+pub(crate) fn fail(problem: &Problem) -> ExitCode {
     eprintln!("{problem}");
     ExitCode::from(2)
 }
 
 /// The log goes to stderr; `TIDEGATE_LOG_FILTER` (as `debug` or `registry=debug,info`) says how much of it.
-fn init_log(format: LogFormat) {
+pub(crate) fn init_log(format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("TIDEGATE_LOG_FILTER").unwrap_or_else(|_| "info".into());
     let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).with_target(false);
     match format {

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use tidegate_tests::Chance;
-use tidegate_tests::fuzz::{TARGETS, Target, bodies, heads, hello, hosts, manifests, proxied, run_for};
+use tidegate_tests::fuzz::{TARGETS, Target, bodies, docker, heads, hello, hosts, manifests, proxied, run_for};
 
 fn play(target: &Target) {
     let seconds = std::env::var("FUZZ_SECONDS").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(5);
@@ -42,6 +42,11 @@ fn bodies() {
 #[test]
 fn proxied() {
     play(&proxied::TARGET);
+}
+
+#[test]
+fn docker() {
+    play(&docker::TARGET);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::{fs, io};
 
 pub mod bodies;
+pub mod docker;
 pub mod heads;
 pub mod hello;
 pub mod hosts;
@@ -30,7 +31,8 @@ pub struct Target {
 }
 
 /// All of them. A new one also gets a file in tests/fuzz/fuzz_targets and a test in tests/fuzz/seeded.rs.
-pub const TARGETS: &[Target] = &[heads::TARGET, hosts::TARGET, manifests::TARGET, hello::TARGET, bodies::TARGET, proxied::TARGET];
+pub const TARGETS: &[Target] =
+    &[heads::TARGET, hosts::TARGET, manifests::TARGET, hello::TARGET, bodies::TARGET, proxied::TARGET, docker::TARGET];
 
 /// For libFuzzer: writes a target's seeds to `NAME/` and its words to `NAME.dict` in the folder `TIDEGATE_FUZZ_SEEDS`, if that is set.
 ///

@@ -25,7 +25,7 @@ use clap_complete::Shell;
 use config::exposure::Exposure;
 use config::problem::Problem;
 use config::settings::value::{self, Unfit};
-use config::settings::{AccessLog, LogFormat};
+use config::settings::{AccessLog, ExitWith, LogFormat};
 use ipnet::IpNet;
 use registry::assertion::Assertion;
 
@@ -41,7 +41,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve until SIGTERM or SIGINT; drain, then exit 0
+    /// Serve until SIGTERM or SIGINT, or until the app of --exit-with has gone; drain, then exit 0
     Run(RunArgs),
     /// Read manifests as a start would and say what is wrong and who can be reached from outside
     Check(CheckArgs),
@@ -81,6 +81,9 @@ pub struct RunArgs {
     /// Admin listener [default: 127.0.0.1:9901]
     #[arg(long, value_name = "ADDR", env = "TIDEGATE_ADMIN")]
     admin: Option<Address>,
+    /// End once the app beside this process has: its process id, or its command name [default: none]
+    #[arg(long, value_name = "PID|COMMAND", env = "TIDEGATE_EXIT_WITH", value_parser = ExitWith::parse)]
+    exit_with: Option<ExitWith>,
 }
 
 /// What the picture is made from: `run`, `check` and `explain` share it.

@@ -36,7 +36,7 @@ impl App {
             let found = format!("{app} is tidegate itself");
             return Err(problem(found)
                 .expected("the process of an app beside it")
-                .fix("share the app's PID namespace (compose: `pid: service:APP`, Kubernetes: `shareProcessNamespace: true`)"));
+                .fix("name the app's command; it must share our PID namespace (compose, of the app: `pid: service:GATE`, Kubernetes: `shareProcessNamespace: true`)"));
         }
         processes::can_be_watched().map_err(|error| {
             problem(format!("processes cannot be watched: {error}"))

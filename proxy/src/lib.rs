@@ -15,7 +15,7 @@ pub mod deadline;
 pub mod demo;
 pub mod departed;
 mod digits;
-pub mod exit_with;
+mod exit_with;
 pub mod explain;
 pub mod filter;
 pub mod http;

@@ -147,6 +147,20 @@ fn a_volume_keeps_its_state() {
 }
 
 #[test]
+fn it_ends_with_an_app_that_joins_its_processes_as_another_user() {
+    let Some(image) = image() else { return };
+    // The app is a second one of the image. Health checks are left out, since they would have the app's name, too.
+    let (gate, _folder) = idle(image, &["--no-healthcheck", "--read-only", "--cap-drop", "ALL", "--env", "TIDEGATE_EXIT_WITH=tidegate"]);
+    gate.logged("listener=http ", "address=");
+    let pid = format!("container:{}", gate.id());
+    let (app, _its_folder) = idle(image, &["--no-healthcheck", "--pid", &pid, "--user", "0:0"]);
+    gate.logged("the app runs", "processes=");
+    said(&["stop", app.id()]);
+    assert_eq!(said(&["wait", gate.id()]), "0", "{}", gate.log());
+    assert!(gate.log().contains("the app has gone"), "{}", gate.log());
+}
+
+#[test]
 fn docker_stop_lets_what_is_in_flight_finish() {
     let Some(image) = image() else { return };
     let net = Net::take();

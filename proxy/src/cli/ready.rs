@@ -22,7 +22,7 @@ pub fn run(args: &ReadyArgs) -> ExitCode {
         if said == Said::Ready || left.is_zero() {
             return said.told();
         }
-        std::thread::sleep(PAUSE.min(left));
+        std::thread::park_timeout(PAUSE.min(left)); // who is not asked again tells nothing
     }
 }
 

@@ -110,6 +110,11 @@ impl Container {
         Container { id }
     }
 
+    /// Makes one that is never started.
+    pub(crate) fn made(image: &Image) -> Container {
+        Container { id: said(&["create", &image.name]) }
+    }
+
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
@@ -147,5 +152,23 @@ impl Container {
 impl Drop for Container {
     fn drop(&mut self) {
         let _ = docker(["rm", "--force", "--volumes", &self.id]);
+    }
+}
+
+/// A named volume. Dropped, it is removed; containers that have it must be dropped before.
+#[derive(Debug)]
+pub(crate) struct Volume {
+    pub(crate) name: String,
+}
+
+impl Volume {
+    pub(crate) fn make() -> Volume {
+        Volume { name: said(&["volume", "create", &format!("tg-image-state-{}", std::process::id())]) }
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        let _ = docker(["volume", "rm", &self.name]);
     }
 }

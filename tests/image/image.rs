@@ -14,7 +14,7 @@ use tidegate_tests::{Behaviour, Client, Net, Replica};
 
 mod engine;
 
-use engine::{Container, Image, docker, image, said};
+use engine::{Container, Image, Volume, docker, image, said};
 
 /// CAP_NET_ADMIN, as `/proc/PID/status` shows it.
 const NET_ADMIN: &str = "0000000000001000";
@@ -41,12 +41,11 @@ fn idle(image: &Image, flags: &[&str]) -> (Container, tempfile::TempDir) {
 
 /// Each entry of the image: its name, and what `tar` says of its kind, mode and owner.
 fn entries(image: &Image) -> BTreeMap<String, String> {
-    let id = said(&["create", &image.name]);
-    let mut export = Command::new("docker").args(["export", &id]).stdout(Stdio::piped()).spawn().expect("docker can be started");
+    let container = Container::made(image);
+    let mut export = Command::new("docker").args(["export", container.id()]).stdout(Stdio::piped()).spawn().expect("docker can be started");
     let archive = export.stdout.take().expect("stdout is piped");
     let listed = Command::new("tar").args(["--list", "--verbose", "--numeric-owner"]).stdin(archive).output().expect("tar can be started");
     assert!(listed.status.success() && export.wait().is_ok_and(|status| status.success()));
-    said(&["rm", &id]);
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     let entry = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -134,8 +133,8 @@ fn who_is_given_net_admin_may_raise_it_and_nobody_has_it_unasked() {
 #[test]
 fn a_volume_keeps_its_state() {
     let Some(image) = image() else { return };
-    let volume = said(&["volume", "create", "--label", "tidegate-test", &format!("tg-image-state-{}", std::process::id())]);
-    let mount = format!("{volume}:/var/lib/tidegate");
+    let volume = Volume::make();
+    let mount = format!("{}:/var/lib/tidegate", volume.name);
     let flags = ["--read-only", "--volume", &mount, "--env", "TIDEGATE_STATE_DIR=/var/lib/tidegate"];
     for _ in 0..2 {
         let (container, _folder) = idle(image, &flags);
@@ -143,7 +142,6 @@ fn a_volume_keeps_its_state() {
         said(&["stop", container.id()]);
         assert_eq!(container.field(".State.ExitCode"), "0", "{}", container.log());
     }
-    said(&["volume", "rm", &volume]);
 }
 
 #[test]

@@ -17,8 +17,10 @@ CARGO := cargo
 SECONDS ?= 20
 # What bench-compare measures: `release`, or `build` where the tools for a profile are not to be had.
 BENCHED ?= release
+IMAGE ?= tidegate:dev
+IMAGE_PROFILE ?= release
 
-.PHONY: help demo python h2spec browser test fuzz check bench bench-compare tails bench-instructions rollout compare build release quick packages tools fmt-check clippy docs dependencies deny machete
+.PHONY: help demo python h2spec browser test fuzz check bench bench-compare tails bench-instructions rollout compare build release image quick packages tools fmt-check clippy docs dependencies deny machete
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -65,6 +67,9 @@ build: ## Build the release binary, optimised
 
 release: ## Build the release binary by a profile of its own traffic: faster, and takes four times as long (docs/performance.md)
 	@benches/profile/build.sh $(CARGO_TARGET_DIR)/profiled
+
+image: ## Build the container image IMAGE (tidegate:dev), of a static release binary; needs a container engine, and no network (docs/image.md)
+	@deploy/image/build.sh $(IMAGE_PROFILE) $(IMAGE) $(CACHE)/image
 
 quick:
 	@$(CARGO) build --locked --quiet --profile quick -p tidegate

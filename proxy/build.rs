@@ -1,4 +1,5 @@
-//! The version that `tidegate --version` says: the package's, and the commit where it is built in a git checkout.
+//! The version that `tidegate --version` says: the package's, and the commit where it is built in a git checkout, or told by
+//! `TIDEGATE_REVISION`, as where an image is built from a copy without git.
 //!
 //! Invariant: it runs again when the commit or what the binary is made from changes, and at no other build. Without git, or as a part of
 //! somebody else's checkout, the package's version stands alone: that is no error.
@@ -13,9 +14,17 @@ const DIGITS: usize = 12;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=TIDEGATE_REVISION");
     let package = env!("CARGO_PKG_VERSION");
-    let version = commit().map_or_else(|| package.to_owned(), |commit| format!("{package} ({commit})"));
+    let version = told().or_else(commit).map_or_else(|| package.to_owned(), |commit| format!("{package} ({commit})"));
     println!("cargo::rustc-env=TIDEGATE_VERSION={version}");
+}
+
+/// The commit that the environment tells, whole or not, `-dirty` or not.
+fn told() -> Option<String> {
+    let told = std::env::var("TIDEGATE_REVISION").ok()?;
+    let (commit, dirty) = told.strip_suffix("-dirty").map_or((&*told, ""), |commit| (commit, "-dirty"));
+    Some(format!("{}{dirty}", commit.get(..DIGITS)?))
 }
 
 /// The commit, `-dirty` when what the binary is made from is not as committed.

@@ -14,12 +14,14 @@ use crate::object::ObjectKey;
 use crate::problem::Problem;
 
 mod docker;
+mod exit_with;
 mod live;
 mod outlier;
 mod read;
 pub mod value;
 
 pub use docker::Docker;
+pub use exit_with::ExitWith;
 pub use live::Renewed;
 pub use outlier::Outlier;
 
@@ -65,6 +67,8 @@ pub struct Settings {
     pub state_dir: Option<PathBuf>,
     /// Worker threads; 0 means the number of cores.
     pub workers: usize,
+    /// `exitWith`: the process ends once the app beside it has. Default none: signals alone end it.
+    pub exit_with: Option<ExitWith>,
     /// Form of the log.
     pub log: LogFormat,
     /// Where the access log goes.
@@ -223,6 +227,7 @@ impl Default for Settings {
             dns_servers: Vec::new(),
             state_dir: None,
             workers: 0,
+            exit_with: None,
             log: LogFormat::Text,
             access_log: AccessLog::Stdout,
             exposure_mode: ExposureMode::Standard,

@@ -9,6 +9,7 @@ pub mod check;
 pub mod explain;
 pub mod get;
 mod offline;
+pub mod ready;
 mod settings;
 mod table;
 pub mod top;
@@ -24,7 +25,7 @@ use clap_complete::Shell;
 use config::exposure::Exposure;
 use config::problem::Problem;
 use config::settings::value::{self, Unfit};
-use config::settings::{AccessLog, LogFormat};
+use config::settings::{AccessLog, ExitWith, LogFormat};
 use ipnet::IpNet;
 use registry::assertion::Assertion;
 
@@ -42,7 +43,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve until SIGTERM or SIGINT; drain, then exit 0
+    /// Serve until SIGTERM or SIGINT, or until the app of --exit-with has gone; drain, then exit 0
     Run(RunArgs),
     /// Read manifests as a start would and say what is wrong and who can be reached from outside
     Check(CheckArgs),
@@ -50,6 +51,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Show what a running process knows
     Get(GetArgs),
+    /// Ask a running process whether traffic may be sent to it: exit 0 when it may, 1 when not
+    Ready(ReadyArgs),
     /// Watch what a running process does, drawn again each second
     Top(TopArgs),
     /// Watch the main job at work: replicas die and return under load, strangers try every trick
@@ -82,6 +85,9 @@ pub struct RunArgs {
     /// Admin listener [default: 127.0.0.1:9901]
     #[arg(long, value_name = "ADDR", env = "TIDEGATE_ADMIN")]
     admin: Option<Address>,
+    /// End once the app beside this process has: its process id, or its command name [default: none]
+    #[arg(long, value_name = "PID|COMMAND", env = "TIDEGATE_EXIT_WITH", value_parser = ExitWith::parse)]
+    exit_with: Option<ExitWith>,
 }
 
 /// What the picture is made from: `run`, `check` and `explain` share it.
@@ -199,6 +205,17 @@ pub struct GetArgs {
     output: GetForm,
 }
 
+/// Flags of `ready`.
+#[derive(Debug, Clone, Args)]
+pub struct ReadyArgs {
+    /// Admin or metrics listener of the running process
+    #[arg(long, value_name = "ADDR", env = "TIDEGATE_ADMIN", default_value = "127.0.0.1:9901")]
+    admin: Address,
+    /// Seconds to wait until it is
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=86400))]
+    wait: u64,
+}
+
 /// Flags of `top`.
 #[derive(Debug, Clone, Args)]
 pub struct TopArgs {
@@ -286,6 +303,12 @@ impl FromStr for Address {
     }
 }
 
+/// Tells an operator whose admin listener is switched off what to do, and the exit code of a question that could not be asked.
+fn nobody_to_ask() -> ExitCode {
+    eprintln!("the admin listener is `none`; fix: give the address of one with --admin ADDR");
+    ExitCode::from(2)
+}
+
 /// The admin listener of a process that runs.
 fn asked(text: &str) -> Result<SocketAddr, Unfit> {
     let nobody = || Unfit::new("IP:PORT, such as 127.0.0.1:9901", "give the address of the running process's admin listener");
@@ -309,6 +332,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Get(args) => get::run(&args),
+        Command::Ready(args) => ready::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Demo(args) => crate::demo::run(args),
         Command::DockerProxy(DockerProxyArgs { socket, listen, log }) => {

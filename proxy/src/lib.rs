@@ -17,6 +17,7 @@ pub mod demo;
 pub mod departed;
 mod digits;
 pub mod docker_proxy;
+mod exit_with;
 pub mod explain;
 pub mod filter;
 pub mod http;

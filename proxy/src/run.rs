@@ -1,37 +1,47 @@
-//! `tidegate run`: starts the process, waits for a signal, drains.
+//! `tidegate run`: starts the process, waits for what ends it, drains.
 //!
-//! SIGTERM or SIGINT drains and exits 0; a second one ends at once with 1.
+//! SIGTERM or SIGINT drains and exits 0; a second one ends at once with 1. With `--exit-with` the end of the app drains, too, and while the
+//! app runs a first signal waits for it: an app that is told to stop at the same moment needs its way out until it has stopped.
 
 use std::process::ExitCode;
 
-use config::problem::Problem;
+use config::problem::{Problem, Reason};
 use config::settings::{LogFormat, Settings};
 use registry::source::settings::SettingsFile;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::exit_with::{App, Seen};
 use crate::server;
 
-/// Serves until a signal comes; the settings follow their file, if they have one.
+mod orphans;
+
+/// Serves until something ends it; the settings follow their file, if they have one.
 pub fn run(settings: Settings, file: Option<SettingsFile>) -> ExitCode {
     init_log(settings.log);
-    let signals = match Signals::new() {
-        Ok(signals) => signals,
-        Err(error) => return fail(&Problem::error(config::problem::Reason::Invalid, format!("cannot listen for signals: {error}"))),
-    };
-    let running = match server::follow(settings, file) {
-        Ok(running) => running,
-        Err(problem) => return fail(&problem),
-    };
-    let mut signals = signals;
-    signals.wait();
-    tracing::info!("draining; a second signal ends at once");
+    match serve(settings, file) {
+        Ok(code) => code,
+        Err(problem) => fail(&problem),
+    }
+}
+
+fn serve(settings: Settings, file: Option<SettingsFile>) -> Result<ExitCode, Problem> {
+    let cannot = |error| Problem::error(Reason::Invalid, format!("cannot listen for signals: {error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
+    let mut signals = watch(&runtime).map_err(cannot)?;
+    let app = settings.exit_with.clone().map(App::new).transpose()?;
+    let running = server::follow(settings, file)?;
+    match runtime.block_on(end(&mut signals, app)) {
+        End::AtOnce => return Ok(ExitCode::from(1)),
+        End::Drain => tracing::info!("draining; a second signal ends at once"),
+    }
     std::thread::spawn(move || {
-        signals.wait();
+        runtime.block_on(signals.next());
         std::process::exit(1);
     });
     running.stop();
     tracing::info!("drained");
-    ExitCode::SUCCESS
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Says why a process could not start; exit code 2.
@@ -50,29 +60,63 @@ pub(crate) fn init_log(format: LogFormat) {
     }
 }
 
+/// How to end.
+enum End {
+    /// What is in flight may finish.
+    Drain,
+    /// Nobody is waited for.
+    AtOnce,
+}
+
+/// Waits until it is time to end.
+async fn end(signals: &mut Signals, app: Option<App>) -> End {
+    let Some(app) = app else {
+        signals.next().await;
+        return End::Drain;
+    };
+    tokio::select! {
+        app = app.seen() => end_with(signals, app).await,
+        () = signals.next() => End::Drain,
+    }
+}
+
+/// Waits until the app has gone, or somebody does not want to wait for that.
+async fn end_with(signals: &mut Signals, app: Seen) -> End {
+    let gone = async {
+        app.gone().await;
+        tracing::info!("the app has gone");
+        End::Drain
+    };
+    let impatient = async {
+        signals.next().await;
+        tracing::info!("told to end: serving until the app has gone; a second signal ends at once");
+        signals.next().await;
+        End::AtOnce
+    };
+    tokio::select! {
+        end = gone => end,
+        end = impatient => end,
+    }
+}
+
+/// From here on signals are caught, and the ends of orphans.
+fn watch(runtime: &Runtime) -> std::io::Result<Signals> {
+    let _inside = runtime.enter();
+    orphans::adopt()?;
+    Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+}
+
 /// SIGTERM and SIGINT, caught from the moment this exists.
 struct Signals {
-    runtime: tokio::runtime::Runtime,
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
+    terminate: Signal,
+    interrupt: Signal,
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Signals> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let _inside = runtime.enter();
-        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        drop(_inside);
-        Ok(Signals { runtime, terminate, interrupt })
-    }
-
-    fn wait(&mut self) {
-        let (terminate, interrupt) = (&mut self.terminate, &mut self.interrupt);
-        self.runtime.block_on(async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        });
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

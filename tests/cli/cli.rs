@@ -9,6 +9,7 @@ mod boutique;
 mod check;
 mod demo;
 mod explain;
+mod ready;
 mod top;
 
 fn json(text: &str) -> Value {
@@ -112,7 +113,7 @@ fn bash_completes_commands_and_flags() {
 #[test]
 fn help_is_no_error_and_nonsense_is() {
     let help = command(["--help"]);
-    for word in ["run", "check", "explain", "get", "demo", "completion"] {
+    for word in ["run", "check", "explain", "get", "ready", "demo", "completion"] {
         assert!(help.exited(0).contains(word), "{word} in {}", help.stdout);
     }
     for wrong in

@@ -38,6 +38,7 @@ impl Settings {
             dns_servers,
             state_dir,
             workers,
+            exit_with,
             log,
             access_log,
             exposure_mode,
@@ -79,6 +80,7 @@ impl Settings {
             ("dns.servers", *dns_servers == wanted.dns_servers),
             ("stateDir", *state_dir == wanted.state_dir),
             ("workers", *workers == wanted.workers),
+            ("exitWith", *exit_with == wanted.exit_with),
             ("log", *log == wanted.log),
         ];
         let others = |keys: &[(&'static str, bool)]| keys.iter().filter(|(_, same)| !same).map(|(key, _)| *key).collect();
@@ -99,6 +101,7 @@ impl Settings {
             dns_servers: dns_servers.clone(),
             state_dir: state_dir.clone(),
             workers: *workers,
+            exit_with: exit_with.clone(),
             log: *log,
             ..wanted.clone()
         };

@@ -11,12 +11,12 @@ use ipnet::IpNet;
 use serde_json::{Map, Value};
 
 use super::value::{self, Unfit};
-use super::{AccessLog, Docker, ExposureMode, Limits, LogFormat, Outlier, ProxiedListener, Settings};
+use super::{AccessLog, Docker, ExitWith, ExposureMode, Limits, LogFormat, Outlier, ProxiedListener, Settings};
 use crate::manifest::document::Document;
 use crate::problem::{Problem, Reason};
 
 pub(super) const KEYS: &str = "manifests, docker, http, https, internalHttp, admin, metrics, serviceCidr, internalCidrs, trustedProxies, stateDir, workers, \
-                    log, accessLog, exposure, ingress, tls, proxyProtocol, external, nodeName, zone, externalName, dns, \
+                    exitWith, log, accessLog, exposure, ingress, tls, proxyProtocol, external, nodeName, zone, externalName, dns, \
                     slowStartMs, outlier, limits";
 pub(super) const LIMITS: &str = "headBytes, headers, headTimeoutMs, idleTimeoutMs, connectTimeoutMs, drainDeadlineMs, idlePerReplica, \
                     endpointWaitMs, connectionWaitMs, waitingRequests, replicaDrainMs, vanishedMs, retryBudgetPercent, \
@@ -88,6 +88,7 @@ fn top(keys: Map<String, Value>, to: &mut Settings, out: &mut Wrong) {
             "trustedProxies" => set(&mut to.trusted_proxies, cidrs(&key, &value, out)),
             "stateDir" => set(&mut to.state_dir, text(&key, &value, out).map(|path| Some(path.into()))),
             "workers" => set(&mut to.workers, number(&key, &value, value::WORKERS, out).map(|count| count as usize)),
+            "exitWith" => set(&mut to.exit_with, exit_with(&key, &value, out).map(Some)),
             "log" => set(&mut to.log, word(&key, &value, &[("text", LogFormat::Text), ("json", LogFormat::Json)], out)),
             "accessLog" => set(&mut to.access_log, text(&key, &value, out).map(AccessLog::from)),
             "exposure" => exposure(value, to, out),
@@ -290,6 +291,12 @@ fn number(key: &str, value: &Value, range: RangeInclusive<u64>, out: &mut Wrong)
 
 fn listener(key: &str, value: &Value, out: &mut Wrong) -> Option<Option<SocketAddr>> {
     out.fit(key, value, value::address(value.as_str().unwrap_or_default()))
+}
+
+/// A number needs no quotes.
+fn exit_with(key: &str, value: &Value, out: &mut Wrong) -> Option<ExitWith> {
+    let text = value.as_u64().map(|pid| pid.to_string()).or_else(|| value.as_str().map(str::to_owned));
+    out.fit(key, value, ExitWith::parse(&text.unwrap_or_default()))
 }
 
 fn cidrs(key: &str, value: &Value, out: &mut Wrong) -> Option<Vec<IpNet>> {

@@ -14,7 +14,7 @@ fn nothing_said_means_the_defaults() {
 }
 
 /// Each key with a value that is not its default.
-const OTHERS: [(&str, &str); 51] = [
+const OTHERS: [(&str, &str); 52] = [
     ("manifests", "[a, b/c.yaml]"),
     ("http", "127.0.0.1:0"),
     ("https", "127.0.0.1:8443"),
@@ -26,6 +26,7 @@ const OTHERS: [(&str, &str); 51] = [
     ("trustedProxies", "[192.0.2.1/32, '2001:db8::/32']"),
     ("stateDir", "/var/lib/tidegate"),
     ("workers", "3"),
+    ("exitWith", "17"),
     ("log", "json"),
     ("accessLog", "none"),
     ("exposure.mode", "strict"),
@@ -98,6 +99,7 @@ fn each_key_sets_its_setting() {
         trusted_proxies: vec![net("192.0.2.1/32"), net("2001:db8::/32")],
         state_dir: Some("/var/lib/tidegate".into()),
         workers: 3,
+        exit_with: Some(ExitWith::Pid(17)),
         log: LogFormat::Json,
         access_log: AccessLog::None,
         exposure_mode: ExposureMode::Strict,

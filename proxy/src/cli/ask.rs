@@ -11,26 +11,54 @@ const READ: Duration = Duration::from_secs(15);
 /// Longest answer, in bytes.
 const MOST: u64 = 1 << 30;
 
+/// What the admin listener said.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Vec<u8>,
+}
+
 /// The body of a 200 from `http://ADMIN/PATH`.
 ///
 /// # Errors
 /// What to tell the operator.
 pub(super) fn get(admin: SocketAddr, path: &str) -> Result<Vec<u8>, String> {
+    let answer = asked(admin, path)?;
+    match answer.status {
+        200 => Ok(answer.body),
+        status => Err(format!("the admin listener {admin} says {status}: {}", answer.said())),
+    }
+}
+
+/// The answer from `http://ADMIN/PATH`, whatever it is.
+///
+/// # Errors
+/// What to tell the operator.
+pub(super) fn asked(admin: SocketAddr, path: &str) -> Result<Answer, String> {
     let admin = dialled(admin);
     let nobody = |error: std::io::Error| {
         format!("nothing answers on the admin listener {admin}: {error}; fix: start `tidegate run`, or give its address with --admin ADDR")
     };
     let mut stream = TcpStream::connect_timeout(&admin, CONNECT).map_err(nobody)?;
     let answer = talk(&mut stream, admin, path).map_err(|error| format!("the admin listener {admin} broke off: {error}"))?;
-    let Some(end) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
-        return Err(format!("what answers on {admin} is not Tidegate's admin listener; fix: give its address with --admin ADDR"));
-    };
-    let body = &answer[end + 4..];
-    if answer.starts_with(b"HTTP/1.0 200 ") || answer.starts_with(b"HTTP/1.1 200 ") {
-        return Ok(body.to_vec());
+    Answer::read(&answer)
+        .ok_or_else(|| format!("what answers on {admin} is not Tidegate's admin listener; fix: give its address with --admin ADDR"))
+}
+
+impl Answer {
+    /// From all its bytes; `None` when they are no HTTP/1.
+    fn read(bytes: &[u8]) -> Option<Answer> {
+        let end = bytes.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
+        let rest = bytes.strip_prefix(b"HTTP/1.").filter(|rest| rest.get(1) == Some(&b' '))?;
+        let status = std::str::from_utf8(rest.get(2..5)?).ok()?.parse().ok()?;
+        Some(Answer { status, body: bytes[end + 4..].to_vec() })
     }
-    let status = answer.split(|&byte| byte == b'\r').next().unwrap_or_default();
-    Err(format!("the admin listener {admin} says {}: {}", String::from_utf8_lossy(status), said(body)))
+
+    /// The `error` of a JSON answer, else its text.
+    pub(super) fn said(&self) -> String {
+        let json: Option<serde_json::Value> = serde_json::from_slice(&self.body).ok();
+        let error = json.as_ref().and_then(|json| json.get("error")?.as_str());
+        error.map_or_else(|| String::from_utf8_lossy(&self.body).trim().to_owned(), str::to_owned)
+    }
 }
 
 fn talk(stream: &mut TcpStream, admin: SocketAddr, path: &str) -> std::io::Result<Vec<u8>> {
@@ -40,13 +68,6 @@ fn talk(stream: &mut TcpStream, admin: SocketAddr, path: &str) -> std::io::Resul
     let mut answer = Vec::new();
     stream.take(MOST).read_to_end(&mut answer)?;
     Ok(answer)
-}
-
-/// The `error` of a JSON answer, else its text.
-fn said(body: &[u8]) -> String {
-    let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-    let error = json.as_ref().and_then(|json| json.get("error")?.as_str());
-    error.map_or_else(|| String::from_utf8_lossy(body).trim().to_owned(), str::to_owned)
 }
 
 /// A listener bound to every address is asked on loopback.
@@ -100,7 +121,9 @@ mod tests {
     fn answers_and_their_errors_are_told_apart() {
         assert_eq!(answered(b"HTTP/1.0 200 OK\r\nA: b\r\n\r\nbody").unwrap(), b"body");
         assert!(answered(b"HTTP/1.1 404 Not Found\r\n\r\n{\"error\":\"no topic\"}").unwrap_err().ends_with("no topic"));
-        assert!(answered(b"SSH-2.0-x\r\n").unwrap_err().contains("not Tidegate's admin"));
+        for stranger in [&b"SSH-2.0-x\r\n"[..], b"HTTP/1.1 2\r\n\r\n", b"HTTP/1.", b"HTTP/2 200 \r\n\r\n"] {
+            assert!(answered(stranger).unwrap_err().contains("not Tidegate's admin"));
+        }
     }
 
     #[test]

@@ -9,14 +9,11 @@ use registry::view::{EndpointView, RouteView, ServiceView, SourceView, WorkloadV
 use serde::de::DeserializeOwned;
 
 use super::table::table;
-use super::{GetArgs, GetForm, GetTopic, ask, print};
+use super::{GetArgs, GetForm, GetTopic, ask, nobody_to_ask, print};
 
 /// Asks and prints. Exit 2 when it could not be asked.
 pub fn run(args: &GetArgs) -> ExitCode {
-    let Some(admin) = args.admin.0 else {
-        eprintln!("the admin listener is `none`; fix: give the address of one with --admin ADDR");
-        return ExitCode::from(2);
-    };
+    let Some(admin) = args.admin.0 else { return nobody_to_ask() };
     match shown(admin, args) {
         Ok(text) => {
             print(&text);

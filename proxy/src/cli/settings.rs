@@ -18,7 +18,10 @@ impl RunArgs {
     /// # Errors
     /// Everything wrong with them, not only the first.
     pub fn settings(&self) -> Result<Settings, Vec<Problem>> {
-        let settings = laid(&self.picture, &self.listen, self.admin)?;
+        let mut settings = laid(&self.picture, &self.listen, self.admin)?;
+        if self.exit_with.is_some() {
+            settings.exit_with.clone_from(&self.exit_with);
+        }
         let mut problems = Vec::new();
         if settings.manifests.is_empty() && !settings.docker.enabled {
             problems.push(no_source());

@@ -94,11 +94,12 @@ fn flags_win_over_defaults() {
 fn flags_win_over_the_file_and_the_file_over_defaults() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tidegate.yaml");
-    std::fs::write(&file, "manifests: [from-file]\nhttp: 127.0.0.1:1\nadmin: 127.0.0.1:2\n").unwrap();
-    let settings = settings(&["--config", file.to_str().unwrap(), "--http", "none"]).unwrap();
+    std::fs::write(&file, "manifests: [from-file]\nhttp: 127.0.0.1:1\nadmin: 127.0.0.1:2\nexitWith: 7\n").unwrap();
+    let settings = settings(&["--config", file.to_str().unwrap(), "--http", "none", "--exit-with", "app"]).unwrap();
     assert_eq!(settings.http, None);
     assert_eq!(settings.admin, Some(([127, 0, 0, 1], 2).into()));
     assert_eq!(settings.manifests, [PathBuf::from("from-file")]);
+    assert_eq!(settings.exit_with, Some(ExitWith::Command("app".to_owned())));
 }
 
 #[test]
@@ -128,6 +129,7 @@ fn wrong_values_name_their_flag() {
         ["run", "--workers", "1025"],
         ["run", "--internal-cidr", "10.0.0.1/8"],
         ["run", "--metrics", "localhost:9902"],
+        ["run", "--exit-with", "/bin/app"],
         ["explain", "--admin", "none"],
         ["check", "--assert", "public: a/b"],
     ] {

@@ -14,16 +14,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::get::read;
 use super::table::table;
-use super::{TopArgs, count};
+use super::{TopArgs, count, nobody_to_ask};
 use crate::live::Live;
 use crate::traffic::TrafficView;
 
 /// Draws until Ctrl-C. Exit 2 when nobody can be asked.
 pub fn run(args: &TopArgs) -> ExitCode {
-    let Some(admin) = args.admin.0 else {
-        eprintln!("the admin listener is `none`; fix: give the address of one with --admin ADDR");
-        return ExitCode::from(2);
-    };
+    let Some(admin) = args.admin.0 else { return nobody_to_ask() };
     let watched = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string());
     match watched.and_then(|runtime| runtime.block_on(watch(admin, args))) {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,7 +4,7 @@
 //! each costs one look at one container. A gap (the stream ends, an answer does not come) is told, keeps the last good state, and is closed
 //! by a whole list. Which of the containers matter is for the registry to judge.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -162,7 +162,9 @@ impl Follower {
         let options = ListContainersOptionsBuilder::default().all(true).build();
         let list = docker.list_containers(Some(options)).await.map_err(|error| self.silent("it does not list its containers", &error))?;
         let ids: Vec<(Id, bool)> = list.into_iter().filter_map(|one| Some((one.id.clone()?.into(), all || self.differs(&one)))).collect();
-        self.engine.containers.retain(|known, _| ids.iter().any(|(id, _)| id == known));
+        let listed: BTreeSet<&Id> = ids.iter().map(|(id, _)| id).collect();
+        self.engine.containers.retain(|known, _| listed.contains(known));
+        self.engine.unread.retain(|known, _| listed.contains(known));
         for (id, _) in ids.into_iter().filter(|(_, look)| *look) {
             self.inspect(docker, id).await?;
         }
@@ -203,12 +205,15 @@ impl Follower {
     }
 
     async fn inspect(&mut self, docker: &Docker, id: Id) -> Result<(), Problem> {
+        self.engine.unread.remove(&id);
         match docker.inspect_container(&id, None::<InspectContainerOptions>).await {
             Ok(said) => match container::read(said) {
                 Some(container) => _ = self.engine.containers.insert(id, container),
                 None => self.forget(&id),
             },
             Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => self.forget(&id),
+            // A newer engine may say something that nobody here knows: that costs this container alone.
+            Err(error @ bollard::errors::Error::JsonDataError { .. }) => _ = self.engine.unread.insert(id, error.to_string()),
             Err(error) => return Err(self.silent(format_args!("it does not tell of container {id}"), &error)),
         }
         Ok(())
@@ -217,6 +222,7 @@ impl Follower {
     fn forget(&mut self, id: &Id) {
         self.engine.containers.remove(id);
         self.engine.stopping.remove(id);
+        self.engine.unread.remove(id);
     }
 
     /// Those that were told to stop long ago and run on.

@@ -34,6 +34,8 @@ pub(super) struct Engine {
     pub(super) containers: BTreeMap<Id, Container>,
     /// Those that were told to stop and have not yet.
     pub(super) stopping: BTreeMap<Id, String>,
+    /// Those of which the engine says what cannot be read, and why not.
+    pub(super) unread: BTreeMap<Id, String>,
     /// The container that this process is in.
     pub(super) own: Option<Id>,
     /// `docker.network`
@@ -69,6 +71,7 @@ pub(super) fn objects(engine: &Engine) -> BTreeMap<Origin, Manifest> {
     for (group, replicas) in groups {
         all.insert(origin(&group, None), together(&group, &replicas));
     }
+    all.extend(engine.unread.iter().map(|(id, why)| unread(engine, id, why)));
     all
 }
 
@@ -76,6 +79,18 @@ pub(super) fn objects(engine: &Engine) -> BTreeMap<Origin, Manifest> {
 fn origin(group: &Group, container: Option<&Container>) -> Origin {
     let of = container.map(|container| format!("-{}", container.short())).unwrap_or_default();
     Path::new(&format!("{}{}/{}{of}", super::ORIGINS, group.namespace, group.name)).into()
+}
+
+/// What was known of a container stays, where anything was.
+fn unread(engine: &Engine, id: &Id, why: &str) -> (Origin, Manifest) {
+    let known = engine.containers.get(id);
+    let origin = known.map_or_else(
+        || Path::new(&format!("{}{id}", super::ORIGINS)).into(),
+        |known| origin(&group(known, &labels::read(known).0), Some(known)),
+    );
+    let problem = Problem::error(Reason::Invalid, format!("what the engine says of container {id} cannot be read: {why}"));
+    let problem = problem.expected("an answer to `inspect` as the Docker API has it").fix("use a newer Tidegate, or report it");
+    (origin, Manifest { problems: vec![problem], broken: true, ..Manifest::default() })
 }
 
 fn group(container: &Container, labels: &Labels) -> Group {

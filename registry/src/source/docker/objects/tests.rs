@@ -218,6 +218,19 @@ fn a_container_out_of_reach_is_told_by_how_much_it_matters() {
 }
 
 #[test]
+fn an_answer_that_cannot_be_read_costs_one_container_and_not_what_was_known_of_it() {
+    let one = container("a", 1, &web(&[]));
+    let mut engine = engine([one.clone()]);
+    engine.unread.insert(one.id.clone(), "an unknown word".to_owned());
+    engine.unread.insert("b".into(), "an unknown word".to_owned());
+    let manifests = objects(&engine);
+    for origin in ["docker:shop/web-a00000000000", "docker:b"] {
+        let manifest = &manifests[Path::new(origin)];
+        assert!(manifest.broken && manifest.problems[0].to_string().contains("an unknown word"), "{origin}: {manifest:?}");
+    }
+}
+
+#[test]
 fn names_are_made_for_kubernetes() {
     for (text, name) in [("web", "web"), ("Web_App.1", "web-app-1"), ("-a-", "a"), ("", "x"), ("é", "x")] {
         assert_eq!(as_name(text), name);

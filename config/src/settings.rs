@@ -47,6 +47,8 @@ pub struct Settings {
     pub metrics: Option<SocketAddr>,
     /// VIPs are allocated from here. Default `127.96.0.0/16`.
     pub service_cidr: IpNet,
+    /// That range is made local by a route, which needs CAP_NET_ADMIN. Default false.
+    pub claim_service_cidr: bool,
     /// Peers that internal listeners accept, and addresses that they may bind. Default loopback alone.
     pub internal_cidrs: Vec<IpNet>,
     /// Peers whose forwarding headers are believed. Default none.
@@ -217,6 +219,7 @@ impl Default for Settings {
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 9901))),
             metrics: None,
             service_cidr: IpNet::from(ipnet::Ipv4Net::new_assert([127, 96, 0, 0].into(), 16)),
+            claim_service_cidr: false,
             internal_cidrs: loopback.to_vec(),
             trusted_proxies: Vec::new(),
             external_addresses: vec![Ipv4Addr::UNSPECIFIED.into()],

@@ -111,6 +111,9 @@ pub struct PictureArgs {
     /// Virtual IPs are allocated from here [default: 127.96.0.0/16]
     #[arg(long, value_name = "CIDR", env = "TIDEGATE_SERVICE_CIDR", value_parser = value::cidr)]
     service_cidr: Option<IpNet>,
+    /// Make that range this machine's own by a route; needs CAP_NET_ADMIN
+    #[arg(long, env = "TIDEGATE_CLAIM_SERVICE_CIDR", value_parser = clap::builder::BoolishValueParser::new())]
+    claim_service_cidr: bool,
     /// What Pods and slices call this machine; empty is nothing [default: none]
     #[arg(long, value_name = "NAME", env = "TIDEGATE_NODE_NAME")]
     node_name: Option<String>,

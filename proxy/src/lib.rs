@@ -10,6 +10,7 @@ pub mod balance;
 pub mod binder;
 pub mod budget;
 pub mod buffer;
+mod claim;
 pub mod cli;
 pub mod clock;
 pub mod deadline;

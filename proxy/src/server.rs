@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 use crate::access_log::AccessLogSink;
 use crate::admin::{self, AdminState};
 use crate::binder::{self, Binder};
+use crate::claim::Claim;
 use crate::listener::{self, Listener, Speaks};
 use crate::renew::{self, Renewer, Sink};
 use crate::stats::WorkerCounts;
@@ -209,6 +210,15 @@ impl Control {
     }
 
     async fn serve(self, started: std_mpsc::Sender<Result<ControlStarted, Problem>>, mut stopped: mpsc::Receiver<()>) {
+        if self.settings.claim_service_cidr {
+            match Claim::lay(self.settings.service_cidr).await {
+                Ok(claim) => _ = tokio::spawn(claim.keep()),
+                Err(problem) => {
+                    let _ = started.send(Err(problem));
+                    return;
+                }
+            }
+        }
         let actor = match actor::start(&self.settings, self.file, self.own.clone()) {
             Ok(actor) => actor,
             Err(problem) => {

@@ -37,12 +37,12 @@ fn a_replica_leaves_when_it_is_told_to_stop_not_when_it_has() {
     let net = Net::take();
     let network = engine.network(&net, "a");
     let start = |also: &[String]| engine.run("web", &refs(&words(&[&on(&network.name), &replica("stop", "web"), also])));
-    // It hears the signal that would end it, and goes on.
-    let deaf = start(&["--stop-signal".to_owned(), "INT".to_owned()]);
+    // The first process of a container does not end by a signal that it does not expect.
+    let deaf = start(&["--stop-signal".to_owned(), "QUIT".to_owned()]);
     let other = start(&[]);
     let tidegate = beside(engine, &net, &shop("stop", "web", "stop.test"));
     await_ready(&tidegate, "stop/web:80", &[deaf.host_name(), other.host_name()]);
-    engine.docker(&["kill", "--signal", "INT", &deaf.id]);
+    engine.docker(&["kill", "--signal", "QUIT", &deaf.id]);
     await_ready(&tidegate, "stop/web:80", &[other.host_name()]);
     let running = engine.docker(&["inspect", "-f", "{{.State.Running}}", &deaf.id]);
     assert_eq!(running, "true", "it has not ended");

@@ -34,7 +34,9 @@ impl Load {
     /// Waits until some more requests were answered.
     pub(crate) fn more(&self) {
         let enough = self.asked.load(Ordering::Relaxed) + 50;
-        await_until("requests to be answered", || self.asked.load(Ordering::Relaxed) >= enough || self.clients.iter().any(JoinHandle::is_finished));
+        await_until("requests to be answered", || {
+            self.asked.load(Ordering::Relaxed) >= enough || self.clients.iter().any(JoinHandle::is_finished)
+        });
     }
 
     /// Stops; every answer must have been 200. Who answered, and how often.

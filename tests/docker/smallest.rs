@@ -14,9 +14,7 @@ fn two_labels_and_the_word_external_are_a_site() {
     let net = Net::take();
     let network = engine.network(&net, "a");
     let on = ["--network".to_owned(), network.name.clone()];
-    let start = |project: &str, also: &[&str]| {
-        engine.run(project, &refs(&words(&[&on, &replica(project, "web"), &labels(also)])))
-    };
+    let start = |project: &str, also: &[&str]| engine.run(project, &refs(&words(&[&on, &replica(project, "web"), &labels(also)])));
     let site = start("open", &["host=open.test", "exposure=external"]);
     let hidden = start("shut", &["host=shut.test"]);
     let wrong = start("odd", &["host=odd.test", "exposure=public"]);
@@ -42,7 +40,8 @@ fn projects_of_one_engine_do_not_meet_whatever_their_labels_say() {
     let app = ["--label".to_owned(), "app=web".to_owned()];
     let start = |project: &str| engine.run(project, &refs(&words(&[&on, &replica(project, "web"), &app])));
     let (mine, theirs) = (start("mine"), start("theirs"));
-    let manifest = "apiVersion: v1\nkind: Service\nmetadata: {name: site, namespace: mine}\nspec: {selector: {app: web}, ports: [{port: 80}]}\n";
+    let manifest =
+        "apiVersion: v1\nkind: Service\nmetadata: {name: site, namespace: mine}\nspec: {selector: {app: web}, ports: [{port: 80}]}\n";
     let tidegate = Setup::new(&net).flag("--docker-socket", &engine.socket()).manifest("web.yaml", manifest).start();
     await_ready(&tidegate, "mine/site:80", &[mine.host_name()]);
     let workloads = tidegate.rows("workloads");

@@ -247,7 +247,8 @@ fn skip<T>(why: &str) -> Option<T> {
     let so_far = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
     let case = std::thread::current().name().unwrap_or("a case").to_owned();
     // The real stderr: what a test prints by macro is not shown while it passes.
-    let said = writeln!(stderr(), "\n*** SKIPPED: {case}: it needs a Docker engine: {why}. {so_far} cases of this suite were not run. ***\n");
+    let said =
+        writeln!(stderr(), "\n*** SKIPPED: {case}: it needs a Docker engine: {why}. {so_far} cases of this suite were not run. ***\n");
     said.expect("stderr can be written");
     if let Some(path) = std::env::var_os(SKIPS) {
         let file = std::fs::File::options().create(true).append(true).open(path);

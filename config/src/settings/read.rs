@@ -15,7 +15,7 @@ use super::{AccessLog, Docker, ExitWith, ExposureMode, Limits, LogFormat, Outlie
 use crate::manifest::document::Document;
 use crate::problem::{Problem, Reason};
 
-pub(super) const KEYS: &str = "manifests, docker, http, https, internalHttp, admin, metrics, serviceCidr, internalCidrs, trustedProxies, stateDir, workers, \
+pub(super) const KEYS: &str = "manifests, docker, http, https, internalHttp, admin, metrics, serviceCidr, claimServiceCidr, internalCidrs, trustedProxies, stateDir, workers, \
                     exitWith, log, accessLog, exposure, ingress, tls, proxyProtocol, external, nodeName, zone, externalName, dns, \
                     slowStartMs, outlier, limits";
 pub(super) const LIMITS: &str = "headBytes, headers, headTimeoutMs, idleTimeoutMs, connectTimeoutMs, drainDeadlineMs, idlePerReplica, \
@@ -84,6 +84,7 @@ fn top(keys: Map<String, Value>, to: &mut Settings, out: &mut Wrong) {
             "admin" => set(&mut to.admin, listener(&key, &value, out)),
             "metrics" => set(&mut to.metrics, listener(&key, &value, out)),
             "serviceCidr" => set(&mut to.service_cidr, text(&key, &value, out).and_then(|text| out.fit(&key, &value, value::cidr(text)))),
+            "claimServiceCidr" => set(&mut to.claim_service_cidr, truth(&key, &value, out)),
             "internalCidrs" => set(&mut to.internal_cidrs, cidrs(&key, &value, out)),
             "trustedProxies" => set(&mut to.trusted_proxies, cidrs(&key, &value, out)),
             "stateDir" => set(&mut to.state_dir, text(&key, &value, out).map(|path| Some(path.into()))),

@@ -26,7 +26,9 @@ impl RunArgs {
         if settings.manifests.is_empty() && !settings.docker.enabled {
             problems.push(no_source());
         }
-        problems.extend(bindable::check(settings.service_cidr, &local_addresses(), bindable::binds).err());
+        if !settings.claim_service_cidr {
+            problems.extend(bindable::check(settings.service_cidr, &local_addresses(), bindable::binds).err());
+        }
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
     }
 }
@@ -94,6 +96,7 @@ impl PictureArgs {
             settings.state_dir.clone_from(&self.state_dir);
         }
         settings.service_cidr = self.service_cidr.unwrap_or(settings.service_cidr);
+        settings.claim_service_cidr |= self.claim_service_cidr;
         // Kubernetes gives an empty variable for a label that a node does not have.
         let lay = |said: &Option<String>, over: &mut Option<String>| {
             if let Some(name) = said {

@@ -13,11 +13,13 @@ use crate::manifest::document;
 use crate::object::ObjectKey;
 use crate::problem::Problem;
 
+mod dns;
 mod live;
 mod outlier;
 mod read;
 pub mod value;
 
+pub use dns::Dns;
 pub use live::Renewed;
 pub use outlier::Outlier;
 
@@ -55,8 +57,10 @@ pub struct Settings {
     pub external_names: Vec<HostPattern>,
     /// `externalName.allowInside`: of those, the ones that may be addresses of the inside for the outside. Default none.
     pub external_names_inside: Vec<HostPattern>,
-    /// `dns.servers`: who resolves those names. Default none: as the system says.
+    /// `dns.servers`: who resolves those names, and the names that are not ours. Default none: as the system says.
     pub dns_servers: Vec<SocketAddr>,
+    /// `dns`, but for its servers: how names are answered.
+    pub dns: Dns,
     /// Where VIPs, seals and last good objects are kept.
     pub state_dir: Option<PathBuf>,
     /// Worker threads; 0 means the number of cores.
@@ -216,6 +220,7 @@ impl Default for Settings {
             external_names: Vec::new(),
             external_names_inside: Vec::new(),
             dns_servers: Vec::new(),
+            dns: Dns::default(),
             state_dir: None,
             workers: 0,
             log: LogFormat::Text,
@@ -234,7 +239,7 @@ impl Default for Settings {
 impl Settings {
     /// Reads `tidegate.yaml`. Keys are the flags' names in camelCase (`http`, `internalHttp`, `serviceCidr`, ...) and
     /// `exposure.mode`, `ingress.classes`, `tls.defaultSecret`, `internalCidrs`, `trustedProxies`, `proxyProtocol`,
-    /// `external.addresses`, `nodeName`, `zone`, `externalName.*`, `dns.servers`, `slowStartMs`, `outlier.*`, `limits.*`. `none` switches a
+    /// `external.addresses`, `nodeName`, `zone`, `externalName.*`, `dns.*`, `slowStartMs`, `outlier.*`, `limits.*`. `none` switches a
     /// listener off.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ fn nothing_said_means_the_defaults() {
 }
 
 /// Each key with a value that is not its default.
-const OTHERS: [(&str, &str); 51] = [
+const OTHERS: [(&str, &str); 56] = [
     ("manifests", "[a, b/c.yaml]"),
     ("http", "127.0.0.1:0"),
     ("https", "127.0.0.1:8443"),
@@ -38,6 +38,11 @@ const OTHERS: [(&str, &str); 51] = [
     ("externalName.allow", "[api.example.com, '*.example.org']"),
     ("externalName.allowInside", "[api.example.com]"),
     ("dns.servers", "[192.0.2.53, '127.0.0.1:5353']"),
+    ("dns.listen", "['127.0.0.1:0', '[::1]:53']"),
+    ("dns.zone", "Inside.example."),
+    ("dns.search", "[shop, data]"),
+    ("dns.ttlS", "0"),
+    ("dns.forward", "false"),
     ("slowStartMs", "1000"),
     ("outlier.consecutiveFailures", "7"),
     ("outlier.intervalMs", "1000"),
@@ -104,6 +109,13 @@ fn each_key_sets_its_setting() {
         external_names: ["api.example.com", "*.example.org"].map(|host| value::host(host).unwrap()).to_vec(),
         external_names_inside: vec![value::host("api.example.com").unwrap()],
         dns_servers: vec!["192.0.2.53:53".parse().unwrap(), "127.0.0.1:5353".parse().unwrap()],
+        dns: Dns {
+            listen: vec!["127.0.0.1:0".parse().unwrap(), "[::1]:53".parse().unwrap()],
+            zone: "inside.example".into(),
+            search: vec!["shop".into(), "data".into()],
+            ttl_s: 0,
+            forward: false,
+        },
         tls_default_secret: Some(value::secret("shop/wild.card").unwrap()),
         proxy_protocol: vec![ProxiedListener::Https, ProxiedListener::InternalHttp],
         slow_start_ms: 1000,
@@ -181,6 +193,13 @@ fn each_wrong_value_names_its_key() {
         ("zone: [a]", "zone"),
         ("externalName: {allow: ['*']}", "externalName.allow[0]"),
         ("dns: {servers: [ns.example]}", "dns.servers[0]"),
+        ("dns: {listen: '127.0.0.1:53'}", "dns.listen"),
+        ("dns: {listen: [none]}", "dns.listen[0]"),
+        ("dns: {zone: '.'}", "dns.zone"),
+        ("dns: {zone: a_b}", "dns.zone"),
+        ("dns: {search: [Shop]}", "dns.search[0]"),
+        ("dns: {ttlS: 3601}", "dns.ttlS"),
+        ("dns: {forward: maybe}", "dns.forward"),
         ("slowStartMs: -1", "slowStartMs"),
         ("outlier: none", "outlier"),
         ("outlier: {consecutiveFailures: 5s}", "outlier.consecutiveFailures"),
@@ -292,6 +311,7 @@ fn the_page_of_settings_names_every_key_and_its_default() {
     let top = read::KEYS.split(", ").filter(|key| !named.iter().any(|name| name.starts_with(&format!("{key}."))));
     let below = |group: &'static str, keys: &'static str| keys.split(", ").map(move |key| format!("{group}.{key}"));
     let known = top.map(str::to_owned).chain(below("limits", read::LIMITS)).chain(below("outlier", read::OUTLIER));
+    let known = known.chain(read::DNS.split(", ").map(str::to_owned));
     let missing: Vec<String> = known.filter(|key| !named.contains(key)).collect();
     assert_eq!(missing, [""; 0], "docs/settings.md does not name them");
 }

@@ -165,6 +165,7 @@ fn slices() -> impl Strategy<Value = Object> {
             serving: flags[0] || flags[1],
             terminating: flags[2],
             pod: (pod < 4).then(|| (format!("p{pod}").into(), None)),
+            hostname: None,
             node: None,
             zone: None,
             hints: None,

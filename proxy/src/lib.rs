@@ -15,6 +15,7 @@ pub mod deadline;
 pub mod demo;
 pub mod departed;
 mod digits;
+pub mod dns;
 pub mod explain;
 pub mod filter;
 pub mod http;

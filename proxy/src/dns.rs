@@ -1,12 +1,11 @@
 //! Answers names: those of Services from the picture, and foreign ones by asking whoever resolves names here.
 //!
-//! Runs on the control thread, over hickory-server's sockets. Invariant: it binds only inside `internalCidrs` and answers only peers inside them, so
+//! Runs on the control thread. Invariant: it binds only inside `internalCidrs` and answers only peers inside them, so
 //! that it tells nobody outside what is inside, nor is an open resolver. Nothing is answered before the first whole picture, which
 //! would tell clients that a Service is not there; what cannot be bound costs DNS alone.
 
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
 
 use config::exposure::Exposure;
 use config::problem::Problem;
@@ -25,6 +24,7 @@ mod forward;
 mod found;
 mod reverse;
 pub mod rules;
+mod stream;
 
 pub use counts::{Counts, Outcome};
 use desk::Desk;
@@ -33,10 +33,6 @@ use rules::Rules;
 /// What `get listeners` calls it.
 const NAME: &str = "dns";
 const PROTOCOLS: [&str; 2] = ["UDP", "TCP"];
-/// A connection without a question ends after this.
-const IDLE: Duration = Duration::from_secs(10);
-/// Answers that wait to be read on one connection.
-const ANSWERS: usize = 16;
 /// A free port that is taken over UDP is given back, and another tried, so often.
 const PORTS: usize = 16;
 
@@ -108,9 +104,10 @@ pub async fn serve(
     let addresses: Vec<SocketAddr> = bound.iter().map(|bound| bound.address).collect();
     let first = settings.borrow_and_update().clone();
     let (renew, rules) = watch::channel(Arc::new(Rules::of(&first, &own)));
-    let mut server = Server::new(Desk::new(snapshots, rules, &first.dns_servers, counts));
+    let desk = Desk::new(snapshots, rules, &first.dns_servers, counts);
+    let mut server = Server::new(desk.clone());
     for both in bound {
-        if let Err(error) = register(&mut server, both) {
+        if let Err(error) = open(&mut server, &desk, both) {
             tracing::error!(%error, "a DNS socket cannot be used");
         }
     }
@@ -126,16 +123,16 @@ pub async fn serve(
         () = follow => return, // the process ends
     };
     let said = error.map_or_else(|| "all sockets closed".to_owned(), |error| error.to_string());
-    tracing::error!(error = said, "DNS ended; restart the process");
-    for (address, protocol) in addresses.into_iter().flat_map(|address| PROTOCOLS.map(|protocol| (address, protocol))) {
-        let state = ListenerState::bound(NAME, Exposure::Internal, protocol, address);
+    tracing::error!(error = said, "DNS over UDP ended; restart the process");
+    for address in addresses {
+        let state = ListenerState::bound(NAME, Exposure::Internal, PROTOCOLS[0], address);
         let _ = reports.send(Report::Listener(ListenerState { error: Some(said.clone()), ..state })); // the registry ends last
     }
 }
 
-fn register(server: &mut Server<Desk>, both: Bound) -> std::io::Result<()> {
+fn open(server: &mut Server<Desk>, desk: &Desk, both: Bound) -> std::io::Result<()> {
     server.register_socket(tokio::net::UdpSocket::from_std(both.udp)?);
-    server.register_listener(tokio::net::TcpListener::from_std(both.tcp)?, IDLE, ANSWERS);
+    tokio::spawn(stream::serve(tokio::net::TcpListener::from_std(both.tcp)?, desk.clone()));
     Ok(())
 }
 

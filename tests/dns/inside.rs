@@ -61,7 +61,7 @@ fn a_headless_service_names_who_is_ready() {
     let other = dashed(second);
     assert_eq!(dig(at, &format!("{other}.db.data.svc.cluster.local A")).data(), [second.to_string()]);
     let srv = dig(at, "_sql._tcp.db.data.svc.cluster.local SRV");
-    let mut places = [format!("0 1 5432 db-0.db.data.svc.cluster.local."), format!("0 1 5432 {other}.db.data.svc.cluster.local.")];
+    let mut places = ["0 1 5432 db-0.db.data.svc.cluster.local.".to_owned(), format!("0 1 5432 {other}.db.data.svc.cluster.local.")];
     places.sort();
     assert_eq!((srv.data(), srv.additional.len()), (places.to_vec(), 2));
     assert_eq!(dig(at, &format!("-x {first}")).data(), ["db-0.db.data.svc.cluster.local."]);

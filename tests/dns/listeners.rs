@@ -107,3 +107,60 @@ fn what_is_no_question_is_an_error_and_the_next_one_is_answered() {
     assert_eq!(dig(at, "+edns=1 +noednsneg web.shop A").status, "BADVERS");
     assert_eq!(dig(at, "web.shop A").data(), [net.vip(10).to_string()]);
 }
+
+/// More than any queue within the process holds.
+#[test]
+fn a_burst_is_answered() {
+    let net = Net::take();
+    let gate = setup(&net).manifest("web.yaml", service_at("shop/web", net.vip(10), 80, 8080)).start();
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    socket.connect(at(&gate)).expect("a datagram's address");
+    socket.set_read_timeout(Some(tidegate_tests::wait::DEADLINE)).expect("a time");
+    let question = |id: u8| [&[0, id], &b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03web\x04shop\x00\x00\x01\x00\x01"[..]].concat();
+    (0..200).for_each(|id| _ = socket.send(&question(id)).expect("it is sent"));
+    let mut ids: Vec<u8> = Vec::new();
+    for _ in 0..200 {
+        let mut answer = [0; 512];
+        let length = socket.recv(&mut answer).expect("an answer");
+        assert_eq!(answer[length - 4..length], net.vip(10).octets());
+        ids.push(answer[1]);
+    }
+    ids.sort_unstable();
+    assert_eq!(ids, (0..200).collect::<Vec<u8>>());
+}
+
+/// A connection is no question by itself; whoever says nothing, or nonsense, keeps nobody else from asking.
+#[test]
+fn connections_are_bounded_and_several_questions_may_come_by_one() {
+    use std::io::{Read, Write};
+    let net = Net::take();
+    let gate =
+        setup(&net).flag("--internal-cidr", "127.0.0.1/32").manifest("web.yaml", service_at("shop/web", net.vip(10), 80, 8080)).start();
+    let at = at(&gate);
+    let question = b"\x00\x1a\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03web\x04shop\x00\x00\x01\x00\x01";
+    let mut stream = std::net::TcpStream::connect(at).expect("it listens");
+    stream.set_read_timeout(Some(tidegate_tests::wait::DEADLINE)).expect("a time");
+    stream.write_all(&[&question[..], question].concat()).expect("it is sent");
+    for _ in 0..2 {
+        let mut length = [0; 2];
+        stream.read_exact(&mut length).expect("an answer");
+        let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
+        stream.read_exact(&mut answer).expect("a whole answer");
+        assert_eq!((&answer[..2], answer[3] & 15, &answer[answer.len() - 4..]), (&[0, 7][..], 0, &net.vip(10).octets()[..]));
+    }
+    stream.write_all(b"\x00\x02no").expect("it is sent");
+    assert_eq!(stream.read(&mut [0; 1]).expect("an end"), 0, "nonsense ends it");
+    let from = |ip: &str| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::new(ip.parse().expect("an address"), 0).into()).expect("a loopback address");
+        socket.connect(&at.into()).expect("it listens");
+        std::net::TcpStream::from(socket)
+    };
+    let strangers: Vec<_> = (0..40).map(|_| from("127.9.9.9")).collect();
+    let is_closed = |stream: &std::net::TcpStream| {
+        stream.set_nonblocking(true).expect("a socket");
+        matches!(stream.peek(&mut [0; 1]), Ok(0)) || stream.take_error().is_ok_and(|error| error.is_some())
+    };
+    await_until("the last strangers to be turned away", || strangers.iter().filter(|stream| is_closed(stream)).count() == 8);
+    assert_eq!(dig(at, "+tcp web.shop A").data(), [net.vip(10).to_string()], "they take nobody's place");
+}

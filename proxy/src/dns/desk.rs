@@ -3,6 +3,7 @@
 //! Invariant: whoever is outside `internalCidrs` is refused before the question is looked at. Of what servers say, nothing about a name of ours
 //! is believed. A picture is not held while a server is asked.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use hickory_server::net::runtime::Time;
@@ -23,10 +24,11 @@ use crate::listener::contains;
 const PAYLOAD: u16 = 1232;
 
 /// Answers questions.
+#[derive(Clone)]
 pub(super) struct Desk {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     rules: watch::Receiver<Arc<Rules>>,
-    forwarder: Forwarder,
+    forwarder: Arc<Forwarder>,
     counts: Arc<Counts>,
 }
 
@@ -61,10 +63,15 @@ impl Desk {
     pub(super) fn new(
         snapshots: watch::Receiver<Arc<Snapshot>>,
         rules: watch::Receiver<Arc<Rules>>,
-        servers: &[std::net::SocketAddr],
+        servers: &[SocketAddr],
         counts: Arc<Counts>,
     ) -> Desk {
-        Desk { snapshots, rules, forwarder: Forwarder::new(servers), counts }
+        Desk { snapshots, rules, forwarder: Arc::new(Forwarder::new(servers)), counts }
+    }
+
+    /// Whether this peer may ask.
+    pub(super) fn admits(&self, peer: IpAddr) -> bool {
+        contains(&self.rules.borrow().internal, peer)
     }
 
     async fn reply(&self, request: &Request, rules: &Rules) -> Reply {

@@ -52,11 +52,18 @@ impl Outside {
     }
 }
 
+/// Who is asked.
+#[derive(Default)]
+struct Asked {
+    pool: Option<Pool>,
+    /// It was said that nobody can be.
+    told: bool,
+}
+
 /// Asks servers.
 pub(super) struct Forwarder {
     servers: Vec<SocketAddr>,
-    /// `None` until it can be made.
-    pool: Mutex<Option<Pool>>,
+    pool: Mutex<Asked>,
     cache: ResponseCache,
     room: Semaphore,
 }
@@ -67,7 +74,7 @@ impl Forwarder {
         let mut bounds = ResolverOpts::default();
         (bounds.positive_max_ttl, bounds.negative_max_ttl) = (Some(MOST), Some(MOST_NOTHING));
         let cache = ResponseCache::new(KEPT, TtlConfig::from_opts(&bounds));
-        Forwarder { servers: servers.to_vec(), pool: Mutex::new(None), cache, room: Semaphore::new(AT_ONCE) }
+        Forwarder { servers: servers.to_vec(), pool: Mutex::default(), cache, room: Semaphore::new(AT_ONCE) }
     }
 
     /// What the servers say of a name.
@@ -77,13 +84,7 @@ impl Forwarder {
             return read(kept);
         }
         let Ok(_room) = self.room.try_acquire() else { return Outside::failed() };
-        let pool = match self.pool() {
-            Ok(pool) => pool,
-            Err(problem) => {
-                tracing::warn!(%problem, "a name cannot be asked for");
-                return Outside::failed();
-            }
-        };
+        let Some(pool) = self.pool() else { return Outside::failed() };
         let mut options = DnsRequestOptions::default();
         (options.edns_payload_len, options.retry_interval) = (PAYLOAD, ASK_AGAIN);
         let came = pool.lookup(query.clone(), options).first_answer().await.map(|response| response.into_message());
@@ -91,14 +92,17 @@ impl Forwarder {
         read(came)
     }
 
-    fn pool(&self) -> Result<Pool, Problem> {
-        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pool) = &*pool {
-            return Ok(pool.clone());
+    /// The servers, once they can be known: the system's configuration may come later.
+    fn pool(&self) -> Option<Pool> {
+        let mut asked = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.pool.is_none() {
+            match resolver::servers(&self.servers).and_then(|(config, options)| make(config, options)) {
+                Ok(pool) => asked.pool = Some(pool),
+                Err(problem) if !std::mem::replace(&mut asked.told, true) => tracing::warn!(%problem, "foreign names cannot be asked for"),
+                Err(_) => {}
+            }
         }
-        let (config, options) = resolver::servers(&self.servers)?;
-        let made = make(config, options)?;
-        Ok(pool.insert(made).clone())
+        asked.pool.clone()
     }
 }
 
@@ -121,5 +125,49 @@ fn read(came: Result<Message, NetError>) -> Outside {
             tracing::debug!(%error, "no answer from the DNS servers");
             Outside::failed()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::from_ascii(text).unwrap()
+    }
+
+    /// Nobody answers at all: those who wait are as many as may, and the next one does not wait.
+    #[test]
+    fn beyond_what_may_be_asked_at_once_a_question_fails() {
+        let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let forwarder = Arc::new(Forwarder::new(&[silent.local_addr().unwrap()]));
+            let ask = |forwarder: Arc<Forwarder>| async move { forwarder.ask(&name("same.example."), RecordType::A).await };
+            let mut waiting = tokio::task::JoinSet::new();
+            (0..AT_ONCE).for_each(|_| _ = waiting.spawn(ask(forwarder.clone())));
+            while forwarder.room.available_permits() > 0 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(forwarder.ask(&name("other.example."), RecordType::A).await, Outside::failed());
+            assert!(waiting.try_join_next().is_none(), "the others wait still");
+            while let Some(came) = waiting.join_next().await {
+                assert_eq!(came.unwrap(), Outside::failed());
+            }
+        });
+        silent.set_nonblocking(true).unwrap();
+        let sent = std::iter::from_fn(|| silent.recv(&mut [0; 512]).ok()).count();
+        assert!((1..=6).contains(&sent), "the same question was sent {sent} times");
+    }
+
+    #[test]
+    fn where_nobody_listens_a_question_fails() {
+        let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let came = runtime.block_on(Forwarder::new(&[closed]).ask(&name("www.example."), RecordType::A));
+        assert_eq!(came, Outside::failed());
     }
 }

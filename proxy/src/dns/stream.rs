@@ -112,3 +112,68 @@ impl ResponseHandler for Page {
         Ok(sent)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use config::exposure::Exposure;
+    use config::settings::Settings;
+    use proptest::prelude::*;
+    use registry::snapshot::{Plane, Snapshot};
+    use tokio::sync::watch;
+
+    use super::super::rules::Rules;
+    use super::*;
+
+    /// One that knows nothing and asks nobody.
+    fn desk() -> Desk {
+        let mut settings = Settings::default();
+        settings.dns.forward = false;
+        let nothing = Snapshot { version: 1, external: Plane::empty(Exposure::External), internal: Plane::empty(Exposure::Internal) };
+        let (_, snapshots) = watch::channel(Arc::new(nothing));
+        let (_, rules) = watch::channel(Arc::new(Rules::of(&settings, &[])));
+        Desk::new(snapshots, rules, &[], Arc::default())
+    }
+
+    /// What is answered to these bytes, when they are a message at all.
+    fn answered(desk: &Desk, bytes: Vec<u8>, peer: &str) -> Option<Vec<u8>> {
+        let request = Request::from_bytes(bytes, peer.parse().unwrap(), Protocol::Tcp).ok()?;
+        let (page, runtime) = (Page::default(), tokio::runtime::Builder::new_current_thread().build().unwrap());
+        runtime.block_on(async { desk.handle_request::<_, TokioTime>(&request, page.clone()).await });
+        Some(page.framed().expect("every message is answered"))
+    }
+
+    /// A question with a part of it overwritten: closer to the wire than noise.
+    fn message() -> impl Strategy<Value = Vec<u8>> {
+        let question = b"\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x01\x03web\x04shop\x00\x00\x01\x00\x01\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00";
+        let hit = (0..question.len(), any::<u8>());
+        prop::collection::vec(hit, 0..6).prop_map(|hits| {
+            let mut bytes = question.to_vec();
+            hits.into_iter().for_each(|(at, byte)| bytes[at] = byte);
+            bytes
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_message_has_an_answer_of_its_own_and_strangers_have_one_alone(
+            bytes in prop_oneof![4 => message(), 1 => prop::collection::vec(any::<u8>(), 0..80)],
+        ) {
+            let desk = desk();
+            if let Some(answer) = answered(&desk, bytes.clone(), "127.0.0.1:5000") {
+                prop_assert_eq!(&answer[2..4], &bytes[..2], "its id");
+                prop_assert_eq!(answer[4] & 0x80, 0x80, "an answer, and no question");
+            }
+            if let Some(answer) = answered(&desk, bytes, "192.0.2.1:5000") {
+                prop_assert_eq!(answer[5] & 15, 5, "REFUSED");
+                prop_assert_eq!(&answer[8..12], &[0; 4], "and nothing is told");
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_framed_is_an_error() {
+        assert!(Page::default().framed().is_err());
+        let page = Page(Arc::new(Mutex::new(vec![7; 3])));
+        assert_eq!(page.framed().unwrap(), [0, 3, 7, 7, 7]);
+    }
+}

@@ -1,5 +1,10 @@
 //! What Services are called by DNS, and what a change of their names costs.
 
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::plainly::Plainly;
 use super::*;
 use crate::snapshot::{Called, NamedHost};
 
@@ -128,4 +133,64 @@ fn two_listeners_of_one_name_and_address_are_told_apart_by_their_protocol() {
     assert_eq!(registry.listeners().len(), 2);
     registry.report(Report::Closed("dns".into(), address), T);
     assert!(registry.listeners().is_empty());
+}
+
+/// Who is named below a headless service, straight from the rules.
+fn plainly_named(world: &Plainly<'_>, service: &Service) -> BTreeSet<(String, IpAddr)> {
+    let named = |host: Option<&Name>, ip: IpAddr| (host.map_or_else(|| ip.to_string().replace('.', "-"), ToString::to_string), ip);
+    if world.slices(service).next().is_some() {
+        let any_new = world.slices(service).any(|slice| !slice.legacy);
+        let endpoints = world.slices(service).filter(|slice| slice.legacy != any_new).flat_map(|slice| &slice.endpoints);
+        return endpoints.filter(|at| at.ready).map(|at| named(at.hostname.as_ref(), at.ip)).collect();
+    }
+    let ready = world.selected(service).filter(|pod| pod.ready && !pod.meta.deleting);
+    let below = |pod: &Pod| pod.subdomain.as_ref() == Some(&service.meta.name);
+    ready.filter_map(|pod| Some(named(pod.hostname.as_ref().filter(|_| below(pod)), *pod.ips.first()?))).collect()
+}
+
+/// Judges all names of a random world.
+pub(super) fn judge(world: &Plainly<'_>, snapshot: &Snapshot) -> Result<(), TestCaseError> {
+    let table = &snapshot.internal.names;
+    let mut answers: BTreeMap<IpAddr, BTreeSet<(&str, &str)>> = BTreeMap::new();
+    let mut exist: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for service in world.services() {
+        let key = (&*service.meta.namespace, &*service.meta.name);
+        exist.insert(key);
+        let called = table.service(key.0, key.1);
+        let ips: Vec<IpAddr> = match (&service.service_type, service.cluster_ip, called) {
+            (ServiceType::ExternalName(to), _, Some(Called::Elsewhere(name))) if name == to => Vec::new(),
+            (_, ClusterIp::Headless, Some(Called::Headless(hosts))) => {
+                let said: Vec<(String, IpAddr)> = hosts.iter().map(|host| (host.name.to_string(), host.ip)).collect();
+                prop_assert!(said.is_sorted_by_key(|(name, ip)| (*ip, name.clone())), "{:?}", said);
+                let all: BTreeSet<(String, IpAddr)> = said.iter().cloned().collect();
+                prop_assert_eq!(all.len(), said.len(), "each once");
+                prop_assert_eq!(all, plainly_named(world, service), "{}/{}", key.0, key.1);
+                hosts.iter().map(|host| host.ip).collect()
+            }
+            (_, ClusterIp::Allocate | ClusterIp::Asked(_), Some(Called::Vip { ip, .. })) => {
+                let listens = |ip: &IpAddr| {
+                    snapshot
+                        .internal
+                        .listeners
+                        .iter()
+                        .any(|(at, of)| at.address.ip() == *ip && (&*of.name.service.namespace, &*of.name.service.name) == key)
+                };
+                prop_assert!(ip.as_ref().is_none_or(listens), "{}/{} is called {:?}", key.0, key.1, ip);
+                ip.iter().copied().collect()
+            }
+            other => return Err(TestCaseError::fail(format!("{other:?}"))),
+        };
+        ips.into_iter().for_each(|ip| _ = answers.entry(ip).or_default().insert(key));
+    }
+    for (namespace, name) in ["a", "b", "c"].iter().flat_map(|namespace| ["s0", "s1", "s2"].map(|name| (*namespace, name))) {
+        prop_assert_eq!(table.service(namespace, name).is_some(), exist.contains(&(namespace, name)));
+        prop_assert_eq!(table.has_namespace(namespace), exist.iter().any(|key| key.0 == namespace));
+        prop_assert!(!snapshot.external.names.has_namespace(namespace));
+    }
+    let pods = (0..8u8).map(|last| IpAddr::from([10, 0, 0, last]));
+    for ip in pods.chain(answers.keys().copied().collect::<Vec<_>>()) {
+        let found: BTreeSet<(&str, &str)> = table.at(ip).map(|(namespace, name, _)| (&**namespace, &**name)).collect();
+        prop_assert_eq!(found, answers.get(&ip).cloned().unwrap_or_default(), "{}", ip);
+    }
+    Ok(())
 }

@@ -60,6 +60,8 @@ pub fn pod(of: usize, name: &str, ip: Ipv4Addr, ready: bool) -> Object {
         probes: Arc::default(),
         ports: Vec::new(),
         node: None,
+        hostname: None,
+        subdomain: None,
         host_network: false,
         owner: None,
     })

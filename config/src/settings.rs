@@ -13,6 +13,7 @@ use crate::manifest::document;
 use crate::object::ObjectKey;
 use crate::problem::Problem;
 
+mod dns;
 mod docker;
 mod exit_with;
 mod live;
@@ -20,6 +21,7 @@ mod outlier;
 mod read;
 pub mod value;
 
+pub use dns::Dns;
 pub use docker::Docker;
 pub use exit_with::ExitWith;
 pub use live::Renewed;
@@ -63,8 +65,10 @@ pub struct Settings {
     pub external_names: Vec<HostPattern>,
     /// `externalName.allowInside`: of those, the ones that may be addresses of the inside for the outside. Default none.
     pub external_names_inside: Vec<HostPattern>,
-    /// `dns.servers`: who resolves those names. Default none: as the system says.
+    /// `dns.servers`: who resolves those names, and the names that are not ours. Default none: as the system says.
     pub dns_servers: Vec<SocketAddr>,
+    /// `dns`, but for its servers: how names are answered.
+    pub dns: Dns,
     /// Where VIPs, seals and last good objects are kept.
     pub state_dir: Option<PathBuf>,
     /// Worker threads; 0 means the number of cores.
@@ -228,6 +232,7 @@ impl Default for Settings {
             external_names: Vec::new(),
             external_names_inside: Vec::new(),
             dns_servers: Vec::new(),
+            dns: Dns::default(),
             state_dir: None,
             workers: 0,
             exit_with: None,
@@ -247,7 +252,7 @@ impl Default for Settings {
 impl Settings {
     /// Reads `tidegate.yaml`. Keys are the flags' names in camelCase (`http`, `internalHttp`, `serviceCidr`, ...) and
     /// `exposure.mode`, `ingress.classes`, `tls.defaultSecret`, `internalCidrs`, `trustedProxies`, `proxyProtocol`,
-    /// `external.addresses`, `nodeName`, `zone`, `externalName.*`, `docker.*`, `dns.servers`, `slowStartMs`, `outlier.*`, `limits.*`. `none` switches a
+    /// `external.addresses`, `nodeName`, `zone`, `externalName.*`, `docker.*`, `dns.*`, `slowStartMs`, `outlier.*`, `limits.*`. `none` switches a
     /// listener off.
     ///
     /// # Errors

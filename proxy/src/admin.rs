@@ -23,6 +23,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::dns;
 use crate::explain::{Question, explain};
 use crate::metrics;
 use crate::stats::WorkerCounts;
@@ -45,6 +46,8 @@ pub struct AdminState {
     pub started: Instant,
     /// The external listener, when it could not be bound: the rest serves, but the process is not ready.
     pub unbound: Arc<[Arc<str>]>,
+    /// What was asked by DNS, where it is on.
+    pub dns: Option<Arc<dns::Counts>>,
 }
 
 /// The state, and when the newest picture came.
@@ -132,7 +135,8 @@ async fn scrape(State(seen): State<Seen>) -> Result<Response, Refusal> {
     let age = seen.published.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
     let snapshot = state.snapshots.borrow().clone();
     let acknowledged = state.acks.iter().map(|version| version.load(Relaxed)).collect();
-    let scene = metrics::Scene { workers: &state.workers, acknowledged, snapshot: &snapshot, age, counts: &counts, sources };
+    let dns = state.dns.as_deref();
+    let scene = metrics::Scene { workers: &state.workers, acknowledged, snapshot: &snapshot, age, counts: &counts, sources, dns };
     let text = metrics::render(&scene).map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())
 }

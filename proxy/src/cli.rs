@@ -137,6 +137,9 @@ pub struct ListenArgs {
     /// Listener for health and metrics only [default: none]
     #[arg(long, value_name = "ADDR", env = "TIDEGATE_METRICS")]
     metrics: Option<Address>,
+    /// Listener for DNS, over UDP and TCP; may be repeated [default: none]
+    #[arg(long, value_name = "ADDR", env = "TIDEGATE_DNS", value_delimiter = ',')]
+    dns: Vec<Address>,
     /// Peers that internal listeners accept; may be repeated [default: loopback]
     #[arg(long, value_name = "CIDR", env = "TIDEGATE_INTERNAL_CIDR", value_delimiter = ',', value_parser = value::cidr)]
     internal_cidr: Vec<IpNet>,

@@ -17,6 +17,7 @@ pub mod deadline;
 pub mod demo;
 pub mod departed;
 mod digits;
+pub mod dns;
 pub mod docker_proxy;
 mod exit_with;
 pub mod explain;

@@ -17,11 +17,13 @@ use registry::core::{Counts, Ejections};
 use registry::snapshot::{Plane, PortName, Snapshot};
 use registry::view::{SourceView, WorkloadView};
 
+use crate::dns;
 use crate::reason::Reason;
 use crate::stats::{Bound, Dropped, Entry, Flow, LATENCY_BOUNDS_US, ServiceCounts, WorkerCounts, plane};
 use crate::tls::Outcome;
 
 mod pressure;
+mod questions;
 
 /// What a scrape looks at.
 pub struct Scene<'a> {
@@ -37,6 +39,8 @@ pub struct Scene<'a> {
     pub counts: &'a Counts,
     /// The sources.
     pub sources: Vec<SourceView>,
+    /// What was asked by DNS, where it is on.
+    pub dns: Option<&'a dns::Counts>,
 }
 
 /// The whole text.
@@ -58,6 +62,7 @@ pub fn render(scene: &Scene<'_>) -> prometheus::Result<String> {
     handshakes(scene.workers, &mut families);
     of_picture(scene, &mut families);
     of_registry(scene, &mut families);
+    questions::asked(scene.dns, &mut families);
     let mut text = Vec::new();
     TextEncoder::new().encode(&families.0, &mut text)?;
     String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))

@@ -16,6 +16,9 @@ use crate::server;
 
 mod orphans;
 
+/// hickory-server tells of each question.
+const LOG_FILTER: &str = "info,hickory_server=error";
+
 /// Serves until something ends it; the settings follow their file, if they have one.
 pub fn run(settings: Settings, file: Option<SettingsFile>) -> ExitCode {
     init_log(settings.log);
@@ -52,7 +55,7 @@ pub(crate) fn fail(problem: &Problem) -> ExitCode {
 
 /// The log goes to stderr; `TIDEGATE_LOG_FILTER` (as `debug` or `registry=debug,info`) says how much of it.
 pub(crate) fn init_log(format: LogFormat) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("TIDEGATE_LOG_FILTER").unwrap_or_else(|_| "info".into());
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TIDEGATE_LOG_FILTER").unwrap_or_else(|_| LOG_FILTER.into());
     let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).with_target(false);
     match format {
         LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),

@@ -24,6 +24,7 @@ use crate::access_log::AccessLogSink;
 use crate::admin::{self, AdminState};
 use crate::binder::{self, Binder};
 use crate::claim::Claim;
+use crate::dns;
 use crate::listener::{self, Listener, Speaks};
 use crate::renew::{self, Renewer, Sink};
 use crate::stats::WorkerCounts;
@@ -79,23 +80,26 @@ pub fn follow(settings: Settings, file: Option<SettingsFile>) -> Result<Running,
     let (statics, failed) = bind_statics(&settings, count);
     let admin = bind_admin("admin", settings.admin, Some(&settings.internal_cidrs));
     let metrics = bind_admin("metrics", settings.metrics, None);
+    let (dns, dns_failed) = dns::bind(&settings);
     let bound: Vec<ListenerState> = statics
         .iter()
         .map(|bound| bound.listener.state())
+        .chain(dns.iter().flat_map(dns::Bound::states))
         .chain([&admin, &metrics].into_iter().filter_map(|bound| Some(bound.as_ref().ok()?.as_ref()?.0.clone())))
         .collect();
     let addresses = bound.iter().map(|state| (state.name.clone(), state.address)).collect();
     let own = OwnAddresses { listeners: bound.iter().map(|state| state.address).collect(), local: actor::local_addresses() };
     let mut states = failed;
+    states.extend(dns_failed);
     for outcome in [&admin, &metrics] {
         states.extend(outcome.as_ref().err().cloned());
     }
     for state in &bound {
-        tracing::info!(listener = %state.name, exposure = %state.exposure, address = %state.address, "bound");
+        tracing::info!(listener = %state.name, exposure = %state.exposure, protocol = %state.protocol, address = %state.address, "bound");
     }
     states.extend(bound);
     let admin_sockets = [admin, metrics].map(|bound| bound.ok().flatten().map(|(_, socket)| socket));
-    launch(settings, file, count, tls, access, statics, states, own, admin_sockets, addresses)
+    launch(settings, file, count, tls, access, statics, states, own, admin_sockets, dns, addresses)
 }
 
 #[allow(clippy::too_many_arguments)] // one caller; a struct of these would be written to be read once
@@ -109,6 +113,7 @@ fn launch(
     states: Vec<ListenerState>,
     own: OwnAddresses,
     admin_sockets: [Option<TcpListener>; 2],
+    dns: Vec<dns::Bound>,
     addresses: BTreeMap<Arc<str>, SocketAddr>,
 ) -> Result<Running, Problem> {
     let (order_senders, order_receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
@@ -127,6 +132,7 @@ fn launch(
             own,
             states,
             admin_sockets,
+            dns,
             counts: control_counts,
             acknowledged: control_acknowledged,
             drains,
@@ -189,6 +195,7 @@ struct Control {
     own: OwnAddresses,
     states: Vec<ListenerState>,
     admin_sockets: [Option<TcpListener>; 2],
+    dns: Vec<dns::Bound>,
     counts: Vec<Arc<WorkerCounts>>,
     acknowledged: Arc<[AtomicU64]>,
     drains: watch::Receiver<bool>,
@@ -235,6 +242,8 @@ impl Control {
         for state in self.states {
             let _ = actor.reports.send(Report::Listener(state));
         }
+        // Where nobody asks for DNS, there is nothing to count.
+        let dns_counts = (!self.settings.dns.listen.is_empty()).then(Arc::<dns::Counts>::default);
         let state = AdminState {
             asks: actor.asks.clone(),
             snapshots: actor.snapshots.clone(),
@@ -243,6 +252,7 @@ impl Control {
             draining: self.drains,
             started: Instant::now(),
             unbound,
+            dns: dns_counts.clone(),
         };
         let [admin_socket, metrics_socket] = self.admin_sockets;
         serve_admin(admin_socket, admin::router(state.clone()));
@@ -262,6 +272,9 @@ impl Control {
             // Version 0 is the empty picture before the first whole one.
             if snapshots.wait_for(|snapshot| snapshot.version > 0).await.is_err() {
                 return;
+            }
+            if let Some(counts) = dns_counts {
+                tokio::spawn(dns::serve(self.dns, snapshots.clone(), actor.settings.clone(), reports.clone(), counts));
             }
             for bound in self.statics {
                 let listener = Arc::new(bound.listener);
@@ -364,7 +377,7 @@ fn raise_file_limit() {
 }
 
 impl Running {
-    /// Where a listener of the settings (`http`, `https`, `internal-http`, `admin`, `metrics`) is bound.
+    /// Where a listener of the settings (`http`, `https`, `internal-http`, `admin`, `metrics`, `dns`) is bound.
     pub fn address(&self, listener: &str) -> Option<SocketAddr> {
         self.addresses.get(listener).copied()
     }

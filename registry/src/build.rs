@@ -17,9 +17,10 @@ use crate::exposure::{self, Said};
 use crate::lifecycle::Lifecycle;
 use crate::node_port::NodePorts;
 use crate::outlier::Outliers;
-use crate::snapshot::{self, OwnAddresses, ServiceIndex, ServiceListener, ServiceListeners, Socket, Way};
+use crate::snapshot::{self, NameTable, OwnAddresses, ServiceIndex, ServiceListener, ServiceListeners, Socket, Way};
 use crate::vip::Vips;
 
+mod called;
 pub(crate) mod carriers;
 pub(crate) mod certificates;
 pub(crate) mod clients;
@@ -80,6 +81,10 @@ pub(crate) struct World {
     /// Something changed that [`World::carriers`] depends on.
     pub(crate) carriers_dirty: bool,
     pub(crate) names: Names,
+    /// What Services are called by DNS.
+    pub(crate) called: Arc<NameTable>,
+    /// Services whose names may be others now.
+    uncalled: BTreeSet<ServiceKey>,
     own: OwnAddresses,
     ground: Ground,
     strict: bool,
@@ -122,6 +127,8 @@ impl World {
             outward: BTreeSet::new(),
             carriers_dirty: false,
             names: Names::default(),
+            called: Arc::default(),
+            uncalled: BTreeSet::new(),
             own: OwnAddresses::default(),
             strict: ground.strict,
             ground,
@@ -227,9 +234,11 @@ impl World {
         if !written.is_empty() || !moved.is_empty() {
             self.set_vips(vips);
         }
+        self.uncalled.extend(written.into_iter().chain(moved));
         for key in std::mem::take(&mut self.dirty) {
             self.rebuild(&key, version);
         }
+        self.settle_names(vips);
     }
 
     fn set_vips(&mut self, vips: &Vips) {

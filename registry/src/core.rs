@@ -104,7 +104,8 @@ pub struct Registry {
     outside: Outside,
     /// Labels under our prefix that cannot be understood, by object.
     labels: BTreeMap<ObjectKey, Vec<Problem>>,
-    listeners: BTreeMap<(Arc<str>, SocketAddr), ListenerState>,
+    /// By name, address and protocol: DNS has two of one name at one address.
+    listeners: BTreeMap<(Arc<str>, SocketAddr, String), ListenerState>,
     access_log: Option<Problem>,
     current: Current,
     seals: Seals,
@@ -215,12 +216,19 @@ impl Registry {
         self.world.now = now;
         match report {
             Report::Acknowledged { worker, version } => self.world.life.acknowledged(worker, version),
-            Report::Listener(state) => _ = self.listeners.insert((state.name.clone(), state.address), state),
-            Report::Closed(name, address) => _ = self.listeners.remove(&(name, address)),
+            Report::Listener(state) => _ = self.listeners.insert((state.name.clone(), state.address, state.protocol.clone()), state),
+            Report::Closed(name, address) => self.forget_listener(name, address),
             Report::AccessLog(problem) => self.access_log = problem,
             Report::Outlier(replica) => self.world.suspect(&replica),
             Report::Tried { replica, trial, well } => self.world.tried(&replica, &trial, well),
         }
+    }
+
+    fn forget_listener(&mut self, name: Arc<str>, address: SocketAddr) {
+        let first = (name, address, String::new());
+        let there = self.listeners.range(first.clone()..).map(|(key, _)| key);
+        let gone: Vec<_> = there.take_while(|key| (&key.0, key.1) == (&first.0, first.1)).cloned().collect();
+        gone.iter().for_each(|key| _ = self.listeners.remove(key));
     }
 
     /// Lets time pass: who was ejected for long enough comes back, and success rates are compared.
@@ -316,7 +324,8 @@ impl Registry {
         let old = self.published.as_deref();
         let listeners = [(Exposure::External, &self.listeners_outside), (Exposure::Internal, &self.world.vips)];
         let listeners_changed = listeners.iter().any(|(side, new)| old.is_none_or(|old| !Arc::ptr_eq(&old.plane(*side).listeners, new)));
-        if old.is_some() && !routes_changed && inside.is_none() && outside.is_none() && !listeners_changed {
+        let names_changed = old.is_none_or(|old| !Arc::ptr_eq(&old.internal.names, &self.world.called));
+        if old.is_some() && !routes_changed && inside.is_none() && outside.is_none() && !listeners_changed && !names_changed {
             self.seals.forget();
             return None;
         }
@@ -326,7 +335,8 @@ impl Registry {
             let services = services.or(old).unwrap_or_default();
             let certificates = if exposure == Exposure::External { self.certificates.external.clone() } else { Arc::default() };
             let listeners = if exposure == Exposure::External { self.listeners_outside.clone() } else { self.world.vips.clone() };
-            Plane { exposure, routes: tables.routes.clone(), refused: tables.refused.clone(), certificates, services, listeners }
+            let names = if exposure == Exposure::External { Arc::default() } else { self.world.called.clone() };
+            Plane { exposure, routes: tables.routes.clone(), refused: tables.refused.clone(), certificates, services, listeners, names }
         };
         let snapshot = Arc::new(Snapshot {
             version: self.version() + 1,

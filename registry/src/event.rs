@@ -114,7 +114,7 @@ pub enum Report {
 /// One listener as `get listeners` shows it.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct ListenerState {
-    /// `http`, `internal-http`, `admin`, `metrics`, or `vip NAMESPACE/NAME:PORT`, `node-port ...`, `load-balancer ...`.
+    /// `http`, `internal-http`, `admin`, `metrics`, `dns`, or `vip NAMESPACE/NAME:PORT`, `node-port ...`, `load-balancer ...`.
     pub name: Arc<str>,
     /// `external` or `internal`.
     pub exposure: String,

@@ -19,6 +19,7 @@ mod ledger;
 mod lifecycle;
 mod node_port;
 mod outlier;
+pub mod resolver;
 pub mod route;
 pub mod seed;
 pub mod snapshot;

@@ -26,12 +26,14 @@ mod bounded;
 mod line;
 mod load;
 mod named;
+mod names;
 mod reached;
 mod unsettled;
 
 pub use bounded::{Bounded, Carried, Pending, Room, within};
 pub use load::{Flights, Load};
 pub use named::Named;
+pub use names::{Called, NameTable, NamedHost, NamedPort};
 pub use reached::Reached;
 pub use unsettled::{Aside, Trial, Unsettled, Young};
 
@@ -71,6 +73,8 @@ pub struct Plane {
     pub services: Arc<[Arc<Service>]>,
     /// What Services ask to be bound: VIPs inside; node ports and load balancers outside.
     pub listeners: Arc<ServiceListeners>,
+    /// What Services are called by DNS; outside they have no names.
+    pub names: Arc<NameTable>,
 }
 
 /// Every listener that a Service of the plane asks for.
@@ -86,6 +90,7 @@ impl Plane {
             certificates: Arc::default(),
             services: Arc::from([]),
             listeners: Arc::default(),
+            names: Arc::default(),
         }
     }
 

@@ -123,6 +123,14 @@ pub(super) fn service_name(text: Option<String>, at: impl Display, out: &mut Fin
     }
 }
 
+/// A host name of one label, where one is given.
+pub(super) fn label(text: Option<&str>, at: impl Display, out: &mut Findings) -> Option<Name> {
+    match text.filter(|text| !text.is_empty())? {
+        text if is_label(text) => Some(text.into()),
+        text => out.invalid(at, format!("`{text}`"), "up to 63 lower-case letters, digits and `-`"),
+    }
+}
+
 /// An address in its usual spelling.
 pub(super) fn ip(text: &str, at: impl Display, out: &mut Findings) -> Option<IpAddr> {
     text.parse().map_or_else(|_| out.invalid(at, format!("`{text}`"), "an IPv4 or IPv6 address"), Some)

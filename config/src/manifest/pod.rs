@@ -1,7 +1,8 @@
-//! core/v1 Pod: its addresses, whether it is ready or who is to be asked, and what its named ports mean.
+//! core/v1 Pod: its addresses and host name, whether it is ready or who is to be asked, and what its named ports mean.
 
 use k8s_openapi::api::core::v1 as core;
 
+use super::check::label;
 use super::check::{self, Findings};
 use super::meta::{self, NameRule};
 use super::{probe, workload};
@@ -24,6 +25,8 @@ pub(super) fn convert(mut raw: core::Pod, out: &mut Findings) -> Pod {
         probes,
         ips,
         node: raw.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).filter(|name| !name.is_empty()).map(Into::into),
+        hostname: raw.spec.as_ref().and_then(|spec| label(spec.hostname.as_deref(), "spec.hostname", out)),
+        subdomain: raw.spec.as_ref().and_then(|spec| label(spec.subdomain.as_deref(), "spec.subdomain", out)),
         host_network: raw.spec.as_ref().and_then(|spec| spec.host_network).unwrap_or_default(),
         ports: raw.spec.map(|spec| ports(&spec, out)).unwrap_or_default(),
         owner,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
 
+use super::check::label;
 use super::check::{self, Findings};
 use super::meta::{self, NameRule};
 use super::shared;
@@ -87,6 +88,7 @@ fn endpoint(
     let pod = raw.target_ref.and_then(|reference| pod_of(reference, &meta.namespace));
     let (node, zone) = (shared(raw.node_name), shared(raw.zone));
     let hints = raw.hints.and_then(hints);
+    let hostname = label(raw.hostname.as_deref(), format_args!("endpoints[{index}].hostname"), out);
     for (at, text) in raw.addresses.iter().enumerate() {
         let place = format_args!("endpoints[{index}].addresses[{at}]");
         let Some(ip) = check::endpoint_ip(text, place, out) else { continue };
@@ -95,8 +97,8 @@ fn endpoint(
         }
         let serving = conditions.serving.unwrap_or(ready);
         let terminating = conditions.terminating.unwrap_or(false);
-        let (pod, node, zone, hints) = (pod.clone(), node.clone(), zone.clone(), hints.clone());
-        endpoints.push(SliceEndpoint { ip, ready, serving, terminating, pod, node, zone, hints });
+        let (pod, hostname, node, zone, hints) = (pod.clone(), hostname.clone(), node.clone(), zone.clone(), hints.clone());
+        endpoints.push(SliceEndpoint { ip, ready, serving, terminating, pod, hostname, node, zone, hints });
     }
 }
 
@@ -152,8 +154,9 @@ fn subset_members(raw: core::EndpointSubset, subset: usize, meta: &Meta, out: &m
         let place = format_args!("subsets[{subset}].{field}[{index}].ip");
         let pod = address.target_ref.and_then(|reference| pod_of(reference, &meta.namespace));
         let ip = check::endpoint_ip(&address.ip, place, out);
+        let hostname = label(address.hostname.as_deref(), format_args!("subsets[{subset}].{field}[{index}].hostname"), out);
         let node = shared(address.node_name);
-        let endpoint = |ip| SliceEndpoint { ip, ready, serving: ready, terminating: false, pod, node, zone: None, hints: None };
+        let endpoint = |ip| SliceEndpoint { ip, ready, serving: ready, terminating: false, pod, hostname, node, zone: None, hints: None };
         endpoints.extend(ip.map(endpoint));
     }
     (ports, endpoints)

@@ -245,6 +245,26 @@ endpoints:
 }
 
 #[test]
+fn host_names_of_pods_and_endpoints_are_read_and_a_wrong_one_refuses_the_object() {
+    let pod = one_pod("spec: {hostname: db-0, subdomain: db, containers: []}");
+    assert_eq!((pod.hostname.as_deref(), pod.subdomain.as_deref()), (Some("db-0"), Some("db")));
+    let unnamed = one_pod("spec: {hostname: '', containers: []}");
+    assert_eq!((unnamed.hostname, unnamed.subdomain), (None, None));
+    let slice = |hostname: &str| {
+        format!(
+            "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: s}}\naddressType: IPv4\n\
+             endpoints: [{{addresses: [10.0.0.1], hostname: {hostname}}}]\n"
+        )
+    };
+    assert_eq!(slices(&slice("db-0")).remove(0).endpoints[0].hostname.as_deref(), Some("db-0"));
+    let endpoints = "apiVersion: v1\nkind: Endpoints\nmetadata: {name: s}\nsubsets: [{addresses: [{ip: 10.0.0.1, hostname: db-0}]}]\n";
+    assert_eq!(slices(endpoints).remove(0).endpoints[0].hostname.as_deref(), Some("db-0"));
+    assert_eq!(fields_wrong(&slice("DB.0")), ["endpoints[0].hostname"]);
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {hostname: a.b, subdomain: _, containers: [{name: a}]}\n";
+    assert_eq!(fields_wrong(pod), ["spec.hostname", "spec.subdomain"]);
+}
+
+#[test]
 fn slow_start_is_a_time_with_a_unit_and_what_is_not_refuses_the_service() {
     let annotated = |value: &str| {
         let annotation = format!("metadata: {{annotations: {{tidegate.dev/slow-start: '{value}'}}, ");

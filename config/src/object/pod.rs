@@ -31,6 +31,12 @@ pub struct Pod {
     /// `spec.hostNetwork`: its addresses are its node's, and only the ports above are its own.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub host_network: bool,
+    /// `spec.hostname`, by which it is named below the Service of `subdomain`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<Name>,
+    /// `spec.subdomain`: the headless Service that `hostname` is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subdomain: Option<Name>,
     /// The controller among `metadata.ownerReferences`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,

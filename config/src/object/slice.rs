@@ -48,6 +48,9 @@ pub struct SliceEndpoint {
     pub terminating: bool,
     /// `targetRef` when it names a Pod: (name, uid).
     pub pod: Option<(Name, Option<Name>)>,
+    /// `hostname`, by which it is named below a headless Service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<Name>,
     /// `nodeName`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<Name>,

@@ -2,7 +2,7 @@
 //!
 //! Invariant: every setting is in one of the two lists; what waits keeps the value that the process runs with, and is named.
 
-use super::Settings;
+use super::{Dns, Settings};
 
 /// Settings to go on with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,7 @@ impl Settings {
             external_names,
             external_names_inside,
             dns_servers,
+            dns,
             state_dir,
             workers,
             exit_with,
@@ -58,6 +59,10 @@ impl Settings {
             ("ingress.classes", *ingress_classes == wanted.ingress_classes),
             ("tls.defaultSecret", *tls_default_secret == wanted.tls_default_secret),
             ("proxyProtocol", *proxy_protocol == wanted.proxy_protocol),
+            ("dns.zone", dns.zone == wanted.dns.zone),
+            ("dns.search", dns.search == wanted.dns.search),
+            ("dns.ttlS", dns.ttl_s == wanted.dns.ttl_s),
+            ("dns.forward", dns.forward == wanted.dns.forward),
             ("slowStartMs", *slow_start_ms == wanted.slow_start_ms),
             ("outlier", *outlier == wanted.outlier),
             ("limits", *limits == wanted.limits),
@@ -80,6 +85,7 @@ impl Settings {
             ("externalName.allow", *external_names == wanted.external_names),
             ("externalName.allowInside", *external_names_inside == wanted.external_names_inside),
             ("dns.servers", *dns_servers == wanted.dns_servers),
+            ("dns.listen", dns.listen == wanted.dns.listen),
             ("stateDir", *state_dir == wanted.state_dir),
             ("workers", *workers == wanted.workers),
             ("exitWith", *exit_with == wanted.exit_with),
@@ -102,6 +108,7 @@ impl Settings {
             external_names: external_names.clone(),
             external_names_inside: external_names_inside.clone(),
             dns_servers: dns_servers.clone(),
+            dns: Dns { listen: dns.listen.clone(), ..wanted.dns.clone() },
             state_dir: state_dir.clone(),
             workers: *workers,
             exit_with: exit_with.clone(),

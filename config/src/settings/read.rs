@@ -25,6 +25,9 @@ pub(super) const LIMITS: &str = "headBytes, headers, headTimeoutMs, idleTimeoutM
 pub(super) const DOCKER: &str = "enabled, socket, network";
 pub(super) const OUTLIER: &str = "consecutiveFailures, intervalMs, baseEjectionMs, maxEjectionMs, maxEjectedPercent, panicPercent, \
                     successRateFactor, successRateEndpoints, successRateRequests";
+pub(super) const DNS: &str = "dns.servers, dns.listen, dns.zone, dns.search, dns.ttlS, dns.forward";
+/// Who changes a Service does not want to wait for longer.
+const MOST_TTL_S: u64 = 3600;
 /// A day and an hour; longer is more likely a wrong unit than a wish.
 const MOST_MS: u64 = 25 * 3_600_000;
 /// The most that the system takes for what is idle, 32,767 s, is a little more.
@@ -181,7 +184,13 @@ fn dns(value: Value, to: &mut Settings, out: &mut Wrong) {
         let place = format!("dns.{key}");
         match key.as_str() {
             "servers" => set(&mut to.dns_servers, each(&place, &value, value::server, out)),
-            _ => out.unknown(place, "dns.servers"),
+            "listen" if value.as_str() == Some("none") => to.dns.listen.clear(),
+            "listen" => set(&mut to.dns.listen, each(&place, &value, value::bound, out)),
+            "zone" => set(&mut to.dns.zone, text(&place, &value, out).and_then(|text| out.fit(&place, &value, value::zone(text)))),
+            "search" => set(&mut to.dns.search, each(&place, &value, value::namespace, out)),
+            "ttlS" => set(&mut to.dns.ttl_s, number(&place, &value, 0..=MOST_TTL_S, out).map(|seconds| seconds as u32)),
+            "forward" => set(&mut to.dns.forward, flag(&place, &value, out)),
+            _ => out.unknown(place, DNS),
         }
     }
 }
@@ -284,6 +293,12 @@ fn words<T: Copy>(key: &str, value: &Value, words: &[(&str, T)], out: &mut Wrong
     // All wrong ones are told, not the first alone.
     let read: Vec<Option<T>> = values.map(|(index, value)| word(&format!("{key}[{index}]"), value, words, out)).collect();
     read.into_iter().collect()
+}
+
+/// Also in quotes, as it comes out of a template.
+fn flag(key: &str, value: &Value, out: &mut Wrong) -> Option<bool> {
+    let said = value.as_bool().or_else(|| value.as_str()?.parse().ok());
+    out.fit(key, value, said.ok_or_else(|| Unfit::new("`true` or `false`", "write one of these words")))
 }
 
 fn number(key: &str, value: &Value, range: RangeInclusive<u64>, out: &mut Wrong) -> Option<u64> {

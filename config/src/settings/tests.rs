@@ -14,7 +14,7 @@ fn nothing_said_means_the_defaults() {
 }
 
 /// Each key with a value that is not its default.
-const OTHERS: [(&str, &str); 52] = [
+const OTHERS: [(&str, &str); 61] = [
     ("manifests", "[a, b/c.yaml]"),
     ("http", "127.0.0.1:0"),
     ("https", "127.0.0.1:8443"),
@@ -43,6 +43,11 @@ const OTHERS: [(&str, &str); 52] = [
     ("docker.socket", "/run/tidegate/docker.sock"),
     ("docker.network", "shop_default"),
     ("dns.servers", "[192.0.2.53, '127.0.0.1:5353']"),
+    ("dns.listen", "['127.0.0.1:0', '[::1]:53']"),
+    ("dns.zone", "Inside.example."),
+    ("dns.search", "[shop, data]"),
+    ("dns.ttlS", "0"),
+    ("dns.forward", "false"),
     ("slowStartMs", "1000"),
     ("outlier.consecutiveFailures", "7"),
     ("outlier.intervalMs", "1000"),
@@ -112,6 +117,13 @@ fn each_key_sets_its_setting() {
         external_names: ["api.example.com", "*.example.org"].map(|host| value::host(host).unwrap()).to_vec(),
         external_names_inside: vec![value::host("api.example.com").unwrap()],
         dns_servers: vec!["192.0.2.53:53".parse().unwrap(), "127.0.0.1:5353".parse().unwrap()],
+        dns: Dns {
+            listen: vec!["127.0.0.1:0".parse().unwrap(), "[::1]:53".parse().unwrap()],
+            zone: "inside.example".into(),
+            search: vec!["shop".into(), "data".into()],
+            ttl_s: 0,
+            forward: false,
+        },
         tls_default_secret: Some(value::secret("shop/wild.card").unwrap()),
         proxy_protocol: vec![ProxiedListener::Https, ProxiedListener::InternalHttp],
         slow_start_ms: 1000,
@@ -194,6 +206,13 @@ fn each_wrong_value_names_its_key() {
         ("docker: {socket: 1}", "docker.socket"),
         ("docker: {network: [a]}", "docker.network"),
         ("dns: {servers: [ns.example]}", "dns.servers[0]"),
+        ("dns: {listen: '127.0.0.1:53'}", "dns.listen"),
+        ("dns: {listen: [none]}", "dns.listen[0]"),
+        ("dns: {zone: '.'}", "dns.zone"),
+        ("dns: {zone: a_b}", "dns.zone"),
+        ("dns: {search: [Shop]}", "dns.search[0]"),
+        ("dns: {ttlS: 3601}", "dns.ttlS"),
+        ("dns: {forward: maybe}", "dns.forward"),
         ("slowStartMs: -1", "slowStartMs"),
         ("outlier: none", "outlier"),
         ("outlier: {consecutiveFailures: 5s}", "outlier.consecutiveFailures"),
@@ -309,7 +328,8 @@ fn the_page_of_settings_names_every_key_and_its_default() {
         .map(str::to_owned)
         .chain(below("limits", read::LIMITS))
         .chain(below("outlier", read::OUTLIER))
-        .chain(below("docker", read::DOCKER));
+        .chain(below("docker", read::DOCKER))
+        .chain(read::DNS.split(", ").map(str::to_owned));
     let missing: Vec<String> = known.filter(|key| !named.contains(key)).collect();
     assert_eq!(missing, [""; 0], "docs/settings.md does not name them");
 }

@@ -47,6 +47,34 @@ pub fn address(text: &str) -> Result<Option<SocketAddr>, Unfit> {
     })
 }
 
+/// An address to listen on, where none is said by leaving it out.
+///
+/// # Errors
+/// It is none.
+pub fn bound(text: &str) -> Result<SocketAddr, Unfit> {
+    text.parse()
+        .map_err(|_| Unfit::new("IP:PORT (127.0.0.1:53, [::1]:53)", "give an IP address, not a name, with a port (0 takes a free one)"))
+}
+
+/// What names end in. A dot at its end is dropped; letters become small.
+///
+/// # Errors
+/// It is no host name.
+pub fn zone(text: &str) -> Result<String, Unfit> {
+    let zone = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    let unfit = || Unfit::new("a host name such as `cluster.local`", "write labels of letters, digits and `-`, with dots between");
+    if is_subdomain(&zone) { Ok(zone) } else { Err(unfit()) }
+}
+
+/// A namespace.
+///
+/// # Errors
+/// It cannot be one's name.
+pub fn namespace(text: &str) -> Result<String, Unfit> {
+    let unfit = || Unfit::new("the name of a namespace", "write up to 63 lower-case letters, digits and `-`");
+    if is_label(text) { Ok(text.to_owned()) } else { Err(unfit()) }
+}
+
 /// A network. Host bits are refused: `10.1.2.3/8` is more often a slip than ten million addresses.
 ///
 /// # Errors

@@ -32,6 +32,7 @@ fn serve(build: fn(AdminState) -> axum::Router) -> Served {
                 draining: drains,
                 started: Instant::now(),
                 unbound: Arc::default(),
+                dns: None,
             };
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();

@@ -16,6 +16,7 @@ use registry::source::{docker, folder};
 use registry::state::{self, Saved};
 
 use super::settings::no_source;
+use crate::dns;
 
 /// What a cold start knows.
 pub(super) struct Offline {
@@ -79,9 +80,9 @@ fn listeners(settings: &Settings) -> Vec<ListenerState> {
         ("metrics", Exposure::Internal, settings.metrics),
     ];
     let asked = asked.into_iter().filter_map(|(name, exposure, address)| Some((name, exposure, address?)));
-    asked
-        .map(|(name, exposure, address)| ListenerState::bound(name, exposure, if name == "https" { "HTTPS" } else { "HTTP" }, address))
-        .collect()
+    let http = asked
+        .map(|(name, exposure, address)| ListenerState::bound(name, exposure, if name == "https" { "HTTPS" } else { "HTTP" }, address));
+    http.chain(dns::asked(settings)).collect()
 }
 
 /// The picture of a world without objects.

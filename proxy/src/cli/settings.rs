@@ -120,6 +120,9 @@ impl ListenArgs {
         lay(self.https, &mut settings.https);
         lay(self.internal_http, &mut settings.internal_http);
         lay(self.metrics, &mut settings.metrics);
+        if !self.dns.is_empty() {
+            settings.dns.listen = self.dns.iter().filter_map(|Address(address)| *address).collect();
+        }
         if !self.internal_cidr.is_empty() {
             settings.internal_cidrs.clone_from(&self.internal_cidr);
         }

@@ -57,6 +57,10 @@ fn flags_win_over_defaults() {
         "127.0.0.1:81",
         "--admin",
         "none",
+        "--dns",
+        "127.0.0.1:53",
+        "--dns",
+        "[::1]:0",
         "--metrics",
         "[::1]:9902",
         "--service-cidr",
@@ -82,6 +86,7 @@ fn flags_win_over_defaults() {
     assert_eq!(settings.https, Some(([127, 0, 0, 1], 8443).into()));
     assert_eq!(settings.internal_http, Some(([127, 0, 0, 1], 81).into()));
     assert_eq!(settings.admin, None);
+    assert_eq!(settings.dns.listen, ["127.0.0.1:53", "[::1]:0"].map(|address| address.parse().unwrap()));
     assert_eq!(settings.metrics, Some("[::1]:9902".parse().unwrap()));
     assert_eq!(settings.service_cidr.to_string(), "127.97.0.0/24");
     assert_eq!(settings.internal_cidrs.len(), 2);

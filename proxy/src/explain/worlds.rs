@@ -38,6 +38,7 @@ pub(crate) fn plane<const N: usize>(
         certificates: Arc::default(),
         services: Arc::from(services),
         listeners: Arc::default(),
+        names: Arc::default(),
     }
 }
 

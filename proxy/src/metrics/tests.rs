@@ -28,6 +28,7 @@ fn scrape(workers: &[Arc<WorkerCounts>]) -> String {
         age: Duration::from_millis(2500),
         counts: &counts,
         sources: vec![source],
+        dns: None,
     };
     render(&scene).unwrap()
 }

@@ -118,6 +118,7 @@ fn plane() -> Plane {
         certificates: Arc::default(),
         services: [Arc::new(service)].into(),
         listeners: Default::default(),
+        names: Default::default(),
     }
 }
 

@@ -106,6 +106,7 @@ fn snapshot(version: u64, replica: Option<SocketAddr>, vip: Option<SocketAddr>) 
         certificates: Arc::default(),
         services: Arc::from([service.clone()]),
         listeners: if exposure == Exposure::Internal { Arc::clone(&vips) } else { Arc::default() },
+        names: Arc::default(),
     };
     Snapshot { version, external: plane(Exposure::External), internal: plane(Exposure::Internal) }
 }

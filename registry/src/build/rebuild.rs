@@ -9,7 +9,7 @@ use config::annotations::{self, ServiceReading};
 use config::object::{EndpointSlice, Kind, Name, ServiceKey, ServicePort, ServiceType};
 
 use super::entry::Entry;
-use super::{World, index, members, near, notes, speech};
+use super::{World, called, index, members, near, notes, speech};
 use crate::exposure::{self, Seal};
 use crate::seed::Seed;
 use crate::speech::Speech;
@@ -28,6 +28,9 @@ impl World {
         let references = self.references(key);
         self.index.set_references(key, &entry.references, &references);
         entry.references = references;
+        if called::is_headless(entry.service()) {
+            self.uncalled.insert(key.clone());
+        }
         let mut reading = members::read(key, entry.service(), &self.index);
         let leads_to = if let ServiceType::ExternalName(name) = &entry.service().service_type { Some(name.clone()) } else { None };
         if let Some(name) = &leads_to {

@@ -13,6 +13,7 @@ use crate::route::Action;
 use crate::seed::Seed;
 use crate::snapshot::{EndpointId, ReplicaId, Service as Served};
 
+mod called;
 mod carried;
 mod certificates;
 mod churn;
@@ -76,6 +77,8 @@ fn pod(name: &str, app: &str, ip: &str) -> Pod {
         probes: Arc::default(),
         ports: Vec::new(),
         node: None,
+        hostname: None,
+        subdomain: None,
         host_network: false,
         owner: None,
     }
@@ -88,6 +91,7 @@ fn slice(name: &str, service: &str, addresses: &[&str]) -> EndpointSlice {
         serving: true,
         terminating: false,
         pod: None,
+        hostname: None,
         node: None,
         zone: None,
         hints: None,

@@ -326,8 +326,9 @@ struct Outward<'a> {
 
 impl Outward<'_> {
     /// For `get services`: with what became of it.
-    fn shown(&self, listeners: &BTreeMap<(Arc<str>, SocketAddr), ListenerState>) -> String {
-        let bound = listeners.get(&(self.listener.shown().into(), self.address)).is_some_and(|state| state.error.is_none());
+    fn shown(&self, listeners: &BTreeMap<(Arc<str>, SocketAddr, String), ListenerState>) -> String {
+        let protocol = self.listener.name.protocol.as_str().to_owned();
+        let bound = listeners.get(&(self.listener.shown().into(), self.address, protocol)).is_some_and(|state| state.error.is_none());
         format!("{} {}{}", self.listener.way.as_str(), self.address, if bound { "" } else { " (not bound)" })
     }
 

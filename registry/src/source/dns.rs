@@ -10,13 +10,14 @@ use std::time::Duration;
 use config::object::Name;
 use config::problem::{Problem, Reason};
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig};
+use hickory_resolver::config::LookupIpStrategy;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::event::Event;
+use crate::resolver;
 
 /// A name is not asked for more often than this, whatever its TTL.
 const LEAST: Duration = Duration::from_secs(1);
@@ -63,28 +64,12 @@ pub async fn watch(servers: Vec<SocketAddr>, mut wanted: watch::Receiver<BTreeSe
 }
 
 fn resolver(servers: &[SocketAddr]) -> Result<TokioResolver, Problem> {
-    let unusable = |error: &dyn std::fmt::Display| {
-        let problem = Problem::error(Reason::Unreadable, format!("DNS cannot be asked: {error}")).at("dns.servers");
-        problem.expected("a system with /etc/resolv.conf").fix("name servers in dns.servers")
-    };
-    let mut builder = if servers.is_empty() {
-        TokioResolver::builder_tokio().map_err(|error| unusable(&error))?
-    } else {
-        let mut config = ResolverConfig::default();
-        config.name_servers = servers.iter().map(server).collect();
-        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-    };
+    let (config, options) = resolver::servers(servers)?;
+    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    *builder.options_mut() = options;
     builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     builder.options_mut().cache_size = 0; // asked again when the TTL is over, and not before
-    builder.build().map_err(|error| unusable(&error))
-}
-
-fn server(address: &SocketAddr) -> NameServerConfig {
-    let at = |mut connection: ConnectionConfig| {
-        connection.port = address.port();
-        connection
-    };
-    NameServerConfig::new(address.ip(), true, vec![at(ConnectionConfig::udp()), at(ConnectionConfig::tcp())])
+    builder.build().map_err(|error| resolver::unusable(&error))
 }
 
 async fn ask(resolver: Result<TokioResolver, Problem>, name: Name) -> Answer {

@@ -84,6 +84,7 @@ impl Truth {
         registry.publish(T);
         let snapshot = registry.published.clone().unwrap();
         self.plainly().judge(&snapshot)?;
+        called::judge(&self.plainly(), &snapshot)?;
         Ok(snapshot)
     }
 

@@ -116,7 +116,7 @@ impl Plainly<'_> {
         self.objects.get(&ObjectKey { kind, namespace: namespace.into(), name: name.into() })
     }
 
-    fn services(&self) -> impl Iterator<Item = &Service> {
+    pub(super) fn services(&self) -> impl Iterator<Item = &Service> {
         self.objects.values().filter_map(|object| if let Object::Service(service) = object { Some(service) } else { None })
     }
 
@@ -128,7 +128,7 @@ impl Plainly<'_> {
         self.objects.values().filter_map(|object| if let Object::EndpointSlice(slice) = object { Some(slice) } else { None })
     }
 
-    fn slices<'s>(&'s self, service: &'s Service) -> impl Iterator<Item = &'s EndpointSlice> {
+    pub(super) fn slices<'s>(&'s self, service: &'s Service) -> impl Iterator<Item = &'s EndpointSlice> {
         let of =
             |slice: &&EndpointSlice| slice.meta.namespace == service.meta.namespace && slice.service.as_ref() == Some(&service.meta.name);
         self.all_slices().filter(of)
@@ -160,7 +160,7 @@ impl Plainly<'_> {
     }
 
     /// The pods that the selector finds.
-    fn selected<'s>(&'s self, service: &'s Service) -> impl Iterator<Item = &'s Pod> {
+    pub(super) fn selected<'s>(&'s self, service: &'s Service) -> impl Iterator<Item = &'s Pod> {
         self.pods().filter(|pod| pod.meta.namespace == service.meta.namespace && !pod.finished).filter(|pod| {
             let mut pairs = service.selector.iter().flatten();
             service.selector.is_some() && pairs.all(|(key, value)| pod.meta.labels.get(key) == Some(value))

@@ -139,6 +139,8 @@ fn pods() -> impl Strategy<Value = Object> {
         pod.meta.uid = (uid > 0).then(|| format!("{name}-{uid}").into());
         let name = if flags[1] { "other" } else { "http" };
         pod.ports = vec![PodPort { name: name.into(), port: if flags[3] { 8080 } else { 80 }, protocol: Protocol::Tcp }];
+        pod.hostname = (uid == 1).then(|| "h".into());
+        pod.subdomain = (!flags[3]).then(|| app.into());
         pod.host_network = flags[0] && flags[2];
         Object::Pod(pod)
     })
@@ -165,6 +167,7 @@ fn slices() -> impl Strategy<Value = Object> {
             serving: flags[0] || flags[1],
             terminating: flags[2],
             pod: (pod < 4).then(|| (format!("p{pod}").into(), None)),
+            hostname: flags[2].then(|| format!("h{pod}").into()),
             node: None,
             zone: None,
             hints: None,

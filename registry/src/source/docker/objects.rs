@@ -129,7 +129,11 @@ fn pod(engine: &Engine, here: &Here, container: &Container, group: &Group, label
     };
     meta.unclear = labels.unclear;
     let ready = state.running && !ips.is_empty() && state.health != Health::Bad && !container.one_off();
+    // Replicas are numbered, as those of a StatefulSet: a headless Service of their name has a name for each.
+    let number = container.service().and(container.label("com.docker.compose.container-number"));
     let pod = Pod {
+        hostname: number.map(|number| as_name(&format!("{}-{number}", group.name)).into()),
+        subdomain: number.map(|_| group.name.clone()),
         ips,
         finished: !state.running && !state.started.is_empty(),
         ready,

@@ -40,8 +40,9 @@ def main(binary, certificates, archive):
         add("etc/passwd", 0o644, PASSWD.encode())
         add("etc/group", 0o644, GROUP.encode())
         add("etc/ssl/certs/ca-certificates.crt", 0o644, read(certificates))
-        for folder in ["run/tidegate", "var/lib/tidegate"]:
-            add(folder, 0o750, owner=OWNER)
+        # `docker-proxy` has the group alone: it makes its socket here, for the process that may only read.
+        for folder, mode in [("run/tidegate", 0o770), ("var/lib/tidegate", 0o750)]:
+            add(folder, mode, owner=OWNER)
 
 
 main(*sys.argv[1:])

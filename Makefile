@@ -13,6 +13,8 @@ H2SPEC := $(TOOLS)/bin/h2spec
 PEERS := $(CACHE)/python-websockets-$(WEBSOCKETS_VERSION)-grpcio-$(GRPCIO_VERSION)
 PYTHON := $(PEERS)/bin/python
 QUICK := $(CARGO_TARGET_DIR)/quick/tidegate
+# Cases that were left out, one on each line.
+SKIPS := $(CACHE)/skipped
 CARGO := cargo
 SECONDS ?= 20
 # What bench-compare measures: `release`, or `build` where the tools for a profile are not to be had.
@@ -20,7 +22,7 @@ BENCHED ?= release
 IMAGE ?= tidegate:dev
 IMAGE_PROFILE ?= release
 
-.PHONY: help demo python h2spec browser test fuzz check bench bench-compare tails bench-instructions rollout compare build release image quick packages tools fmt-check clippy docs dependencies deny machete
+.PHONY: help demo compose-demo python h2spec browser engine test fuzz check bench bench-compare tails bench-instructions rollout compare build release image quick packages tools fmt-check clippy docs dependencies deny machete
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -28,9 +30,20 @@ help: ## Say what can be made
 demo: quick ## Watch the main job at work for SECONDS (20), then a verdict
 	@$(QUICK) demo --seconds $(SECONDS)
 
-test: packages python h2spec browser quick ## Run all tests, end to end ones over the real binary included, then fuzz each parser for a minute
-	TIDEGATE_BIN=$(QUICK) TIDEGATE_PYTHON=$(PYTHON) TIDEGATE_H2SPEC=$(H2SPEC) $(CARGO) test --locked --workspace --profile quick
+test: packages python h2spec browser engine quick ## Run all tests, end to end ones over the real binary included, and the demo stack; then fuzz each parser for a minute
+	@rm -f $(SKIPS)
+	TIDEGATE_BIN=$(QUICK) TIDEGATE_PYTHON=$(PYTHON) TIDEGATE_H2SPEC=$(H2SPEC) TIDEGATE_SKIPS=$(SKIPS) $(CARGO) test --locked --workspace --profile quick
+	@if [ "$$(id -u)" = 0 ] && command -v dockerd >/dev/null; then \
+	  $(MAKE) --no-print-directory compose-demo IMAGE_PROFILE=quick IMAGE=tidegate:dev; \
+	else \
+	  echo "compose-demo: only root may start an engine, and it must be there" >>$(SKIPS); \
+	fi
 	@$(MAKE) --no-print-directory fuzz
+	@if [ -s $(SKIPS) ]; then printf '\n*** %s cases were SKIPPED for want of an engine: ***\n' "$$(wc -l <$(SKIPS))" >&2; cat $(SKIPS) >&2; fi
+
+compose-demo: ## Run the demo stack of docker-compose.yml, check it from outside and inside while replicas are killed and scaled, take it down
+	@$(MAKE) --no-print-directory packages PACKAGES="docker.io docker-compose debootstrap"
+	@examples/stack/demo.sh $(IMAGE_PROFILE)
 
 fuzz: ## Fuzz each parser for FUZZ_SECONDS (60) with libFuzzer, one on each processor; TARGETS="hosts bodies" names some of them
 	@tests/fuzz/run.sh $(CACHE)/fuzz $(or $(FUZZ_SECONDS),60) $(TARGETS)
@@ -120,6 +133,10 @@ $(PYTHON):
 	@python3 -m venv $(PEERS) && $(PEERS)/bin/pip install --quiet --disable-pip-version-check websockets==$(WEBSOCKETS_VERSION) grpcio==$(GRPCIO_VERSION) \
 	  || { rm -rf $(PEERS); echo "python3 with venv and PyPI are needed for the tests' peers of WebSocket and gRPC" >&2; exit 1; }
 
+# A container engine of the tests' own, where it can be had: without it its cases are skipped, each with a line that says so, and counted.
+engine: packages
+	@$(MAKE) --no-print-directory packages PACKAGES="docker.io docker-compose busybox-static debootstrap" || printf '\n*** No container engine: its cases will be SKIPPED. ***\n\n' >&2
+
 # A browser and what tells it whom to trust, where they can be had: without them their cases are skipped, each with a line that says so.
 browser: packages
 	@$(MAKE) --no-print-directory packages PACKAGES="chromium libnss3-tools" || printf '\n*** No browser: its cases will be SKIPPED. ***\n\n' >&2
@@ -144,6 +161,9 @@ packages:
 	    util-linux) command -v unshare;; \
 	    g++) command -v "$${CXX:-c++}";; \
 	    libnss3-tools) command -v certutil;; \
+	    docker.io) command -v dockerd && command -v docker;; \
+	    docker-compose) docker compose version || command -v docker-compose;; \
+	    busybox-static) command -v busybox;; \
 	    *) command -v $$word;; \
 	  esac >/dev/null 2>&1 || missing="$$missing $$word"; \
 	done; \

@@ -51,3 +51,20 @@ fn projects_of_one_engine_do_not_meet_whatever_their_labels_say() {
     }
     drop(theirs);
 }
+
+#[test]
+fn a_host_that_is_written_beside_is_not_taken_by_somebodys_labels() {
+    let Some(engine) = Engine::shared() else { return };
+    let net = Net::take();
+    let network = engine.network(&net, "a");
+    let on = ["--network".to_owned(), network.name.clone()];
+    let claim = labels(&["host=taken.test", "exposure=external"]);
+    // It is older, and its namespace's name comes first.
+    let thief = engine.run("thief", &refs(&words(&[&on, &replica("a-thief", "web"), &claim])));
+    let owner = engine.run("owner", &refs(&words(&[&on, &replica("owner", "web")])));
+    let written = crate::shop("owner", "web", "taken.test");
+    let tidegate = Setup::new(&net).flag("--docker-socket", &engine.socket()).manifest("shop.yaml", written).start();
+    await_ready(&tidegate, "owner/web:80", &[owner.host_name()]);
+    await_ready(&tidegate, "a-thief/web:80", &[thief.host_name()]);
+    assert_eq!(tidegate.get("taken.test", "/service").text().trim(), "owner");
+}

@@ -1,4 +1,4 @@
-//! `docker`: whether containers are looked at, where the engine's API is, and on which network its containers are reached.
+//! `docker`: whether containers are looked at, and of which projects, where the engine's API is, and on which network they are reached.
 
 use std::path::PathBuf;
 
@@ -11,10 +11,12 @@ pub struct Docker {
     pub socket: PathBuf,
     /// Name of the network on which containers are reached. Default none: one that Tidegate itself is on.
     pub network: Option<String>,
+    /// Compose projects whose containers are pods. Default none: those of all, and those of none.
+    pub projects: Vec<String>,
 }
 
 impl Default for Docker {
     fn default() -> Self {
-        Docker { enabled: false, socket: "/var/run/docker.sock".into(), network: None }
+        Docker { enabled: false, socket: "/var/run/docker.sock".into(), network: None, projects: Vec::new() }
     }
 }

@@ -72,6 +72,7 @@ impl Settings {
             ("docker.enabled", docker.enabled == wanted.docker.enabled),
             ("docker.socket", docker.socket == wanted.docker.socket),
             ("docker.network", docker.network == wanted.docker.network),
+            ("docker.projects", docker.projects == wanted.docker.projects),
             ("http", *http == wanted.http),
             ("https", *https == wanted.https),
             ("internalHttp", *internal_http == wanted.internal_http),

@@ -22,7 +22,7 @@ pub(super) const LIMITS: &str = "headBytes, headers, headTimeoutMs, idleTimeoutM
                     endpointWaitMs, connectionWaitMs, waitingRequests, replicaDrainMs, vanishedMs, retryBudgetPercent, \
                     connections, connectionsPerClient, shedLagMs, \
                     udpIdleTimeoutMs, udpFlows";
-pub(super) const DOCKER: &str = "enabled, socket, network";
+pub(super) const DOCKER: &str = "enabled, socket, network, projects";
 pub(super) const OUTLIER: &str = "consecutiveFailures, intervalMs, baseEjectionMs, maxEjectionMs, maxEjectedPercent, panicPercent, \
                     successRateFactor, successRateEndpoints, successRateRequests";
 pub(super) const DNS: &str = "dns.servers, dns.listen, dns.zone, dns.search, dns.ttlS, dns.forward";
@@ -119,6 +119,7 @@ fn docker(value: Value, to: &mut Docker, out: &mut Wrong) {
             "enabled" => set(&mut to.enabled, truth(&place, &value, out)),
             "socket" => set(&mut to.socket, text(&place, &value, out).map(PathBuf::from)),
             "network" => set(&mut to.network, text(&place, &value, out).map(|name| Some(name.to_owned()))),
+            "projects" => set(&mut to.projects, texts(&place, &value, out)),
             _ => out.unknown(place, DOCKER),
         }
     }

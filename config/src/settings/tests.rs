@@ -14,7 +14,7 @@ fn nothing_said_means_the_defaults() {
 }
 
 /// Each key with a value that is not its default.
-const OTHERS: [(&str, &str); 61] = [
+const OTHERS: [(&str, &str); 62] = [
     ("manifests", "[a, b/c.yaml]"),
     ("http", "127.0.0.1:0"),
     ("https", "127.0.0.1:8443"),
@@ -42,6 +42,7 @@ const OTHERS: [(&str, &str); 61] = [
     ("docker.enabled", "true"),
     ("docker.socket", "/run/tidegate/docker.sock"),
     ("docker.network", "shop_default"),
+    ("docker.projects", "[shop]"),
     ("dns.servers", "[192.0.2.53, '127.0.0.1:5353']"),
     ("dns.listen", "['127.0.0.1:0', '[::1]:53']"),
     ("dns.zone", "Inside.example."),
@@ -94,7 +95,12 @@ fn each_key_sets_its_setting() {
     let net = |text: &str| text.parse::<IpNet>().unwrap();
     let expected = Settings {
         manifests: vec!["a".into(), "b/c.yaml".into()],
-        docker: Docker { enabled: true, socket: "/run/tidegate/docker.sock".into(), network: Some("shop_default".to_owned()) },
+        docker: Docker {
+            enabled: true,
+            socket: "/run/tidegate/docker.sock".into(),
+            network: Some("shop_default".to_owned()),
+            projects: vec!["shop".to_owned()],
+        },
         http: Some("127.0.0.1:0".parse().unwrap()),
         https: Some("127.0.0.1:8443".parse().unwrap()),
         internal_http: Some("[::1]:81".parse().unwrap()),
@@ -205,6 +211,7 @@ fn each_wrong_value_names_its_key() {
         ("docker: {enabled: 'yes'}", "docker.enabled"),
         ("docker: {socket: 1}", "docker.socket"),
         ("docker: {network: [a]}", "docker.network"),
+        ("docker: {projects: shop}", "docker.projects"),
         ("dns: {servers: [ns.example]}", "dns.servers[0]"),
         ("dns: {listen: '127.0.0.1:53'}", "dns.listen"),
         ("dns: {listen: [none]}", "dns.listen[0]"),

@@ -23,6 +23,8 @@ def serve(answer):
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = 2
+        # Head and body in one segment.
+        wbufsize = 65536
 
         def do_GET(self):
             status, said = (200, {"name": NAME}) if self.path == "/healthy" else answer(self.path)
@@ -34,6 +36,7 @@ def serve(answer):
                 self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(body)
+            self.wfile.flush()
 
         def log_message(self, *_):
             pass

@@ -22,13 +22,14 @@ use crate::exposure::{self, Classes, Said, Side};
 use crate::filter::Filters;
 use crate::route::{Action, Route, RouteTable, RouteTableBuilder};
 use crate::snapshot::{PortName, ServiceIndex};
+use crate::source::docker::FROM_LABELS;
 
 mod backend;
 
 use backend::{Found, Wrong};
 
-/// Orders Ingresses: the oldest first, then by namespace and name.
-pub(crate) type Age = (i64, ObjectKey);
+/// Orders Ingresses: the oldest first, then by namespace and name; and after all of them those that the labels of a container ask for.
+pub(crate) type Age = (bool, i64, ObjectKey);
 
 /// One rule as `get routes` shows it.
 #[derive(Debug)]
@@ -96,7 +97,8 @@ pub(crate) fn compile<'a>(
 
 /// The order of Ingresses.
 pub(crate) fn age(object: &Object) -> Age {
-    (object.meta().created.unwrap_or(i64::MAX), object.key())
+    let meta = object.meta();
+    (meta.labels.contains_key(FROM_LABELS), meta.created.unwrap_or(i64::MAX), object.key())
 }
 
 #[derive(Default)]

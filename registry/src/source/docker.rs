@@ -31,6 +31,8 @@ use container::Id;
 use news::News;
 use objects::Engine;
 
+pub(crate) use objects::FROM_LABELS;
+
 /// How every origin of this source begins.
 const ORIGINS: &str = "docker:";
 /// An answer that takes longer does not come.
@@ -102,7 +104,8 @@ struct Follower {
 
 impl Follower {
     fn new(settings: &settings::Docker) -> Follower {
-        let engine = Engine { own: own::container(), network: settings.network.clone(), ..Engine::default() };
+        let engine =
+            Engine { own: own::container(), network: settings.network.clone(), projects: settings.projects.clone(), ..Engine::default() };
         Follower { socket: settings.socket.display().to_string(), engine, told: BTreeMap::new(), relent: None }
     }
 

@@ -88,6 +88,11 @@ impl Container {
         self.labels.get(key).map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    /// It is on no network at all (`network_mode: none`).
+    pub(super) fn is_alone(&self) -> bool {
+        self.place == Place::default()
+    }
+
     /// The compose project that it belongs to.
     pub(super) fn project(&self) -> Option<&str> {
         self.label("com.docker.compose.project")
@@ -115,6 +120,7 @@ pub(super) fn read(said: ContainerInspectResponse) -> Option<Container> {
     let place = match host.network_mode.as_deref() {
         Some("host") => Place::Host,
         Some(mode) if mode.starts_with("container:") => Place::Of(mode["container:".len()..].into()),
+        Some("none") => Place::default(),
         _ => Place::Networks(networks.into_iter().map(|(name, at)| (name, attached(&at))).collect()),
     };
     let config = said.config.unwrap_or_default();
@@ -158,7 +164,7 @@ pub(super) fn differs(known: &Container, listed: &ContainerSummary) -> bool {
     };
     let networks = listed.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
     let moved = match (&known.place, networks) {
-        (Place::Networks(known), Some(listed)) => {
+        (Place::Networks(known), Some(listed)) if !known.is_empty() => {
             known.len() != listed.len() || listed.iter().any(|(name, at)| known.get(name).is_none_or(|known| *known != attached(at)))
         }
         _ => false,

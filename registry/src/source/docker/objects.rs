@@ -25,6 +25,8 @@ use crate::exposure::{EXTERNAL_CLASS, INTERNAL_CLASS};
 
 /// What every pod of a container is labelled with beside the container's own labels: the container's name.
 const NAME_LABEL: &str = "container.tidegate.dev/name";
+/// On an Ingress that the labels of a container ask for: whoever starts a container must not take a host from what was written beside it.
+pub(crate) const FROM_LABELS: &str = "container.tidegate.dev/from";
 /// The namespace of a container that belongs to no project.
 const NAMESPACE: &str = "default";
 
@@ -40,6 +42,15 @@ pub(super) struct Engine {
     pub(super) own: Option<Id>,
     /// `docker.network`
     pub(super) network: Option<String>,
+    /// `docker.projects`
+    pub(super) projects: Vec<String>,
+}
+
+impl Engine {
+    /// Whether a container is looked at: others may still say where a network is.
+    fn follows(&self, container: &Container) -> bool {
+        self.projects.is_empty() || container.project().is_some_and(|project| self.projects.iter().any(|followed| followed == project))
+    }
 }
 
 /// Replicas of one service, or a container on its own.
@@ -60,7 +71,7 @@ pub(super) fn objects(engine: &Engine) -> BTreeMap<Origin, Manifest> {
     let here = reach::here(engine.own.as_deref(), &engine.containers);
     let mut all = BTreeMap::new();
     let mut groups: BTreeMap<Group, Vec<Replica<'_>>> = BTreeMap::new();
-    for container in engine.containers.values() {
+    for container in engine.containers.values().filter(|container| engine.follows(container)) {
         let (labels, problems) = labels::read(container);
         let group = group(container, &labels);
         all.insert(origin(&group, Some(container)), pod(engine, &here, container, &group, &labels, problems));
@@ -114,7 +125,8 @@ fn pod(engine: &Engine, here: &Here, container: &Container, group: &Group, label
     let state = &container.state;
     let ips = if state.running { reach::addresses(container, &engine.containers, here, asked) } else { Ok(Vec::new()) };
     let ips = ips.unwrap_or_else(|problem| {
-        out.problems.push(Problem { severity: weight(engine, container, labels), ..problem });
+        let severity = weight(engine, container, labels);
+        out.problems.extend(severity.map(|severity| Problem { severity, ..problem }));
         Vec::new()
     });
     let mut meta = Meta {
@@ -166,14 +178,15 @@ fn probes(container: &Container, said: &Labels) -> Arc<[Probe]> {
     asked.map(probe).into_iter().collect()
 }
 
-/// How much it matters that a container cannot be reached: most, where somebody asked for it.
-fn weight(engine: &Engine, container: &Container, labels: &Labels) -> Severity {
+/// How much it matters that a container cannot be reached: most, where somebody asked for it, and not at all where nobody should reach it.
+fn weight(engine: &Engine, container: &Container, labels: &Labels) -> Option<Severity> {
     let own = engine.own.as_ref().and_then(|own| engine.containers.get(own));
     let beside = own.is_some_and(|own| own.project().is_some() && own.project() == container.project());
     match (labels.serve(), beside) {
-        (true, _) => Severity::Error,
-        (false, true) => Severity::Warning,
-        (false, false) => Severity::Note,
+        (true, _) => Some(Severity::Error),
+        (false, _) if container.is_alone() => None,
+        (false, true) => Some(Severity::Warning),
+        (false, false) => Some(Severity::Note),
     }
 }
 
@@ -261,6 +274,8 @@ fn serve(meta: Meta, selector: ObjectLabels, newest: &Replica<'_>, sealed: bool,
     out.objects.push(Object::Service(service));
     if !said.hosts.is_empty() {
         let external = said.exposure == Some(Exposure::External) && !sealed;
+        let mut meta = meta;
+        meta.labels.insert(FROM_LABELS.into(), newest.container.name.as_str().into());
         out.objects.push(Object::Ingress(ingress(meta, said, port, external)));
     }
 }

@@ -79,6 +79,27 @@ fn projects_on_one_engine_do_not_meet() {
 }
 
 #[test]
+fn only_the_projects_that_were_asked_for_are_looked_at() {
+    let other = [("com.docker.compose.project", "other"), ("com.docker.compose.service", "web"), ("tidegate.dev/port", "x")];
+    let mut engine = engine([container("a", 1, &web(&[])), container("b", 2, &other), container("c", 3, &[])]);
+    engine.projects = vec!["shop".to_owned()];
+    let (found, problems) = all(&engine);
+    assert_eq!(keys(&found), ["Deployment shop/web", "Pod shop/web-a00000000000"]);
+    assert_eq!(problems, [""; 0]);
+}
+
+#[test]
+fn a_container_without_any_network_is_a_problem_only_where_it_should_serve() {
+    let alone = |labels: &[(&str, &str)]| {
+        let mut one = container("a", 1, labels);
+        one.place = Place::default();
+        all(&engine([one])).1
+    };
+    assert_eq!(alone(&web(&[])), [""; 0]);
+    assert!(alone(&web(&[("tidegate.dev/port", "80")]))[0].contains("it is on no network"));
+}
+
+#[test]
 fn health_pauses_ends_and_starts_are_churn() {
     let change = |change: fn(&mut Container)| {
         let mut one = container("a", 1, &web(&[]));

@@ -71,6 +71,13 @@ impl Default for Place {
     }
 }
 
+impl Place {
+    /// On no network, and meant to be (`network_mode: none`).
+    pub(super) fn is_apart(&self) -> bool {
+        matches!(self, Place::Networks(networks) if networks.keys().eq(["none"]))
+    }
+}
+
 /// Its addresses on one network: none while it does not run.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(super) struct Attached {

@@ -172,8 +172,8 @@ fn weight(engine: &Engine, container: &Container, labels: &Labels) -> Severity {
     let beside = own.is_some_and(|own| own.project().is_some() && own.project() == container.project());
     match (labels.serve(), beside) {
         (true, _) => Severity::Error,
-        (false, true) => Severity::Warning,
-        (false, false) => Severity::Note,
+        (false, true) if !container.place.is_apart() => Severity::Warning,
+        (false, _) => Severity::Note,
     }
 }
 

@@ -202,19 +202,22 @@ fn what_does_not_speak_http_keeps_its_port() {
 
 #[test]
 fn a_container_out_of_reach_is_told_by_how_much_it_matters() {
-    let lonely = |labels: &[(&str, &str)]| {
+    let on = |network: &str, labels: &[(&str, &str)]| {
         let mut one = container("a", 1, labels);
-        one.place = Place::Networks([("other".to_owned(), Attached { addresses: vec![[10, 9, 0, 1].into()] })].into());
+        one.place = Place::Networks([(network.to_owned(), Attached { addresses: vec![[10, 9, 0, 1].into()] })].into());
         let own = container("0", 2, &[SHOP, ("com.docker.compose.service", "tidegate")]);
         let mut engine = engine([one, own.clone()]);
         engine.own = Some(own.id);
         all(&engine)
     };
+    let lonely = |labels: &[(&str, &str)]| on("other", labels);
     let (found, problems) = lonely(&web(&[("tidegate.dev/port", "80")]));
     assert!(problems[0].starts_with("error AddressRefused: Pod shop/web-a00000000000: container shop-a cannot be reached"), "{problems:?}");
     assert!(!pods(&found).iter().any(|pod| &*pod.meta.name == "web-a00000000000" && pod.ready));
     assert!(lonely(&web(&[])).1[0].starts_with("warning"));
     assert!(lonely(&[]).1[0].starts_with("note"));
+    assert!(on("none", &web(&[])).1[0].starts_with("note"), "who is on no network wants no requests");
+    assert!(on("none", &web(&[("tidegate.dev/port", "80")])).1[0].starts_with("error"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value;
-use tidegate_tests::command::binary;
+use tidegate_tests::image::make;
 use tidegate_tests::wait::await_some;
 
 /// Runs `docker` with these words.
@@ -59,14 +59,14 @@ pub(crate) fn image() -> Option<&'static Image> {
 }
 
 impl Image {
-    /// By the words that a user says. The binaries of other tests are made in the same folder, so that only the last crate is linked anew.
+    /// By the words that a user says.
     ///
     /// # Panics
     /// When it cannot be made.
     pub(crate) fn make(tag: &str) -> Image {
         let name = format!("tg-image-{tag}:{}", std::process::id());
         remove_at_the_end(&name);
-        make(&name);
+        make(&name, None);
         Image { name, quick: true }
     }
 }
@@ -76,18 +76,6 @@ fn remove_at_the_end(name: &str) {
     let script = format!("cat >/dev/null; exec docker image rm {name} >/dev/null 2>&1");
     let waits = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).process_group(0).spawn();
     std::mem::forget(waits.expect("sh can be started").stdin);
-}
-
-fn make(name: &str) {
-    let cache = tempfile::tempdir().expect("the temporary folder can be written");
-    let target = binary().ancestors().nth(2).expect("a binary of the quick profile").to_owned();
-    let mut make = Command::new("make");
-    make.args(["--no-print-directory", "image", "IMAGE_PROFILE=quick", &format!("IMAGE={name}")]);
-    make.arg(format!("CACHE={}", cache.path().display())).arg(format!("CARGO_TARGET_DIR={}", target.display()));
-    let made = make.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).output().expect("make can be started");
-    assert!(made.status.success(), "{}{}", String::from_utf8_lossy(&made.stdout), String::from_utf8_lossy(&made.stderr));
-    let said = String::from_utf8_lossy(&made.stdout).into_owned();
-    assert!(said.contains(&format!("{name}: ")) && said.contains(" bytes"), "it says what it made: {said}");
 }
 
 impl Image {

@@ -1,10 +1,10 @@
 //! A compose project of the example, and what can be asked of its containers.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use tidegate_tests::{Engine, await_until};
 
@@ -86,16 +86,9 @@ impl Project {
     }
 
     /// What a command says in the app's container.
-    ///
-    /// # Errors
-    /// It failed, and what it complained of.
-    pub(crate) fn try_app(&self, command: &str) -> Result<String, String> {
-        self.engine.try_docker(&["exec", &self.container("app"), "sh", "-c", command])
-    }
-
-    /// The same, for what must not fail.
     pub(crate) fn app(&self, command: &str) -> String {
-        self.try_app(command).unwrap_or_else(|error| panic!("{error}\nthe sidecar:\n{}", self.log("gate")))
+        let said = self.engine.try_docker(&["exec", &self.container("app"), "sh", "-c", command]);
+        said.unwrap_or_else(|error| panic!("{error}\nthe sidecar:\n{}", self.log("gate")))
     }
 
     /// The addresses that the app is told for a name.
@@ -123,14 +116,15 @@ impl Project {
         self.field(service, ".State.ExitCode")
     }
 
-    /// Asks for this URL in the app's container again and again, each time by a new connection.
+    /// Will ask for this URL in the app's container, each time by a new connection.
     pub(crate) fn asking(&self, url: &str) -> Asking<'_> {
-        let command = format!("while [ ! -e /enough ]; do wget -q -O - {url} || echo failed; done; rm /enough");
+        let command = format!("while read -r _; do wget -q -O - {url} || echo failed; done");
         let mut docker = Command::new("docker");
-        docker.args(["-H", &self.engine.host(), "exec", &self.container("app"), "sh", "-c", &command]);
-        let mut child = docker.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("docker can be started");
+        docker.args(["-H", &self.engine.host(), "exec", "-i", &self.container("app"), "sh", "-c", &command]);
+        docker.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = docker.spawn().expect("docker can be started");
         let answers = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        Asking { project: self, child, answers, so_far: 0 }
+        Asking { project: self, orders: child.stdin.take().expect("stdin is piped"), child, answers, so_far: 0 }
     }
 }
 
@@ -140,34 +134,36 @@ impl Drop for Project {
     }
 }
 
-/// Requests one after another, each of which must be answered.
+/// Requests one after another, each of which must be answered. None is under way between two calls: what a replica that is killed has begun to
+/// answer nobody could finish.
 #[derive(Debug)]
 pub(crate) struct Asking<'p> {
     project: &'p Project,
     child: Child,
+    orders: ChildStdin,
     answers: BufReader<ChildStdout>,
-    pub(crate) so_far: usize,
+    pub(crate) so_far: u64,
 }
 
 impl Asking<'_> {
-    /// Who answered these next ones.
-    pub(crate) fn next(&mut self, count: usize) -> Vec<String> {
-        (0..count).map(|_| self.answer().expect("it asks on")).collect()
+    /// Asks so often, and says who answered.
+    pub(crate) fn ask(&mut self, count: usize) -> Vec<String> {
+        (0..count).map(|_| self.answer()).collect()
     }
 
-    fn answer(&mut self) -> Option<String> {
+    fn answer(&mut self) -> String {
+        writeln!(self.orders).expect("it waits for the next order");
         let mut line = String::new();
         self.answers.read_line(&mut line).expect("what docker prints can be read");
-        assert_ne!(line, "failed\n", "after {} answers; the sidecar:\n{}", self.so_far, self.project.log("gate"));
-        self.so_far += usize::from(!line.is_empty());
-        (!line.is_empty()).then(|| line.trim_end().to_owned())
+        assert!(!["failed\n", ""].contains(&&*line), "after {} answers; the sidecar:\n{}", self.so_far, self.project.log("gate"));
+        self.so_far += 1;
+        line.trim_end().to_owned()
     }
+}
 
-    /// Stops, and takes what is left.
-    pub(crate) fn finish(mut self) -> usize {
-        self.project.app("touch /enough");
-        while self.answer().is_some() {}
-        assert!(self.child.wait().expect("a child can be waited for").success());
-        self.so_far
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // with its input it ends in the container, too
+        let _ = self.child.wait();
     }
 }

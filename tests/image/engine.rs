@@ -1,11 +1,11 @@
 //! The container engine of this machine, by its command `docker`, and the image under test.
 
-use std::io::{Write, stderr};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value;
+use tidegate_tests::engine::skip;
 use tidegate_tests::image::make;
 use tidegate_tests::wait::await_some;
 
@@ -44,18 +44,13 @@ pub(crate) struct Image {
 
 /// Makes it once for all cases. `None`, with a word to whoever runs the tests, where there is no engine.
 pub(crate) fn image() -> Option<&'static Image> {
-    static IMAGE: OnceLock<Option<Image>> = OnceLock::new();
+    static IMAGE: OnceLock<Result<Image, String>> = OnceLock::new();
     let image = IMAGE.get_or_init(|| match (std::env::var("TIDEGATE_IMAGE"), missing()) {
-        (_, Some(why)) => {
-            // The real stderr: what a test prints by macro is not shown while it passes.
-            let line = writeln!(stderr(), "\n*** SKIPPED: all cases of the image: no container engine answers: {why} ***\n");
-            line.expect("stderr can be written");
-            None
-        }
-        (Ok(name), None) => Some(Image { name, quick: false }),
-        (Err(_), None) => Some(Image::make("test")),
+        (_, Some(why)) => Err(why),
+        (Ok(name), None) => Ok(Image { name, quick: false }),
+        (Err(_), None) => Ok(Image::make("test")),
     });
-    image.as_ref()
+    image.as_ref().map_err(|why| skip::<()>(why)).ok()
 }
 
 impl Image {

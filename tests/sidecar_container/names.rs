@@ -20,7 +20,7 @@ fn what_is_no_service_is_asked_of_the_engine() {
     let Some(engine) = engine() else { return };
     let shop = Project::up(engine, "foreign", &[QUIET, ("docker-compose.override.yml", CACHE)]);
     let address = shop.field("cache", ".NetworkSettings.Networks.foreign_default.IPAddress");
-    assert_eq!(shop.told("cache.test"), [address.clone()]);
+    assert_eq!(shop.told("cache.test"), std::slice::from_ref(&address));
     assert_eq!(shop.told("cache.foreign_default"), [address]);
     let none = shop.app("nslookup cache 2>&1 || true");
     assert!(none.contains("NXDOMAIN"), "a name of one label is a Service's or nobody's: {none}");

@@ -260,7 +260,11 @@ fn may() -> Result<(), String> {
     }
 }
 
-fn skip<T>(why: &str) -> Option<T> {
+/// Tells whoever runs the tests that this case is left out, and why.
+///
+/// # Panics
+/// When nobody can be told.
+pub fn skip<T>(why: &str) -> Option<T> {
     static SKIPPED: AtomicUsize = AtomicUsize::new(0);
     let so_far = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
     let case = std::thread::current().name().unwrap_or("a case").to_owned();

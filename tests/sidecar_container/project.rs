@@ -22,13 +22,13 @@ pub(crate) struct Project {
 }
 
 impl Project {
-    /// The example by another name than `shop`, with these files in place of its own or beside them; `NAME` in them is the project's.
+    /// The example by another name than `kiosk`, with these files in place of its own or beside them; `NAME` in them is the project's.
     pub(crate) fn up(engine: &'static Engine, name: &str, changes: &[(&str, &str)]) -> Project {
         let folder = tempfile::tempdir().expect("the temporary folder can be written");
         let write = |file: &str, text: &str| fs::write(folder.path().join(file), text).expect("the temporary folder can be written");
         for file in FILES {
             let text = fs::read_to_string(Path::new(EXAMPLE).join(file)).expect("the example is there");
-            write(file, &text.replace("=shop\n", &format!("={name}\n")).replace("[shop]", &format!("[{name}]")));
+            write(file, &text.replace("=kiosk\n", &format!("={name}\n")).replace("[kiosk]", &format!("[{name}]")));
         }
         changes.iter().for_each(|(file, text)| write(file, &text.replace("NAME", name)));
         let app = fs::metadata(Path::new(EXAMPLE).join("app")).expect("the example is there").permissions();

@@ -1,7 +1,7 @@
 //! Whose end is ours: the app that a sidecar stands beside, found among the processes and waited for.
 //!
 //! Invariant: [`App::seen`] returns once such a process runs, and [`Seen::gone`] once none does. A zombie runs no more, and we are never our
-//! own app. Until it is seen, the processes are looked at twice a second, since the system tells nobody of a process that is not his child;
+//! own app. Until it is seen, the processes are looked at again and again, since the system tells nobody of a process that is not his child;
 //! its end is an event (pidfd_open(2)). A process that began and ended between two looks was never seen.
 
 use std::time::Duration;
@@ -15,6 +15,8 @@ use processes::{Alive, Facts};
 
 /// Between two looks at what runs.
 const LOOK: Duration = Duration::from_millis(500);
+/// The same for the first process of a namespace, in which there is little to look at: a short job is seen, too.
+const LOOK_AS_FIRST: Duration = Duration::from_millis(50);
 
 /// An app that may not run yet.
 pub(crate) struct App(ExitWith);
@@ -47,14 +49,20 @@ impl App {
     }
 
     /// Waits until it runs.
-    pub(crate) async fn seen(self) -> Seen {
+    pub(crate) async fn seen(&self) -> Seen {
+        let wait = if processes::ourselves() == 1 { LOOK_AS_FIRST } else { LOOK };
         loop {
-            let alive = look(&self.0);
-            if !alive.is_empty() {
-                return Seen { app: self.0, alive };
+            match self.now() {
+                Some(seen) => return seen,
+                None => tokio::time::sleep(wait).await,
             }
-            tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Looks once: it may have begun since the last look.
+    pub(crate) fn now(&self) -> Option<Seen> {
+        let alive = look(&self.0);
+        (!alive.is_empty()).then(|| Seen { app: self.0.clone(), alive })
     }
 }
 

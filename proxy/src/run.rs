@@ -78,20 +78,25 @@ async fn end(signals: &mut Signals, app: Option<App>) -> End {
         return End::Drain;
     };
     tokio::select! {
-        app = app.seen() => end_with(signals, app).await,
-        () = signals.next() => End::Drain,
+        app = app.seen() => end_with(signals, app, false).await,
+        () = signals.next() => match app.now() {
+            Some(app) => end_with(signals, app, true).await,
+            None => End::Drain,
+        },
     }
 }
 
-/// Waits until the app has gone, or somebody does not want to wait for that.
-async fn end_with(signals: &mut Signals, app: Seen) -> End {
+/// Waits until the app has gone, or somebody does not want to wait for that; `told`: a first signal came already.
+async fn end_with(signals: &mut Signals, app: Seen, told: bool) -> End {
     let gone = async {
         app.gone().await;
         tracing::info!("the app has gone");
         End::Drain
     };
     let impatient = async {
-        signals.next().await;
+        if !told {
+            signals.next().await;
+        }
         tracing::info!("told to end: serving until the app has gone; a second signal ends at once");
         signals.next().await;
         End::AtOnce

@@ -1,12 +1,12 @@
 //! The container engine of this machine, by its command `docker`, and the image under test.
 
-use std::io::{Write, stderr};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value;
-use tidegate_tests::command::binary;
+use tidegate_tests::engine::skip;
+use tidegate_tests::image::make;
 use tidegate_tests::wait::await_some;
 
 /// Runs `docker` with these words.
@@ -44,29 +44,24 @@ pub(crate) struct Image {
 
 /// Makes it once for all cases. `None`, with a word to whoever runs the tests, where there is no engine.
 pub(crate) fn image() -> Option<&'static Image> {
-    static IMAGE: OnceLock<Option<Image>> = OnceLock::new();
+    static IMAGE: OnceLock<Result<Image, String>> = OnceLock::new();
     let image = IMAGE.get_or_init(|| match (std::env::var("TIDEGATE_IMAGE"), missing()) {
-        (_, Some(why)) => {
-            // The real stderr: what a test prints by macro is not shown while it passes.
-            let line = writeln!(stderr(), "\n*** SKIPPED: all cases of the image: no container engine answers: {why} ***\n");
-            line.expect("stderr can be written");
-            None
-        }
-        (Ok(name), None) => Some(Image { name, quick: false }),
-        (Err(_), None) => Some(Image::make("test")),
+        (_, Some(why)) => Err(why),
+        (Ok(name), None) => Ok(Image { name, quick: false }),
+        (Err(_), None) => Ok(Image::make("test")),
     });
-    image.as_ref()
+    image.as_ref().map_err(|why| skip::<()>(why)).ok()
 }
 
 impl Image {
-    /// By the words that a user says. The binaries of other tests are made in the same folder, so that only the last crate is linked anew.
+    /// By the words that a user says.
     ///
     /// # Panics
     /// When it cannot be made.
     pub(crate) fn make(tag: &str) -> Image {
         let name = format!("tg-image-{tag}:{}", std::process::id());
         remove_at_the_end(&name);
-        make(&name);
+        make(&name, None);
         Image { name, quick: true }
     }
 }
@@ -76,18 +71,6 @@ fn remove_at_the_end(name: &str) {
     let script = format!("cat >/dev/null; exec docker image rm {name} >/dev/null 2>&1");
     let waits = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).process_group(0).spawn();
     std::mem::forget(waits.expect("sh can be started").stdin);
-}
-
-fn make(name: &str) {
-    let cache = tempfile::tempdir().expect("the temporary folder can be written");
-    let target = binary().ancestors().nth(2).expect("a binary of the quick profile").to_owned();
-    let mut make = Command::new("make");
-    make.args(["--no-print-directory", "image", "IMAGE_PROFILE=quick", &format!("IMAGE={name}")]);
-    make.arg(format!("CACHE={}", cache.path().display())).arg(format!("CARGO_TARGET_DIR={}", target.display()));
-    let made = make.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).output().expect("make can be started");
-    assert!(made.status.success(), "{}{}", String::from_utf8_lossy(&made.stdout), String::from_utf8_lossy(&made.stderr));
-    let said = String::from_utf8_lossy(&made.stdout).into_owned();
-    assert!(said.contains(&format!("{name}: ")) && said.contains(" bytes"), "it says what it made: {said}");
 }
 
 impl Image {

@@ -1,6 +1,6 @@
 //! The container image: what is in it, as whom and with which rights it runs, and how it stops.
 //!
-//! Where no container engine answers, the cases are skipped, and a line says so.
+//! Where no container engine answers, the cases are skipped, and a line says so of each.
 
 use std::collections::BTreeMap;
 use std::fs;

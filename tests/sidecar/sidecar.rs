@@ -102,6 +102,18 @@ fn while_the_app_runs_sigterm_leaves_it_its_way_out() {
 }
 
 #[test]
+fn an_app_that_began_just_before_sigterm_is_waited_for_too() {
+    let program = Program::new();
+    let mut beside = Beside::start(&program.name());
+    let mut app = program.start();
+    beside.gate.signal(Signal::TERM);
+    beside.await_said("serving until the app has gone");
+    beside.ask();
+    app.end();
+    beside.exits(0);
+}
+
+#[test]
 fn a_second_signal_waits_for_nobody() {
     let program = Program::new();
     let app = program.start();

@@ -79,7 +79,17 @@ impl Engine {
     /// The engine that the cases of one process share. `None`, with a word to whoever runs the tests, where there can be none.
     pub fn shared() -> Option<&'static Engine> {
         static SHARED: OnceLock<Result<Engine, String>> = OnceLock::new();
-        match SHARED.get_or_init(Engine::start) {
+        match SHARED.get_or_init(|| Engine::start(&[])) {
+            Ok(engine) => Some(engine),
+            Err(why) => skip(why),
+        }
+    }
+
+    /// The same for cases whose containers talk to each other: its networks are in a network namespace of its own, where no firewall of this
+    /// machine comes between them, and nobody outside reaches them.
+    pub fn apart() -> Option<&'static Engine> {
+        static APART: OnceLock<Result<Engine, String>> = OnceLock::new();
+        match APART.get_or_init(|| Engine::start(&["unshare", "--net"])) {
             Ok(engine) => Some(engine),
             Err(why) => skip(why),
         }
@@ -87,23 +97,17 @@ impl Engine {
 
     /// One for a case that stops it.
     pub fn own() -> Option<Engine> {
-        Engine::start().map_err(|why| skip::<()>(&why)).ok()
+        Engine::start(&[]).map_err(|why| skip::<()>(&why)).ok()
     }
 
-    fn start() -> Result<Engine, String> {
+    fn start(under: &[&str]) -> Result<Engine, String> {
         may()?;
         let folder = TempDir::with_prefix("tg").map_err(|error| error.to_string())?.keep();
         let net = Net::take();
         let bridge = subnet(&net).replace(".0/", ".1/");
         let mut shell = Command::new("setsid");
-        shell
-            .args(["sh", "-c", HOLD])
-            .env("D", &folder)
-            .env("B", net.label())
-            .env("A", bridge)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+        shell.args(under).args(["sh", "-c", HOLD]).env("D", &folder).env("B", net.label()).env("A", bridge);
+        shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut shell = shell.spawn().map_err(|error| error.to_string())?;
         let (Some(orders), Some(answers)) = (shell.stdin.take(), shell.stdout.take()) else { return Err("no pipes".to_owned()) };
         let hold = Hold { _shell: shell, orders, answers: BufReader::new(answers) };
@@ -256,7 +260,11 @@ fn may() -> Result<(), String> {
     }
 }
 
-fn skip<T>(why: &str) -> Option<T> {
+/// Tells whoever runs the tests that this case is left out, and why.
+///
+/// # Panics
+/// When nobody can be told.
+pub fn skip<T>(why: &str) -> Option<T> {
     static SKIPPED: AtomicUsize = AtomicUsize::new(0);
     let so_far = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
     let case = std::thread::current().name().unwrap_or("a case").to_owned();

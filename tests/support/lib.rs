@@ -13,6 +13,7 @@ pub mod engine;
 pub mod frames;
 pub mod fuzz;
 pub mod http2_replica;
+pub mod image;
 pub mod machine;
 pub mod net;
 pub mod objects;

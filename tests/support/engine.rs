@@ -1,4 +1,5 @@
-//! A Docker engine of our own, for tests that need a real one: its data, its socket and its networks are nobody else's.
+//! A Docker engine of our own, for tests that need a real one: its data, its socket and its networks are nobody else's, its bridge included,
+//! since an engine without one takes that of another away.
 //!
 //! Invariant: it is gone with the process that started it, with its containers, however that ends: a shell holds it that ends when its
 //! input does. No case is left out silently: where there can be no engine, a line on the real stderr names the case and counts those so far.
@@ -22,11 +23,12 @@ const START: Duration = Duration::from_secs(60);
 /// What holds it. Containers outlive it (`--live-restore`), so that a test can tell the engine's end from theirs.
 const HOLD: &str = r#"
 start() {
-  dockerd --data-root "$D/data" --exec-root "$D/exec" --pidfile "$D/pid" --host "unix://$D/s" --bridge none --iptables=false \
+  dockerd --data-root "$D/data" --exec-root "$D/exec" --pidfile "$D/pid" --host "unix://$D/s" --bridge "$B" --iptables=false \
     --ip6tables=false --ip-masq=false --userland-proxy=false --live-restore >>"$D/log" 2>&1 &
   pid=$!
 }
 stop() { kill -TERM $pid; wait $pid 2>/dev/null; }
+ip link add "$B" type bridge && ip address add "$A" dev "$B" && ip link set "$B" up
 start; echo started
 while read -r order; do
   case $order in
@@ -39,6 +41,7 @@ all=$(docker ps -aq) && [ -n "$all" ] && docker rm -f $all >/dev/null
 nets=$(docker network ls -q --filter type=custom) && [ -n "$nets" ] && docker network rm $nets >/dev/null
 stop
 umount -l "$D/data" 2>/dev/null
+ip link delete "$B"
 rm -rf "$D"
 "#;
 /// What a replica does: it answers with its own host name, and with its service's, and ends when it is told to.
@@ -60,6 +63,8 @@ cd "$1" && mkdir bin && cp "$(command -v busybox)" bin/busybox && ln bin/busybox
 #[derive(Debug)]
 pub struct Engine {
     folder: PathBuf,
+    /// Whose addresses the bridge has.
+    _net: Net,
     hold: Mutex<Hold>,
 }
 
@@ -88,12 +93,14 @@ impl Engine {
     fn start() -> Result<Engine, String> {
         may()?;
         let folder = TempDir::with_prefix("tg").map_err(|error| error.to_string())?.keep();
+        let net = Net::take();
+        let bridge = subnet(&net).replace(".0/", ".1/");
         let mut shell = Command::new("setsid");
-        shell.args(["sh", "-c", HOLD]).env("D", &folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        shell.args(["sh", "-c", HOLD]).env("D", &folder).env("B", net.label()).env("A", bridge).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut shell = shell.spawn().map_err(|error| error.to_string())?;
         let (Some(orders), Some(answers)) = (shell.stdin.take(), shell.stdout.take()) else { return Err("no pipes".to_owned()) };
         let hold = Hold { _shell: shell, orders, answers: BufReader::new(answers) };
-        let engine = Engine { folder, hold: Mutex::new(hold) };
+        let engine = Engine { folder, _net: net, hold: Mutex::new(hold) };
         engine.answered("started");
         engine.await_up();
         engine.load();
@@ -236,7 +243,7 @@ fn may() -> Result<(), String> {
         let found = Command::new("sh").args(["-c", &format!("command -v {name}")]).stdout(Stdio::null()).status();
         !found.is_ok_and(|status| status.success())
     };
-    match ["dockerd", "docker", "busybox"].into_iter().find(|name| missing(name)) {
+    match ["dockerd", "docker", "busybox", "ip"].into_iter().find(|name| missing(name)) {
         Some(name) => Err(format!("there is no {name}")),
         None => Ok(()),
     }

@@ -96,7 +96,14 @@ impl Engine {
         let net = Net::take();
         let bridge = subnet(&net).replace(".0/", ".1/");
         let mut shell = Command::new("setsid");
-        shell.args(["sh", "-c", HOLD]).env("D", &folder).env("B", net.label()).env("A", bridge).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        shell
+            .args(["sh", "-c", HOLD])
+            .env("D", &folder)
+            .env("B", net.label())
+            .env("A", bridge)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut shell = shell.spawn().map_err(|error| error.to_string())?;
         let (Some(orders), Some(answers)) = (shell.stdin.take(), shell.stdout.take()) else { return Err("no pipes".to_owned()) };
         let hold = Hold { _shell: shell, orders, answers: BufReader::new(answers) };

@@ -63,6 +63,8 @@ pub(super) enum Place {
     Of(Id),
     /// In the machine's own.
     Host,
+    /// In none, by its own will (`network_mode: none`).
+    Nowhere,
 }
 
 impl Default for Place {
@@ -114,6 +116,7 @@ pub(super) fn read(said: ContainerInspectResponse) -> Option<Container> {
     let networks = said.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
     let place = match host.network_mode.as_deref() {
         Some("host") => Place::Host,
+        Some("none") => Place::Nowhere,
         Some(mode) if mode.starts_with("container:") => Place::Of(mode["container:".len()..].into()),
         _ => Place::Networks(networks.into_iter().map(|(name, at)| (name, attached(&at))).collect()),
     };

@@ -17,7 +17,8 @@ use config::object::{
 };
 use config::problem::{Problem, Reason, Severity};
 
-use super::container::{Container, Health, Id};
+use super::claims::Holders;
+use super::container::{Container, Health, Id, Place};
 use super::labels::{self, Labels, PORT};
 use super::reach::{self, Here};
 use crate::event::Origin;
@@ -44,32 +45,43 @@ pub(super) struct Engine {
 
 /// Replicas of one service, or a container on its own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Group {
-    namespace: Name,
-    name: Name,
+pub(super) struct Group {
+    pub(super) namespace: Name,
+    pub(super) name: Name,
 }
 
 /// A container with what its labels say.
-struct Replica<'e> {
-    container: &'e Container,
+pub(super) struct Replica<'e> {
+    pub(super) container: &'e Container,
     labels: Labels,
 }
 
 /// Everything that the engine's containers come to, by origin.
 pub(super) fn objects(engine: &Engine) -> BTreeMap<Origin, Manifest> {
     let here = reach::here(engine.own.as_deref(), &engine.containers);
+    let holders = Holders::of(engine.containers.values().filter(|container| container.label(labels::NAMESPACE).is_none()));
     let mut all = BTreeMap::new();
     let mut groups: BTreeMap<Group, Vec<Replica<'_>>> = BTreeMap::new();
     for container in engine.containers.values() {
-        let (labels, problems) = labels::read(container);
+        let (labels, mut problems) = labels::read(container);
         let group = group(container, &labels);
+        if labels.namespace.is_none()
+            && let Err(problem) = holders.admit(container, &group.namespace)
+        {
+            problems.push(problem);
+            all.insert(origin(&group, Some(container)), Manifest { problems, ..Manifest::default() });
+            continue;
+        }
         all.insert(origin(&group, Some(container)), pod(engine, &here, container, &group, &labels, problems));
         if !container.one_off() {
             groups.entry(group).or_default().push(Replica { container, labels });
         }
     }
     for (group, replicas) in groups {
-        all.insert(origin(&group, None), together(&group, &replicas));
+        let (replicas, problems) = holders.keep(&group, replicas);
+        let mut manifest = together(&group, &replicas);
+        manifest.problems.extend(problems);
+        all.insert(origin(&group, None), manifest);
     }
     all.extend(engine.unread.iter().map(|(id, why)| unread(engine, id, why)));
     all
@@ -89,7 +101,8 @@ fn unread(engine: &Engine, id: &Id, why: &str) -> (Origin, Manifest) {
         |known| origin(&group(known, &labels::read(known).0), Some(known)),
     );
     let problem = Problem::error(Reason::Invalid, format!("what the engine says of container {id} cannot be read: {why}"));
-    let problem = problem.expected("an answer to `inspect` as the Docker API has it").fix("use a newer Tidegate, or report it");
+    let problem = problem.expected("an answer to `inspect` as the Docker API has it");
+    let problem = problem.fix("see what `docker inspect` says of it; what was known of it stays, and it is asked again");
     (origin, Manifest { problems: vec![problem], broken: true, ..Manifest::default() })
 }
 
@@ -112,7 +125,9 @@ fn pod(engine: &Engine, here: &Here, container: &Container, group: &Group, label
     let mut out = Manifest { problems, ..Manifest::default() };
     let asked = labels.network.as_deref().or(engine.network.as_deref());
     let state = &container.state;
-    let ips = if state.running { reach::addresses(container, &engine.containers, here, asked) } else { Ok(Vec::new()) };
+    // Who is in no network, and asks for nobody, is not missed there.
+    let alone = container.place == Place::Nowhere && !labels.serve();
+    let ips = if state.running && !alone { reach::addresses(container, &engine.containers, here, asked) } else { Ok(Vec::new()) };
     let ips = ips.unwrap_or_else(|problem| {
         out.problems.push(Problem { severity: weight(engine, container, labels), ..problem });
         Vec::new()
@@ -128,7 +143,7 @@ fn pod(engine: &Engine, here: &Here, container: &Container, group: &Group, label
         ..Meta::default()
     };
     meta.unclear = labels.unclear;
-    let ready = state.running && !ips.is_empty() && state.health != Health::Bad && !container.one_off();
+    let ready = state.running && (alone || !ips.is_empty()) && state.health != Health::Bad && !container.one_off();
     // Replicas are numbered, as those of a StatefulSet: a headless Service of their name has a name for each.
     let number = container.service().and(container.label("com.docker.compose.container-number"));
     let pod = Pod {
@@ -202,6 +217,7 @@ fn together(group: &Group, replicas: &[Replica<'_>]) -> Manifest {
         name: group.name.clone(),
         created: oldest,
         labels: exposure(if sealed { Some(Exposure::Internal) } else { newest.labels.exposure }).into_iter().collect(),
+        by_label: true,
         ..Meta::default()
     };
     if newest.container.service().is_some() {

@@ -5,6 +5,7 @@
 //! by a whole list. Which of the containers matter is for the registry to judge.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
@@ -147,7 +148,7 @@ impl Follower {
                         self.look(&docker, news).await
                     }
                     Some(Err(error)) => Err(self.silent("its events ended", &error)),
-                    None => Err(self.silent("its events ended", &"the stream is closed")),
+                    None => Err(self.silent("its events ended", &std::io::Error::from(std::io::ErrorKind::UnexpectedEof))),
                 },
                 _ = list.tick() => self.list(&docker, false).await,
                 () = until(relent) => self.relent_all(&docker).await,
@@ -269,11 +270,25 @@ impl Follower {
         Batch { source: name(), changes, whole }
     }
 
-    fn silent(&self, what: impl std::fmt::Display, error: &dyn std::fmt::Display) -> Problem {
-        let found = format!("the Docker engine: {what}: {error}; what is known of its containers stays");
+    fn silent(&self, what: impl std::fmt::Display, error: &dyn Error) -> Problem {
+        let found = format!("the Docker engine: {what}: {}; what is known of its containers stays", whole(error));
         let problem = Problem::error(Reason::Unreadable, found).in_file(&self.socket).expected("the API of an engine that runs");
-        problem.fix("start the engine, or name the socket of one, or of `tidegate docker-proxy`, by --docker-socket; it is tried again")
+        problem.fix("start the engine, or name the socket of one, or of `tidegate docker-proxy`, by --docker-socket, and see that this user may use it; it is tried again")
     }
+}
+
+/// An error with its causes: the outermost alone may say no more than that something could not be had.
+fn whole(error: &dyn Error) -> String {
+    let (mut told, mut next) = (error.to_string(), error.source());
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        // Some quote the next one themselves.
+        if !told.ends_with(&text) {
+            told = format!("{told}: {text}");
+        }
+        next = cause.source();
+    }
+    told
 }
 
 type Heard = Result<EventMessage, bollard::errors::Error>;

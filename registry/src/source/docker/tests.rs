@@ -83,3 +83,15 @@ async fn an_engine_that_hangs_is_silent() {
     let problem = follower.look_at_all().await.unwrap_err();
     assert!(problem.to_string().contains("it does not answer"), "{problem}");
 }
+
+#[test]
+fn an_error_is_told_with_its_causes() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("no connection")]
+    struct Outer(#[source] std::io::Error);
+    #[derive(Debug, thiserror::Error)]
+    #[error("no list: {0}")]
+    struct Quotes(#[source] Outer);
+    let error = Quotes(Outer(std::io::Error::other("not allowed")));
+    assert_eq!(whole(&error), "no list: no connection: not allowed");
+}

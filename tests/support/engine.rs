@@ -90,13 +90,25 @@ impl Engine {
         Engine::start().map_err(|why| skip::<()>(&why)).ok()
     }
 
+    /// One with a network of its own, which nobody reaches but its containers: where they must reach each other, whatever this machine's
+    /// filters say, and every port is free.
+    pub fn apart() -> Option<Engine> {
+        Engine::start_by(&["unshare", "--net"]).map_err(|why| skip::<()>(&why)).ok()
+    }
+
     fn start() -> Result<Engine, String> {
+        Engine::start_by(&[])
+    }
+
+    /// `by`: the command that starts what follows.
+    fn start_by(by: &[&str]) -> Result<Engine, String> {
         may()?;
         let folder = TempDir::with_prefix("tg").map_err(|error| error.to_string())?.keep();
         let net = Net::take();
         let bridge = subnet(&net).replace(".0/", ".1/");
         let mut shell = Command::new("setsid");
         shell
+            .args(by)
             .args(["sh", "-c", HOLD])
             .env("D", &folder)
             .env("B", net.label())

@@ -61,6 +61,9 @@ pub struct Meta {
     /// as if it were internal.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unclear: bool,
+    /// It was made from a container's labels: what somebody wrote in a manifest goes before it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_label: bool,
 }
 
 /// One object of a kind that Tidegate reads.

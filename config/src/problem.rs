@@ -1,9 +1,9 @@
 //! What is wrong with something an operator wrote, said so that it can be mended.
 //!
 //! Invariant: a problem names the place (file, object, field), what was found, what was expected, and the fix when there is one.
-//! It never holds the value of a Secret.
+//! It never holds the value of a Secret. Shown, it is one line: what it quotes may come from anybody, and a terminal obeys control characters.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::path::PathBuf;
 
 /// How much a problem matters to `tidegate check`.
@@ -140,6 +140,7 @@ impl fmt::Display for Problem {
             Severity::Warning => "warning",
             Severity::Note => "note",
         };
+        let mut f = OneLine(f);
         write!(f, "{severity} {:?}:", self.reason)?;
         if let Some(file) = &self.place.file {
             write!(f, " {}:", file.display())?;
@@ -158,5 +159,30 @@ impl fmt::Display for Problem {
             write!(f, "; fix: {fix}")?;
         }
         Ok(())
+    }
+}
+
+/// Writes control characters as Rust escapes them: `\u{1b}`, `\n`.
+struct OneLine<'f, 'b>(&'f mut fmt::Formatter<'b>);
+
+impl Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text;
+        while let Some((at, letter)) = rest.char_indices().find(|(_, letter)| letter.is_control()) {
+            write!(self.0, "{}{}", &rest[..at], letter.escape_default())?;
+            rest = &rest[at + letter.len_utf8()..];
+        }
+        self.0.write_str(rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_it_quotes_cannot_move_the_cursor() {
+        let problem = Problem::error(Reason::Invalid, "`pu\u{1b}[31m\nblic\u{9b}`").at("label \r").expected("é").fix("x");
+        assert_eq!(problem.to_string(), r"error Invalid: label \r: `pu\u{1b}[31m\nblic\u{9b}`; expected é; fix: x");
     }
 }

@@ -313,9 +313,12 @@ impl Store {
             }
         }
         if claims.len() > 1 {
-            // Of several copies one that seals serves, else the one that was there first.
+            // Of several copies one that seals serves, else one of a manifest, else the one that was there first.
             claims.sort_by(|a, b| {
-                let order = |claim: &Claim| (!exposure::said(key.kind, claim.object.meta()).seals(), claim.since);
+                let order = |claim: &Claim| {
+                    let meta = claim.object.meta();
+                    (!exposure::said(key.kind, meta).seals(), meta.by_label, claim.since)
+                };
                 order(a).cmp(&order(b)).then_with(|| (&a.origin, &a.source).cmp(&(&b.origin, &b.source)))
             });
             self.duplicated.insert(key.clone());

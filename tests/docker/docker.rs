@@ -7,6 +7,7 @@ mod compose;
 mod daemon;
 mod life;
 mod load;
+mod moved;
 mod reach;
 mod smallest;
 

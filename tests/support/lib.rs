@@ -26,7 +26,7 @@ pub mod wait;
 pub use certificates::{Authority, Issued};
 pub use chance::Chance;
 pub use client::{Client, Response};
-pub use command::{Finished, command};
+pub use command::{Finished, binary, command};
 pub use datagrams::{Datagrams, dns};
 pub use engine::{Container, Engine, Network};
 pub use http2_replica::{Does, Http2Replica};

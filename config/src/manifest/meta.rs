@@ -46,6 +46,7 @@ fn read(raw: ObjectMeta, namespace: Name, rule: NameRule, out: &mut Findings) ->
         created: raw.creation_timestamp.map(|time| time.0.as_second()),
         deleting: raw.deletion_timestamp.is_some(),
         unclear: false,
+        by_label: false,
         labels: labels(raw.labels.unwrap_or_default()),
         annotations: labels(
             raw.annotations.unwrap_or_default().into_iter().filter(|(key, _)| KEPT.iter().any(|kept| key.starts_with(kept))),

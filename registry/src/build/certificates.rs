@@ -157,7 +157,7 @@ fn conflict(host: &HostPattern, taken: &Taken) -> Problem {
     match taken {
         Taken::By(owner) => Problem::error(Reason::Conflict, format!("the certificate of {host} is already given by {owner}"))
             .expected("one object that gives a host its certificate")
-            .fix("name the same Secret in both, or remove one of the two; the older object serves"),
+            .fix("name the same Secret in both, or remove one of the two; the older object serves, a manifest before labels"),
         Taken::Before(secret) => {
             Problem::warning(Reason::Conflict, format!("{host} has a certificate with this kind of key from {secret}"))
                 .expected("one certificate for each kind of key")

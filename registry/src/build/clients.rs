@@ -39,7 +39,7 @@ impl Claims {
             return Err(problem
                 .at(field(ingress))
                 .expected("the same for all of a host")
-                .fix("ask for the same in both; the older object serves"));
+                .fix("ask for the same in both; the older object serves, a manifest before labels"));
         }
         for host in all {
             self.hosts.entry(host).or_insert_with(|| (key.clone(), ingress.client.clone()));

@@ -1,8 +1,8 @@
 //! Ingresses in, one route table for each exposure out.
 //!
 //! Invariant: an Ingress stands on one side only, and its rules are compiled into that side's tables alone. What a seal refuses is
-//! in `refused`, where nothing is ever forwarded. The oldest object wins a conflict, whatever file it is in. Routes do not depend on
-//! endpoints, but on the Secrets and ConfigMaps that their filters name.
+//! in `refused`, where nothing is ever forwarded. The oldest object wins a conflict, whatever file it is in, and a file wins one against
+//! a container's labels. Routes do not depend on endpoints, but on the Secrets and ConfigMaps that their filters name.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -22,13 +22,12 @@ use crate::exposure::{self, Classes, Said, Side};
 use crate::filter::Filters;
 use crate::route::{Action, Route, RouteTable, RouteTableBuilder};
 use crate::snapshot::{PortName, ServiceIndex};
-use crate::source::docker::FROM_LABELS;
 
 mod backend;
 
 use backend::{Found, Wrong};
 
-/// Orders Ingresses: the oldest first, then by namespace and name; and after all of them those that the labels of a container ask for.
+/// Orders Ingresses: those of manifests before those of labels, the oldest first, then by namespace and name.
 pub(crate) type Age = (bool, i64, ObjectKey);
 
 /// One rule as `get routes` shows it.
@@ -97,8 +96,7 @@ pub(crate) fn compile<'a>(
 
 /// The order of Ingresses.
 pub(crate) fn age(object: &Object) -> Age {
-    let meta = object.meta();
-    (meta.labels.contains_key(FROM_LABELS), meta.created.unwrap_or(i64::MAX), object.key())
+    (object.meta().by_label, object.meta().created.unwrap_or(i64::MAX), object.key())
 }
 
 #[derive(Default)]
@@ -416,5 +414,7 @@ fn conflict(first: &Route, kind: RuleKind) -> Problem {
         RuleKind::HostDefault => format!("the default of {} is already set by {}", first.host, first.owner),
         RuleKind::ClassDefault => format!("the class's default is already set by {}", first.owner),
     };
-    Problem::error(Reason::Conflict, what).expected("each host and path once").fix("remove one of the two; the older object serves")
+    Problem::error(Reason::Conflict, what)
+        .expected("each host and path once")
+        .fix("remove one of the two; the older object serves, a manifest before labels")
 }

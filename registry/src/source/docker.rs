@@ -1,10 +1,11 @@
 //! The Docker source: the containers of one engine as Pods, followed by its events.
 //!
-//! Invariant: the engine is only read (list, inspect, events). Events are listened to before the first list, so that nothing falls between;
-//! each costs one look at one container. A gap (the stream ends, an answer does not come) is told, keeps the last good state, and is closed
+//! Invariant: the engine is only read (list, inspect, events, ping). Events are read from before the first list on, and while anything is
+//! looked at, since the engine drops those that nobody takes; each costs one look at one container. A gap (the stream ends, an answer does not come) is told, keeps the last good state, and is closed
 //! by a whole list. Which of the containers matter is for the registry to judge.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,12 +15,14 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use config::manifest::Manifest;
 use config::problem::{Problem, Reason};
 use config::settings;
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::StreamExt;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::event::{Batch, Change, Content, Event, Origin, SourceName};
 
+mod claims;
 mod container;
 mod labels;
 mod news;
@@ -31,12 +34,14 @@ use container::Id;
 use news::News;
 use objects::Engine;
 
-pub(crate) use objects::FROM_LABELS;
-
 /// How every origin of this source begins.
 const ORIGINS: &str = "docker:";
 /// An answer that takes longer does not come.
 const PATIENCE_S: u64 = 10;
+/// A container of which the engine says nothing for so long is given up for now: one that hangs must not keep all others from being known.
+const ONE: Duration = Duration::from_secs(3);
+/// So many events may wait while something is looked at.
+const EVENTS: usize = 4096;
 /// Between two looks at the list: the net below the events.
 const LIST: Duration = Duration::from_secs(30);
 /// A container that was told to stop and runs on after this was not meant to end.
@@ -100,13 +105,24 @@ struct Follower {
     told: BTreeMap<Origin, Manifest>,
     /// When those that were told to stop are taken for running again.
     relent: Option<Instant>,
+    /// [`ONE`]
+    one: Duration,
+    /// [`PATIENCE_S`]
+    patience_s: u64,
 }
 
 impl Follower {
     fn new(settings: &settings::Docker) -> Follower {
         let engine =
             Engine { own: own::container(), network: settings.network.clone(), projects: settings.projects.clone(), ..Engine::default() };
-        Follower { socket: settings.socket.display().to_string(), engine, told: BTreeMap::new(), relent: None }
+        Follower {
+            socket: settings.socket.display().to_string(),
+            engine,
+            told: BTreeMap::new(),
+            relent: None,
+            one: ONE,
+            patience_s: PATIENCE_S,
+        }
     }
 
     /// Follows until something is wrong; `None` when nobody listens any more.
@@ -115,26 +131,25 @@ impl Follower {
             Ok(docker) => docker,
             Err(problem) => return Some(problem),
         };
-        // The engine tells again what happened since, so that nothing falls between the list and the first event.
-        let since = crate::actor::unix_s() - 1;
+        let (mut reading, (heard, mut events)) = (JoinSet::new(), mpsc::channel(EVENTS));
+        reading.spawn(hear(docker.clone(), heard));
         if let Err(problem) = self.list(&docker, true).await {
             return Some(problem);
         }
         if out.send(Event::Batch(self.batch(true))).await.is_err() {
             return None;
         }
-        let mut events = std::pin::pin!(heard(&docker, since));
         let mut list = tokio::time::interval_at(Instant::now() + LIST, LIST);
         loop {
             let relent = self.relent;
             let looked = tokio::select! {
-                event = events.next() => match event {
+                event = events.recv() => match event {
                     Some(Ok(event)) => {
                         let news = gather(event, &mut events);
                         self.look(&docker, news).await
                     }
                     Some(Err(error)) => Err(self.silent("its events ended", &error)),
-                    None => Err(self.silent("its events ended", &"the stream is closed")),
+                    None => Err(self.silent("its events ended", &std::io::Error::from(std::io::ErrorKind::UnexpectedEof))),
                 },
                 _ = list.tick() => self.list(&docker, false).await,
                 () = until(relent) => self.relent_all(&docker).await,
@@ -151,7 +166,7 @@ impl Follower {
     }
 
     fn connect(&self) -> Result<Docker, Problem> {
-        Docker::connect_with_unix(&self.socket, PATIENCE_S, API_DEFAULT_VERSION)
+        Docker::connect_with_unix(&self.socket, self.patience_s, API_DEFAULT_VERSION)
             .map_err(|error| self.silent("it cannot be reached", &error))
     }
 
@@ -176,8 +191,9 @@ impl Follower {
 
     /// Whether the list says something else of a container than what is known.
     fn differs(&self, listed: &ContainerSummary) -> bool {
-        let known = listed.id.as_deref().and_then(|id| self.engine.containers.get(id));
-        known.is_none_or(|known| container::differs(known, listed))
+        let Some(id) = listed.id.as_deref() else { return false };
+        let known = self.engine.containers.get(id);
+        self.engine.unread.contains_key(id) || known.is_none_or(|known| container::differs(known, listed))
     }
 
     async fn look(&mut self, docker: &Docker, news: News) -> Result<(), Problem> {
@@ -209,7 +225,13 @@ impl Follower {
 
     async fn inspect(&mut self, docker: &Docker, id: Id) -> Result<(), Problem> {
         self.engine.unread.remove(&id);
-        match docker.inspect_container(&id, None::<InspectContainerOptions>).await {
+        let asked = docker.inspect_container(&id, None::<InspectContainerOptions>);
+        let Ok(answer) = tokio::time::timeout(self.one, asked).await else {
+            docker.ping().await.map_err(|error| self.silent("it does not answer", &error))?;
+            self.engine.unread.insert(id, format!("no answer came within {} ms", self.one.as_millis()));
+            return Ok(());
+        };
+        match answer {
             Ok(said) => match container::read(said) {
                 Some(container) => _ = self.engine.containers.insert(id, container),
                 None => self.forget(&id),
@@ -249,26 +271,47 @@ impl Follower {
         Batch { source: name(), changes, whole }
     }
 
-    fn silent(&self, what: impl std::fmt::Display, error: &dyn std::fmt::Display) -> Problem {
-        let found = format!("the Docker engine: {what}: {error}; what is known of its containers stays");
+    fn silent(&self, what: impl std::fmt::Display, error: &dyn Error) -> Problem {
+        let found = format!("the Docker engine: {what}: {}; what is known of its containers stays", whole(error));
         let problem = Problem::error(Reason::Unreadable, found).in_file(&self.socket).expected("the API of an engine that runs");
-        problem.fix("start the engine, or name the socket of one, or of `tidegate docker-proxy`, by --docker-socket; it is tried again")
+        problem.fix("start the engine, or name the socket of one, or of `tidegate docker-proxy`, by --docker-socket, and see that this user may use it; it is tried again")
     }
+}
+
+/// An error with its causes: the outermost alone may say no more than that something could not be had.
+fn whole(error: &dyn Error) -> String {
+    let (mut told, mut next) = (error.to_string(), error.source());
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        // Some quote the next one themselves.
+        if !told.ends_with(&text) {
+            told = format!("{told}: {text}");
+        }
+        next = cause.source();
+    }
+    told
 }
 
 type Heard = Result<EventMessage, bollard::errors::Error>;
 
-/// What happens to containers and networks, and what happened since then (seconds since 1970).
-fn heard(docker: &Docker, since: i64) -> impl Stream<Item = Heard> + use<> {
+/// Tells what happens to containers and networks, until that ends or nobody listens.
+async fn hear(docker: Docker, out: mpsc::Sender<Heard>) {
+    // The engine tells again what happened since then, so that nothing falls between the list and the first event.
+    let since = (crate::actor::unix_s() - 1).to_string();
     let filters = [("type", vec!["container", "network"])].into();
-    docker.events(Some(EventsOptionsBuilder::default().since(&since.to_string()).filters(&filters).build()))
+    let mut events = std::pin::pin!(docker.events(Some(EventsOptionsBuilder::default().since(&since).filters(&filters).build())));
+    while let Some(event) = events.next().await {
+        if out.send(event).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// An event, and those that are there already.
-fn gather(first: EventMessage, events: &mut (impl Stream<Item = Heard> + Unpin)) -> News {
+fn gather(first: EventMessage, events: &mut mpsc::Receiver<Heard>) -> News {
     let mut news = News::default();
     news.take(first);
-    while let Some(Some(Ok(event))) = events.next().now_or_never() {
+    while let Ok(Ok(event)) = events.try_recv() {
         news.take(event);
     }
     news
@@ -280,3 +323,6 @@ async fn until(at: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

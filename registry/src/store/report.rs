@@ -21,7 +21,7 @@ pub(super) fn twice(key: &ObjectKey, first: &Path, second: &Path) -> Problem {
         .in_file(second)
         .of(key)
         .expected("each object once")
-        .fix("remove one of the two; until then one that is sealed serves, else the one that was there first")
+        .fix("remove one of the two; until then one that is sealed serves, else that of a manifest before labels, else the one that was there first")
 }
 
 /// `sealed`: by what cannot be read of it now.

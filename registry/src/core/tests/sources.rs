@@ -82,6 +82,37 @@ fn one_object_in_two_files_serves_from_the_first_and_is_told_with_both() {
 }
 
 #[test]
+fn a_manifest_goes_before_labels_whoever_came_first() {
+    let labelled = |created| {
+        let mut labelled = service("a/web", &[]);
+        (labelled.meta.by_label, labelled.meta.created) = (true, Some(created));
+        let mut site = ingress("a/site", Some("tidegate-internal"), &[("x.example", "/", "web")]);
+        (site.meta.by_label, site.meta.created) = (true, Some(created));
+        manifest(vec![object(labelled), object(pod("a/web-1", "web", "10.0.0.1")), object(site)])
+    };
+    let own = vec![
+        object(Service { selector: None, ..service("a/web", &[]) }),
+        object(service("a/other", &[])),
+        object(ingress("a/written", Some("tidegate-internal"), &[("x.example", "/", "other")])),
+    ];
+    let mut registry = cold(Saved::default(), vec![("docker:a/web", labelled(1))]);
+    let shown = publish(&mut registry);
+    assert_eq!(addresses(&shown, Internal, "a/web").len(), 1);
+    assert!(route(&shown, Internal, "x.example", "/").contains("a/web"));
+    registry.apply(batch(false, vec![("m/web.yaml", manifest(own))]), T);
+    let shown = publish(&mut registry);
+    assert!(addresses(&shown, Internal, "a/web").is_empty(), "the Service that was written down");
+    assert!(route(&shown, Internal, "x.example", "/").contains("a/other"), "the host that was written down");
+    let told = problems(&registry, Reason::Conflict);
+    assert!(
+        told.len() == 2 && told.iter().all(|text| text.contains("a manifest before labels") || text.contains("before labels")),
+        "{told:?}"
+    );
+    registry.apply(batch(false, vec![("m/web.yaml", Content::Gone)]), T);
+    assert!(route(&publish(&mut registry), Internal, "x.example", "/").contains("a/web"));
+}
+
+#[test]
 fn one_object_twice_in_one_file_is_told() {
     let twice = vec![object(service("a/web", &[])), object(service("a/web", &[SEAL]))];
     let mut registry = cold(Saved::default(), vec![("m/a.yaml", manifest(twice))]);

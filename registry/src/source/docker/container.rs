@@ -63,6 +63,8 @@ pub(super) enum Place {
     Of(Id),
     /// In the machine's own.
     Host,
+    /// In none, by its own will (`network_mode: none`).
+    Nowhere,
 }
 
 impl Default for Place {
@@ -90,7 +92,7 @@ impl Container {
 
     /// It is on no network at all (`network_mode: none`).
     pub(super) fn is_alone(&self) -> bool {
-        self.place == Place::default()
+        matches!(self.place, Place::Nowhere) || self.place == Place::default()
     }
 
     /// The compose project that it belongs to.
@@ -119,8 +121,8 @@ pub(super) fn read(said: ContainerInspectResponse) -> Option<Container> {
     let networks = said.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
     let place = match host.network_mode.as_deref() {
         Some("host") => Place::Host,
+        Some("none") => Place::Nowhere,
         Some(mode) if mode.starts_with("container:") => Place::Of(mode["container:".len()..].into()),
-        Some("none") => Place::default(),
         _ => Place::Networks(networks.into_iter().map(|(name, at)| (name, attached(&at))).collect()),
     };
     let config = said.config.unwrap_or_default();

@@ -19,7 +19,7 @@ const APP_PROTOCOL: &str = "tidegate.dev/app-protocol";
 /// A Secret of its namespace, for the hosts.
 const TLS_SECRET: &str = "tidegate.dev/tls-secret";
 /// The namespace that it is in.
-const NAMESPACE: &str = "tidegate.dev/namespace";
+pub(super) const NAMESPACE: &str = "tidegate.dev/namespace";
 /// The network on which it is reached.
 pub(super) const NETWORK: &str = "tidegate.dev/network";
 

@@ -17,7 +17,8 @@ use config::object::{
 };
 use config::problem::{Problem, Reason, Severity};
 
-use super::container::{Container, Health, Id};
+use super::claims::Holders;
+use super::container::{Container, Health, Id, Place};
 use super::labels::{self, Labels, PORT};
 use super::reach::{self, Here};
 use crate::event::Origin;
@@ -25,8 +26,6 @@ use crate::exposure::{EXTERNAL_CLASS, INTERNAL_CLASS};
 
 /// What every pod of a container is labelled with beside the container's own labels: the container's name.
 const NAME_LABEL: &str = "container.tidegate.dev/name";
-/// On an Ingress that the labels of a container ask for: whoever starts a container must not take a host from what was written beside it.
-pub(crate) const FROM_LABELS: &str = "container.tidegate.dev/from";
 /// The namespace of a container that belongs to no project.
 const NAMESPACE: &str = "default";
 
@@ -55,32 +54,44 @@ impl Engine {
 
 /// Replicas of one service, or a container on its own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Group {
-    namespace: Name,
-    name: Name,
+pub(super) struct Group {
+    pub(super) namespace: Name,
+    pub(super) name: Name,
 }
 
 /// A container with what its labels say.
-struct Replica<'e> {
-    container: &'e Container,
+pub(super) struct Replica<'e> {
+    pub(super) container: &'e Container,
     labels: Labels,
 }
 
 /// Everything that the engine's containers come to, by origin.
 pub(super) fn objects(engine: &Engine) -> BTreeMap<Origin, Manifest> {
     let here = reach::here(engine.own.as_deref(), &engine.containers);
+    let followed = || engine.containers.values().filter(|container| engine.follows(container));
+    let holders = Holders::of(followed().filter(|container| container.label(labels::NAMESPACE).is_none()));
     let mut all = BTreeMap::new();
     let mut groups: BTreeMap<Group, Vec<Replica<'_>>> = BTreeMap::new();
-    for container in engine.containers.values().filter(|container| engine.follows(container)) {
-        let (labels, problems) = labels::read(container);
+    for container in followed() {
+        let (labels, mut problems) = labels::read(container);
         let group = group(container, &labels);
+        if labels.namespace.is_none()
+            && let Err(problem) = holders.admit(container, &group.namespace)
+        {
+            problems.push(problem);
+            all.insert(origin(&group, Some(container)), Manifest { problems, ..Manifest::default() });
+            continue;
+        }
         all.insert(origin(&group, Some(container)), pod(engine, &here, container, &group, &labels, problems));
         if !container.one_off() {
             groups.entry(group).or_default().push(Replica { container, labels });
         }
     }
     for (group, replicas) in groups {
-        all.insert(origin(&group, None), together(&group, &replicas));
+        let (replicas, problems) = holders.keep(&group, replicas);
+        let mut manifest = together(&group, &replicas);
+        manifest.problems.extend(problems);
+        all.insert(origin(&group, None), manifest);
     }
     all.extend(engine.unread.iter().map(|(id, why)| unread(engine, id, why)));
     all
@@ -100,7 +111,8 @@ fn unread(engine: &Engine, id: &Id, why: &str) -> (Origin, Manifest) {
         |known| origin(&group(known, &labels::read(known).0), Some(known)),
     );
     let problem = Problem::error(Reason::Invalid, format!("what the engine says of container {id} cannot be read: {why}"));
-    let problem = problem.expected("an answer to `inspect` as the Docker API has it").fix("use a newer Tidegate, or report it");
+    let problem = problem.expected("an answer to `inspect` as the Docker API has it");
+    let problem = problem.fix("see what `docker inspect` says of it; what was known of it stays, and it is asked again");
     (origin, Manifest { problems: vec![problem], broken: true, ..Manifest::default() })
 }
 
@@ -123,7 +135,9 @@ fn pod(engine: &Engine, here: &Here, container: &Container, group: &Group, label
     let mut out = Manifest { problems, ..Manifest::default() };
     let asked = labels.network.as_deref().or(engine.network.as_deref());
     let state = &container.state;
-    let ips = if state.running { reach::addresses(container, &engine.containers, here, asked) } else { Ok(Vec::new()) };
+    // Who is in no network, and asks for nobody, is not missed there.
+    let alone = container.place == Place::Nowhere && !labels.serve();
+    let ips = if state.running && !alone { reach::addresses(container, &engine.containers, here, asked) } else { Ok(Vec::new()) };
     let ips = ips.unwrap_or_else(|problem| {
         let severity = weight(engine, container, labels);
         out.problems.extend(severity.map(|severity| Problem { severity, ..problem }));
@@ -140,7 +154,7 @@ fn pod(engine: &Engine, here: &Here, container: &Container, group: &Group, label
         ..Meta::default()
     };
     meta.unclear = labels.unclear;
-    let ready = state.running && !ips.is_empty() && state.health != Health::Bad && !container.one_off();
+    let ready = state.running && (alone || !ips.is_empty()) && state.health != Health::Bad && !container.one_off();
     // Replicas are numbered, as those of a StatefulSet: a headless Service of their name has a name for each.
     let number = container.service().and(container.label("com.docker.compose.container-number"));
     let pod = Pod {
@@ -215,6 +229,7 @@ fn together(group: &Group, replicas: &[Replica<'_>]) -> Manifest {
         name: group.name.clone(),
         created: oldest,
         labels: exposure(if sealed { Some(Exposure::Internal) } else { newest.labels.exposure }).into_iter().collect(),
+        by_label: true,
         ..Meta::default()
     };
     if newest.container.service().is_some() {
@@ -274,8 +289,6 @@ fn serve(meta: Meta, selector: ObjectLabels, newest: &Replica<'_>, sealed: bool,
     out.objects.push(Object::Service(service));
     if !said.hosts.is_empty() {
         let external = said.exposure == Some(Exposure::External) && !sealed;
-        let mut meta = meta;
-        meta.labels.insert(FROM_LABELS.into(), newest.container.name.as_str().into());
         out.objects.push(Object::Ingress(ingress(meta, said, port, external)));
     }
 }

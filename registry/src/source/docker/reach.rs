@@ -26,6 +26,7 @@ pub(super) fn here(own: Option<&str>, containers: &BTreeMap<Id, Container>) -> H
     let found = own.and_then(|own| containers.get(own));
     match found.map(|own| place(own, containers)) {
         Some(Place::Networks(networks)) => Here::Networks(networks.keys().cloned().collect()),
+        Some(Place::Nowhere) => Here::Networks(BTreeSet::new()),
         Some(Place::Host | Place::Of(_)) | None => Here::Machine,
     }
 }
@@ -52,6 +53,7 @@ pub(super) fn addresses(
     match place(container, containers) {
         Place::Host if *here == Here::Machine => Ok(vec![Ipv4Addr::LOCALHOST.into()]),
         Place::Host => Err(unreachable(container, "it shares the machine's own network", here, None)),
+        Place::Nowhere => Err(unreachable(container, "it is on no network (`network_mode: none`)", here, asked)),
         Place::Of(other) => {
             let lost = format_args!("it shares the network of container {other}, which is not there");
             Err(unreachable(container, lost, here, None))
@@ -86,6 +88,7 @@ fn on<'n>(names: impl Iterator<Item = &'n String>) -> String {
 fn unreachable(container: &Container, where_it_is: impl fmt::Display, here: &Here, asked: Option<&str>) -> Problem {
     let here = match here {
         Here::Machine => "on the machine itself".to_owned(),
+        Here::Networks(own) if own.is_empty() => "on none".to_owned(),
         Here::Networks(own) => format!("on {}", own.iter().map(String::as_str).collect::<Vec<_>>().join(", ")),
     };
     let found = format!("container {} cannot be reached: {where_it_is}, and Tidegate is {here}", container.name);

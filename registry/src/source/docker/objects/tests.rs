@@ -258,3 +258,57 @@ fn names_are_made_for_kubernetes() {
     }
     assert_eq!(as_name(&"a".repeat(100)).len(), 63);
 }
+
+#[test]
+fn who_is_in_no_network_is_missed_only_where_somebody_asks_for_it() {
+    let alone = |also: &[(&str, &str)]| {
+        let mut one = container("a", 1, &web(also));
+        one.place = Place::Nowhere;
+        let (found, problems) = all(&engine([one]));
+        (pods(&found)[0].ready, pods(&found)[0].ips.clone(), problems)
+    };
+    assert_eq!(alone(&[]), (true, vec![], vec![]));
+    let (ready, _, problems) = alone(&[("tidegate.dev/port", "80")]);
+    assert!(!ready && problems[0].starts_with("error AddressRefused") && problems[0].contains("network_mode: none"), "{problems:?}");
+}
+
+fn of_project<'l>(project: &'l str, also: &[(&'l str, &'l str)]) -> Vec<(&'l str, &'l str)> {
+    let labels = [("com.docker.compose.project", project), ("com.docker.compose.service", "web")];
+    [&labels, also, &[("tidegate.dev/host", "a.example.com"), ("tidegate.dev/port", "80")]].concat()
+}
+
+#[test]
+fn projects_whose_names_come_to_one_namespace_do_not_share_it() {
+    let (old, new) = (container("a", 1, &of_project("my_shop", &[])), container("b", 2, &of_project("my-shop", &[])));
+    let (found, problems) = all(&engine([old.clone(), new]));
+    assert_eq!(keys(&found), ["Deployment my-shop/web", "Ingress my-shop/web", "Pod my-shop/web-b00000000000", "Service my-shop/web"]);
+    assert!(problems[0].starts_with("error Conflict") && problems[0].contains("project `my_shop`"), "{problems:?}");
+    assert_eq!(problems.len(), 1);
+    // Where neither is the namespace's own name the older has it.
+    let newer = container("b", 2, &of_project("My_shop", &[]));
+    let (found, problems) = all(&engine([newer, old]));
+    assert_eq!(pods(&found).iter().map(|pod| &*pod.meta.name).collect::<Vec<_>>(), ["web-a00000000000"]);
+    assert!(problems[0].contains("project `My_shop`"), "{problems:?}");
+}
+
+#[test]
+fn who_joins_another_projects_namespace_takes_no_name_there() {
+    let stranger = of_project("stranger", &[("tidegate.dev/namespace", "shop"), ("tidegate.dev/exposure", "external")]);
+    // It is the older one, and that does not matter.
+    let (found, problems) = all(&engine([container("a", 1, &stranger), container("b", 2, &of_project("shop", &[]))]));
+    let selector = services(&found)[0].selector.clone().unwrap_or_default();
+    assert_eq!(selector.get("com.docker.compose.project").map(|project| &**project), Some("shop"));
+    assert_eq!(ingresses(&found)[0].class.as_deref(), Some(INTERNAL_CLASS), "its word is not ours");
+    assert_eq!((services(&found).len(), ingresses(&found).len(), pods(&found).len()), (1, 1, 2), "it is in the namespace, as it asked");
+    assert!(problems[0].starts_with("error Conflict") && problems[0].contains("shop/web"), "{problems:?}");
+    assert!(all(&engine([container("a", 1, &stranger)])).1.is_empty(), "a name that nobody has is its own");
+}
+
+#[test]
+fn services_of_a_project_whose_names_come_to_one_are_not_mixed() {
+    let named = |id, n, service| container(id, n, &[SHOP, ("com.docker.compose.service", service), ("tidegate.dev/port", "80")]);
+    let (found, problems) = all(&engine([named("a", 1, "web_app"), named("b", 2, "web-app")]));
+    let selector = services(&found)[0].selector.clone().unwrap_or_default();
+    assert_eq!(selector.get("com.docker.compose.service").map(|service| &**service), Some("web_app"), "the older one");
+    assert!(problems[0].contains("which is that of service `web_app` of project `shop`"), "{problems:?}");
+}

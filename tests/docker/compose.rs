@@ -60,7 +60,7 @@ fn scale_is_a_rollout_and_costs_no_request() {
     load.more();
     count(1);
     load.more();
-    let who = load.finish();
+    let who = load.finish(4);
     assert!(who.len() > 2, "those that came were asked: {who:?}");
     // A single command beside the replicas has their labels and is none.
     let last = ready(&tidegate, &service);
@@ -109,7 +109,7 @@ fn the_labels_of_the_second_version_mean_the_same() {
         containers == "/second-web-7"
     });
     load.more();
-    load.finish();
+    load.finish(0);
     await_ready(&tidegate, "second/web:80", &[one.host_name(), two.host_name()]);
     let after: Vec<_> = tidegate.rows("endpoints").iter().map(|row| row["replica"].clone()).collect();
     assert_eq!(before, after, "a name is not who it is");

@@ -33,7 +33,7 @@ fn a_dead_engine_takes_nothing_away_and_a_new_one_is_read_whole() {
     let three = start();
     await_ready(&tidegate, "dead/web:80", &[one.host_name(), two.host_name(), three.host_name()]);
     load.more();
-    load.finish();
+    load.finish(0);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The life of single containers: killed, restarted, ill, paused, taken from their network, and replaced at the same address.
 
-use tidegate_tests::{Engine, Net};
+use tidegate_tests::{Engine, Net, Setup};
 
 use crate::load::Load;
 use crate::{await_ready, beside, refs, replica, shop, words};
@@ -25,7 +25,7 @@ fn a_killed_replica_costs_no_request_and_comes_back_as_another() {
     engine.docker(&["start", &one.id]);
     await_ready(&tidegate, "kill/web:80", &[one.host_name(), two.host_name()]);
     load.more();
-    let who = load.finish();
+    let who = load.finish(1);
     assert_eq!(who.len(), 2, "{who:?}");
     let replicas: Vec<_> = tidegate.rows("endpoints").iter().filter_map(|row| row["replica"].as_u64()).collect();
     assert!(replicas.iter().any(|replica| *replica > 2), "another start is another replica: {replicas:?}");
@@ -76,7 +76,9 @@ fn a_replica_that_is_taken_from_its_network_is_not_asked_and_returns_with_its_ne
     let network = engine.network(&net, "a");
     let start = || engine.run("web", &refs(&words(&[&on(&network.name), &replica("cut", "web")])));
     let (one, two) = (start(), start());
-    let tidegate = beside(engine, &net, &shop("cut", "web", "cut.test"));
+    // What was asked of it before it was cut off has no answer: so long until it is asked of another.
+    let settings = format!("docker: {{enabled: true, socket: {}}}\nlimits: {{replicaDrainMs: 200}}\n", engine.socket());
+    let tidegate = Setup::new(&net).config(&settings).manifest("shop.yaml", shop("cut", "web", "cut.test")).start();
     await_ready(&tidegate, "cut/web:80", &[one.host_name(), two.host_name()]);
     let load = Load::start(tidegate.http(), "cut.test");
     engine.docker(&["network", "disconnect", &network.name, &one.id]);
@@ -86,7 +88,7 @@ fn a_replica_that_is_taken_from_its_network_is_not_asked_and_returns_with_its_ne
     engine.docker(&["network", "connect", "--ip", &address, &network.name, &one.id]);
     await_ready(&tidegate, "cut/web:80", &[one.host_name(), two.host_name()]);
     load.more();
-    let who = load.finish();
+    let who = load.finish(1);
     assert!(who.len() == 2, "{who:?}");
     assert!(tidegate.rows("endpoints").iter().any(|row| row["address"] == format!("{address}:80")));
 }

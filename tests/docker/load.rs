@@ -1,6 +1,7 @@
 //! Requests that go on while something happens, each of them counted.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,11 +13,20 @@ use tidegate_tests::{Client, await_until};
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     asked: Arc<AtomicU64>,
-    clients: Vec<JoinHandle<BTreeMap<String, u64>>>,
+    clients: Vec<JoinHandle<Heard>>,
+}
+
+/// What one client heard.
+#[derive(Default)]
+struct Heard {
+    /// Who answered, and how often.
+    who: BTreeMap<String, u64>,
+    /// Answers that were cut short, or whose connection was.
+    cut: u64,
 }
 
 /// How many clients.
-const CLIENTS: usize = 4;
+const CLIENTS: u64 = 4;
 
 impl Load {
     /// Starts, and waits until each client was answered.
@@ -39,25 +49,35 @@ impl Load {
         });
     }
 
-    /// Stops; every answer must have been 200. Who answered, and how often.
-    pub(crate) fn finish(self) -> BTreeMap<String, u64> {
+    /// Stops; every answer must have been 200. Who answered, and how often. `ends`: so many replicas ended without finishing their answers,
+    /// and whatever each client was hearing of such a one just then may have been cut; nobody can send that again.
+    pub(crate) fn finish(self, ends: u64) -> BTreeMap<String, u64> {
         self.stop.store(true, Ordering::Relaxed);
-        let mut all = BTreeMap::new();
+        let mut all = Heard::default();
         for client in self.clients {
-            let who = client.join().expect("no request fails");
-            who.into_iter().for_each(|(who, count)| *all.entry(who).or_default() += count);
+            let heard = client.join().expect("no request fails");
+            heard.who.into_iter().for_each(|(who, count)| *all.who.entry(who).or_default() += count);
+            all.cut += heard.cut;
         }
-        all
+        assert!(all.cut <= ends * CLIENTS, "{} answers were cut", all.cut);
+        all.who
     }
 }
 
-fn ask(address: SocketAddr, host: &str, stop: &AtomicBool, asked: &AtomicU64) -> BTreeMap<String, u64> {
-    let mut who: BTreeMap<String, u64> = BTreeMap::new();
+fn ask(address: SocketAddr, host: &str, stop: &AtomicBool, asked: &AtomicU64) -> Heard {
+    let mut heard = Heard::default();
     while !stop.load(Ordering::Relaxed) {
-        let answer = Client::connect(address).get(host, "/");
-        assert_eq!(answer.status, 200, "after {} answers: {}", who.values().sum::<u64>(), answer.text());
-        *who.entry(answer.text().trim().to_owned()).or_default() += 1;
+        let mut client = Client::connect(address);
+        client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
+        match client.try_response(false) {
+            Ok(answer) => {
+                assert_eq!(answer.status, 200, "{}", answer.text());
+                *heard.who.entry(answer.text().trim().to_owned()).or_default() += 1;
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => heard.cut += 1,
+            Err(error) => panic!("{error}"),
+        }
         asked.fetch_add(1, Ordering::Relaxed);
     }
-    who
+    heard
 }

@@ -90,11 +90,6 @@ impl Container {
         self.labels.get(key).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// It is on no network at all (`network_mode: none`).
-    pub(super) fn is_alone(&self) -> bool {
-        matches!(self.place, Place::Nowhere) || self.place == Place::default()
-    }
-
     /// The compose project that it belongs to.
     pub(super) fn project(&self) -> Option<&str> {
         self.label("com.docker.compose.project")

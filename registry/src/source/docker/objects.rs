@@ -139,8 +139,7 @@ fn pod(engine: &Engine, here: &Here, container: &Container, group: &Group, label
     let alone = container.place == Place::Nowhere && !labels.serve();
     let ips = if state.running && !alone { reach::addresses(container, &engine.containers, here, asked) } else { Ok(Vec::new()) };
     let ips = ips.unwrap_or_else(|problem| {
-        let severity = weight(engine, container, labels);
-        out.problems.extend(severity.map(|severity| Problem { severity, ..problem }));
+        out.problems.push(Problem { severity: weight(engine, container, labels), ..problem });
         Vec::new()
     });
     let mut meta = Meta {
@@ -192,15 +191,14 @@ fn probes(container: &Container, said: &Labels) -> Arc<[Probe]> {
     asked.map(probe).into_iter().collect()
 }
 
-/// How much it matters that a container cannot be reached: most, where somebody asked for it, and not at all where nobody should reach it.
-fn weight(engine: &Engine, container: &Container, labels: &Labels) -> Option<Severity> {
+/// How much it matters that a container cannot be reached: most, where somebody asked for it.
+fn weight(engine: &Engine, container: &Container, labels: &Labels) -> Severity {
     let own = engine.own.as_ref().and_then(|own| engine.containers.get(own));
     let beside = own.is_some_and(|own| own.project().is_some() && own.project() == container.project());
     match (labels.serve(), beside) {
-        (true, _) => Some(Severity::Error),
-        (false, _) if container.is_alone() => None,
-        (false, true) => Some(Severity::Warning),
-        (false, false) => Some(Severity::Note),
+        (true, _) => Severity::Error,
+        (false, true) => Severity::Warning,
+        (false, false) => Severity::Note,
     }
 }
 

@@ -89,17 +89,6 @@ fn only_the_projects_that_were_asked_for_are_looked_at() {
 }
 
 #[test]
-fn a_container_without_any_network_is_a_problem_only_where_it_should_serve() {
-    let alone = |labels: &[(&str, &str)]| {
-        let mut one = container("a", 1, labels);
-        one.place = Place::default();
-        all(&engine([one])).1
-    };
-    assert_eq!(alone(&web(&[])), [""; 0]);
-    assert!(alone(&web(&[("tidegate.dev/port", "80")]))[0].contains("it is on no network"));
-}
-
-#[test]
 fn health_pauses_ends_and_starts_are_churn() {
     let change = |change: fn(&mut Container)| {
         let mut one = container("a", 1, &web(&[]));

@@ -32,7 +32,7 @@ demo: quick ## Watch the main job at work for SECONDS (20), then a verdict
 
 test: packages python h2spec browser engine quick ## Run all tests, end to end ones over the real binary included, and the demo stack; then fuzz each parser for a minute
 	@rm -f $(SKIPS)
-	TIDEGATE_BIN=$(QUICK) TIDEGATE_PYTHON=$(PYTHON) TIDEGATE_H2SPEC=$(H2SPEC) TIDEGATE_SKIPS=$(SKIPS) $(CARGO) test --locked --workspace --profile quick
+	TIDEGATE_BIN=$(QUICK) TIDEGATE_PYTHON=$(PYTHON) TIDEGATE_H2SPEC=$(H2SPEC) TIDEGATE_SKIPS=$(SKIPS) tests/with-engine.sh $(CARGO) test --locked --workspace --profile quick
 	@if [ "$$(id -u)" = 0 ] && command -v dockerd >/dev/null; then \
 	  $(MAKE) --no-print-directory compose-demo IMAGE_PROFILE=quick IMAGE=tidegate:dev; \
 	else \
@@ -43,7 +43,7 @@ test: packages python h2spec browser engine quick ## Run all tests, end to end o
 
 compose-demo: ## Run the demo stack of docker-compose.yml, check it from outside and inside while replicas are killed and scaled, take it down
 	@$(MAKE) --no-print-directory packages PACKAGES="docker.io docker-compose debootstrap"
-	@examples/stack/demo.sh $(IMAGE_PROFILE)
+	@tests/with-engine.sh examples/stack/demo.sh $(IMAGE_PROFILE)
 
 fuzz: ## Fuzz each parser for FUZZ_SECONDS (60) with libFuzzer, one on each processor; TARGETS="hosts bodies" names some of them
 	@tests/fuzz/run.sh $(CACHE)/fuzz $(or $(FUZZ_SECONDS),60) $(TARGETS)

@@ -13,26 +13,10 @@ else
   echo "no docker compose; fix: install it (Debian: apt-get install docker-compose)" >&2
   exit 2
 fi
-if ! docker version >/dev/null 2>&1; then
-  if [ "$(id -u)" != 0 ] || ! command -v dockerd >/dev/null; then
-    echo "no Docker engine answers; fix: start one, or say where it is by DOCKER_HOST" >&2
-    exit 2
-  fi
-  echo "no Docker engine answers: starting one for as long as this takes"
-  folder=$(mktemp -d)
-  dockerd --pidfile "$folder/pid" >"$folder/log" 2>&1 &
-  engine=$!
-  trap 'kill $engine; wait $engine 2>/dev/null; rm -rf "$folder"' EXIT
-  tries=0
-  until docker version >/dev/null 2>&1; do
-    tries=$((tries + 1))
-    [ $tries -lt 60 ] && kill -0 $engine 2>/dev/null || {
-      tail -n 5 "$folder/log" >&2
-      exit 2
-    }
-    sleep 1
-  done
-fi
+docker version >/dev/null 2>&1 || {
+  echo "no Docker engine answers; fix: start one, or say where it is by DOCKER_HOST" >&2
+  exit 2
+}
 
 base=debian:bookworm-slim
 if ! docker image inspect "$base" >/dev/null 2>&1 && ! timeout 60 docker pull --quiet "$base" >/dev/null 2>&1; then

@@ -1,5 +1,7 @@
 //! Virtual service IPs: opaque TCP, on the inside only.
 
+mod claim;
+
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::SocketAddr;

@@ -1,6 +1,6 @@
 //! The engine itself dies and returns: what was known serves, and what changed meanwhile is found.
 
-use tidegate_tests::{Engine, Net, await_until};
+use tidegate_tests::{Engine, Net, await_until, command};
 
 use crate::load::Load;
 use crate::{await_ready, beside, refs, replica, shop, words};
@@ -48,6 +48,10 @@ fn a_start_beside_a_dead_engine_serves_what_was_known() {
     // What is known is on the disk when it ends.
     let setup = tidegate.into_setup();
     engine.stop();
+    let (state, folder) = (setup.state(), setup.folder());
+    let asked = ["check", "--docker-socket", &engine.socket(), "--manifests"].map(str::to_owned);
+    let checked = command(asked.into_iter().chain([folder, "--state-dir".into(), state].map(|path| path.display().to_string())));
+    assert!(checked.exited(1).contains("the Docker engine") && checked.stdout.contains("cold/web:80"), "{}", checked.stdout);
     let tidegate = setup.start();
     assert_eq!(tidegate.get("cold.test", "/").text().trim(), one.host_name());
     engine.restart();

@@ -14,7 +14,8 @@ fn may() -> bool {
 /// In a network of its own, where nobody is disturbed.
 fn claiming(net: &Net, under: &[&str]) -> Setup {
     let apart = ["unshare", "--net", "sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""];
-    let setup = Setup::new(net).flag("--service-cidr", RANGE).config("claimServiceCidr: true\ninternalCidrs: [127.0.0.0/8, 10.99.0.0/24]\n");
+    let setup =
+        Setup::new(net).flag("--service-cidr", RANGE).config("claimServiceCidr: true\ninternalCidrs: [127.0.0.0/8, 10.99.0.0/24]\n");
     setup.under(&[&apart, under].concat())
 }
 

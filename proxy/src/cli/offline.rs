@@ -10,7 +10,7 @@ use config::problem::{Problem, Reason};
 use config::settings::Settings;
 use registry::actor::{local_addresses, unix_s};
 use registry::core::Registry;
-use registry::event::{Batch, Event, ListenerState};
+use registry::event::{Event, ListenerState};
 use registry::snapshot::{OwnAddresses, Plane, Snapshot};
 use registry::source::{docker, folder};
 use registry::state::{self, Saved};
@@ -52,14 +52,14 @@ pub(super) fn cold_start(settings: &Settings) -> Result<Offline, Vec<Problem>> {
     }
     if settings.docker.enabled {
         registry.expect(docker::name());
-        registry.apply(Event::Batch(containers(settings)?), Duration::ZERO);
+        registry.apply(containers(settings)?, Duration::ZERO);
     }
     let snapshot = registry.publish(Duration::ZERO).unwrap_or_else(nothing);
     Ok(Offline { registry, snapshot, listeners })
 }
 
 /// What the engine says now.
-fn containers(settings: &Settings) -> Result<Batch, Vec<Problem>> {
+fn containers(settings: &Settings) -> Result<Event, Vec<Problem>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| vec![Problem::error(Reason::Invalid, format!("cannot make a runtime: {error}"))])?;
     Ok(runtime.block_on(docker::read_once(&settings.docker)))

@@ -61,15 +61,12 @@ pub(crate) fn owns(origin: &Path) -> bool {
     origin.to_str().is_some_and(|text| text.starts_with(ORIGINS))
 }
 
-/// Looks once at everything. An engine that does not answer is an unreadable origin itself.
-pub async fn read_once(settings: &settings::Docker) -> Batch {
+/// Looks once at everything. Of an engine that does not answer nothing is known but what was saved.
+pub async fn read_once(settings: &settings::Docker) -> Event {
     let mut follower = Follower::new(settings);
     match follower.look_at_all().await {
-        Ok(()) => follower.batch(true),
-        Err(problem) => {
-            let change = Change { origin: settings.socket.as_path().into(), content: Content::Unreadable(problem) };
-            Batch { source: name(), changes: vec![change], whole: true }
-        }
+        Ok(()) => Event::Batch(follower.batch(true)),
+        Err(problem) => Event::Stale(name(), problem),
     }
 }
 

@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import time
+import urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMPOSE = sys.argv[1:]
@@ -131,6 +132,19 @@ def from_inside():
     check("`tidegate check` finds nothing wrong and holds both for internal", gate.returncode == 0, gate.stdout.strip().rsplit("\n", 1)[-1])
 
 
+def seen():
+    print("what Prometheus and its console say")
+    query = urllib.parse.quote("sum(tidegate_requests_total)")
+    end, value = time.monotonic() + 30, 0
+    while not value and time.monotonic() < end:
+        said = get("localhost:9090", f"/api/v1/query?query={query}", where=("127.0.0.1", 9090))
+        found = re.search(rb'"value":\[[\d.]+,"(\d+)"', said)
+        value = int(found[1]) if found else 0
+    check("Prometheus counts requests", value, value)
+    console = get("localhost:9090", "/consoles/tidegate.html", where=("127.0.0.1", 9090))
+    check("the console is drawn", status(console) == 200, status(console))
+
+
 def chaos():
     print(f"replicas are killed for {CHAOS_S} s, then scaled to 5 and to 2", flush=True)
     before = counted()
@@ -161,6 +175,7 @@ def main():
             from_outside()
             the_database()
             from_inside()
+            seen()
             chaos()
         if not all(verdict):
             logs = compose("logs", "tidegate", "docker-api", "load").stdout.splitlines()

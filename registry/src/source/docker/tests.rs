@@ -1,6 +1,7 @@
 //! The source against an engine that answers by halves. What a real one does is in the end-to-end suite.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use config::object::Object;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -82,6 +83,60 @@ async fn an_engine_that_hangs_is_silent() {
     follower.patience_s = 1;
     let problem = follower.look_at_all().await.unwrap_err();
     assert!(problem.to_string().contains("it does not answer"), "{problem}");
+}
+
+/// What is asked of an engine of two containers, each time; and what happens, as its stream of events tells it.
+async fn asked(mut connection: UnixStream, counts: Counts, happening: Arc<tokio::sync::Mutex<mpsc::Receiver<&'static str>>>) {
+    let mut buffer = [0; 4096];
+    while let Ok(read @ 1..) = connection.read(&mut buffer).await {
+        let head = String::from_utf8_lossy(&buffer[..read]).into_owned();
+        let path = head.split([' ', '?']).nth(1).unwrap_or_default().to_owned();
+        *counts.lock().unwrap().entry(path.clone()).or_default() += 1;
+        if path == "/events" {
+            connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n").await.unwrap();
+            while let Some(event) = happening.lock().await.recv().await {
+                let chunk = format!("{:x}\r\n{event}\r\n", event.len());
+                connection.write_all(chunk.as_bytes()).await.unwrap();
+            }
+            return;
+        }
+        let body = match path.as_str() {
+            "/containers/json" => LIST.to_owned(),
+            _ => format!(r#"{{"Id":"{}","State":{{"Running":true,"StartedAt":"x"}}}}"#, path.split('/').nth(2).unwrap_or_default()),
+        };
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        connection.write_all(answer.as_bytes()).await.unwrap();
+    }
+}
+
+type Counts = Arc<Mutex<BTreeMap<String, u32>>>;
+
+#[tokio::test]
+async fn an_event_costs_one_look_at_one_container_and_what_says_nothing_costs_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let counts = Counts::default();
+    let (happens, happening) = mpsc::channel(4);
+    let happening = Arc::new(tokio::sync::Mutex::new(happening));
+    let counted = counts.clone();
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            tokio::spawn(asked(connection, counted.clone(), happening.clone()));
+        }
+    });
+    let (out, mut told) = mpsc::channel(4);
+    let settings = settings::Docker { socket, ..settings::Docker::default() };
+    tokio::spawn(watch(settings, out));
+    assert!(matches!(told.recv().await, Some(Event::Batch(batch)) if batch.whole));
+    let looks = |of: &str| counts.lock().unwrap().get(of).copied().unwrap_or_default();
+    assert_eq!(["/containers/json", "/containers/aa/json", "/containers/bb/json"].map(looks), [1, 1, 1]);
+    // A healthcheck's command, and then a restart of one of the two.
+    happens.send("{\"Type\":\"container\",\"Action\":\"exec_start: x\",\"Actor\":{\"ID\":\"bb\"}}\n").await.unwrap();
+    told.recv().await.unwrap();
+    happens.send("{\"Type\":\"container\",\"Action\":\"die\",\"Actor\":{\"ID\":\"aa\"}}\n").await.unwrap();
+    told.recv().await.unwrap();
+    assert_eq!(["/containers/json", "/containers/aa/json", "/containers/bb/json"].map(looks), [1, 2, 1]);
 }
 
 #[test]

@@ -155,11 +155,11 @@ def chaos():
         compose("up", "-d", "--no-recreate", "--scale", f"web={replicas}")
         end = time.monotonic() + 60
         seen = None
-        while time.monotonic() < end and seen != replicas:
+        while time.monotonic() < end and seen != [replicas, replicas]:
             rows = json.loads(inside("tidegate", "/tidegate", "get", "workloads", "-o", "json").stdout or "[]")
-            seen = next((row["desired"] for row in rows if row["name"] == "web"), None)
-            time.sleep(0.5)
-        check(f"Tidegate follows to {replicas}", seen == replicas, seen)
+            seen = next(([row["desired"], row["ready"]] for row in rows if row["name"] == "web"), None)
+            time.sleep(0.2)
+        check(f"Tidegate follows to {replicas}, wanted and ready", seen == [replicas, replicas], seen)
     after = counted()
     answered = sum(after["answered"].values()) - sum(before["answered"].values())
     check("requests went on", answered > 1000, answered)

@@ -8,7 +8,7 @@ use serde_json::Value;
 pub(super) enum Shape {
     /// A string.
     Text,
-    /// A number.
+    /// A whole number of 64 bits, as all of the API are: of others it is not sure that they are told as they came.
     Number,
     /// True or false.
     Bool,
@@ -27,7 +27,7 @@ impl Shape {
     pub(super) fn pick(&self, value: Value) -> Option<Value> {
         match (self, value) {
             (Shape::Text, value @ Value::String(_)) => Some(value),
-            (Shape::Number, value @ Value::Number(_)) => Some(value),
+            (Shape::Number, Value::Number(number)) if number.is_i64() || number.is_u64() => Some(Value::Number(number)),
             (Shape::Bool, value @ Value::Bool(_)) => Some(value),
             (Shape::List(of), Value::Array(values)) => values.into_iter().map(|value| of.pick(value)).collect(),
             (Shape::First(words), Value::Array(values)) => {

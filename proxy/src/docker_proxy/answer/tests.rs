@@ -124,6 +124,19 @@ fn a_secret_in_the_place_of_a_value_of_another_kind_stays() {
 }
 
 /// JSON of any form whose field names are those that answers have and some that they have not, and whose words are all secret.
+/// Found by fuzzing: read again, such a number was another one.
+#[test]
+fn a_number_that_is_not_whole_is_not_told() {
+    let created = |number: &str| containers(format!(r#"[{{"Created":{number}}}]"#).as_bytes()).expect("a list").to_string();
+    let long = format!("17{}", "6".repeat(90));
+    for number in [long.as_str(), "1.5", "1e300", "18446744073709551616"] {
+        assert_eq!(created(number), "[{}]", "{number}");
+    }
+    for number in ["0", "-1", "18446744073709551615"] {
+        assert_eq!(created(number), format!(r#"[{{"Created":{number}}}]"#));
+    }
+}
+
 fn secret_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![Just(json!(SECRET)), Just(json!(null))];
     let name = prop::sample::select(vec![

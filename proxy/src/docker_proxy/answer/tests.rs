@@ -123,7 +123,6 @@ fn a_secret_in_the_place_of_a_value_of_another_kind_stays() {
     assert!(!told.to_string().contains(SECRET), "{told}");
 }
 
-/// JSON of any form whose field names are those that answers have and some that they have not, and whose words are all secret.
 /// Found by fuzzing: read again, such a number was another one.
 #[test]
 fn a_number_that_is_not_whole_is_not_told() {
@@ -137,6 +136,7 @@ fn a_number_that_is_not_whole_is_not_told() {
     }
 }
 
+/// JSON of any form whose field names are those that answers have and some that they have not, and whose words are all secret.
 fn secret_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![Just(json!(SECRET)), Just(json!(null))];
     let name = prop::sample::select(vec![

@@ -18,7 +18,7 @@ pub(super) fn is_cut(deadline: &Deadline) -> bool {
 
 impl World {
     /// A worker looks at what has left, as often as it looks at deadlines.
-    pub(super) fn sweep(&mut self, worker: usize) {
+    pub(super) fn sweep(&mut self, worker: usize) -> Result<(), String> {
         if self.now_ms < CHURN_MS + 1_000 || !self.requests.is_empty() {
             self.at(TICK_MS, Next::Sweep(worker));
         }
@@ -28,10 +28,16 @@ impl World {
         if self.fault != Some(Fault::NeverCuts) {
             one.departed.sweep(self.now_ms, patience_ms, |replica| one.deadlines.cut(replica));
         }
-        let cut = self.requests.values().filter(|request| request.worker == worker && request.is_cut());
-        let mut cut: Vec<(usize, u64)> = cut.map(|request| (request.id, request.step)).collect();
+        let cut = self.requests.values().filter(|request| request.worker == worker);
+        let mut cut: Vec<(usize, u64, ReplicaId)> =
+            cut.filter_map(|request| Some((request.id, request.step, request.cut_from()?))).collect();
         cut.sort_unstable();
-        cut.into_iter().for_each(|(id, step)| self.at(0, Next::Request(id, step)));
+        for (id, step, replica) in cut {
+            // Now, since it may be picked from again before the request hears of it.
+            self.hold_patience(id, worker, replica)?;
+            self.at(0, Next::Request(id, step));
+        }
+        Ok(())
     }
 
     /// Since when a worker picks from a replica no more whose pod leaves.
@@ -40,7 +46,7 @@ impl World {
     }
 
     /// Something under way is cut now: its time must be over.
-    pub(super) fn hold_patience(&self, request: usize, worker: usize, replica: ReplicaId) -> Result<(), String> {
+    fn hold_patience(&self, request: usize, worker: usize, replica: ReplicaId) -> Result<(), String> {
         let patience_ms = self.limits.replica_drain_ms;
         match self.away_since(worker, replica) {
             None => Err(format!("request {request} is cut too early: {replica:?} has not left")),

@@ -12,7 +12,7 @@ use proxy::http::tried::{Tried, Unreached};
 use proxy::outlier::Witness;
 use proxy::picture::Held;
 use proxy::waiting::{Key, Place};
-use registry::snapshot::{EndpointId, Trial};
+use registry::snapshot::{EndpointId, ReplicaId, Trial};
 
 use super::drain::is_cut;
 use super::law::Fault;
@@ -109,27 +109,22 @@ impl Request {
     /// Goes on. Gives the time until the next step, or how it ended.
     pub(super) fn step(&mut self, world: &mut World) -> Result<Result<u64, Ended>, String> {
         self.step += 1;
-        let cut = self.is_cut();
+        let cut = self.cut_from().is_some();
         match std::mem::replace(&mut self.at, At::Deciding) {
             At::Deciding | At::Waiting => self.decide(world),
             At::Connecting(picked) => self.connect(world, picked),
-            At::Sent(picked, _) | At::Working(picked, _) if cut => {
-                world.hold_patience(self.id, self.worker, picked.flight.replica().id)?;
-                Ok(self.broke(world, &picked))
-            }
-            At::Answering(picked, _) if cut => {
-                world.hold_patience(self.id, self.worker, picked.flight.replica().id)?;
-                Ok(Err(self.broke_off(world, &picked)))
-            }
+            At::Sent(picked, _) | At::Working(picked, _) if cut => Ok(self.broke(world, &picked)),
+            At::Answering(picked, _) if cut => Ok(Err(self.broke_off(world, &picked))),
             At::Sent(picked, sent) => self.arrive(world, picked, sent),
             At::Working(picked, sent) => self.answer(world, picked, sent),
             At::Answering(picked, sent) => self.end(world, &picked, &sent),
         }
     }
 
-    /// What it lives by is to end.
-    pub(super) fn is_cut(&self) -> bool {
-        matches!(&self.at, At::Sent(_, sent) | At::Working(_, sent) | At::Answering(_, sent) if is_cut(&sent.deadline))
+    /// The replica that it was sent to, if what it lives by is to end.
+    pub(super) fn cut_from(&self) -> Option<ReplicaId> {
+        let (At::Sent(picked, sent) | At::Working(picked, sent) | At::Answering(picked, sent)) = &self.at else { return None };
+        is_cut(&sent.deadline).then(|| picked.flight.replica().id)
     }
 
     fn connect(&mut self, world: &mut World, picked: Picked) -> Result<Result<u64, Ended>, String> {

@@ -186,7 +186,7 @@ impl World {
             Next::Judge(verdict) => return self.judge(verdict),
             Next::Report(report) => return self.report(report),
             Next::Tick => return self.tick(),
-            Next::Sweep(worker) => self.sweep(worker),
+            Next::Sweep(worker) => return self.sweep(worker),
         }
         Ok(())
     }

@@ -129,7 +129,10 @@ fn a_stack_with_published_ports_moves_behind_tidegate() {
         assert!(shown.contains(line), "{shown}");
     }
     check("web").exited(1);
-    stack.compose(&rehearsal, "after.yml", &["down", "-v"]);
+    stack.compose(&rehearsal, "after.yml", &["down"]);
+    for volume in ["engine", "state"] {
+        engine.docker(&["volume", "rm", &format!("{rehearsal}_{volume}")]);
+    }
 
     stack.compose(stack.name, "after.yml", &["up", "-d"]);
     for service in ["web", "orders", "store", "docker-proxy"] {

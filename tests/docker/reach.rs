@@ -38,4 +38,9 @@ fn a_service_whose_containers_cannot_be_reached_says_so_at_once() {
     let tidegate = Setup::new(&net).config(&settings).manifest("shop.yaml", shop("lost", "web", "lost.test")).start();
     assert_eq!(tidegate.get("lost.test", "/").status, 503, "not a 504 after a while");
     tidegate.await_problem(&["AddressRefused", "cannot be reached", "docker.network: apps"]);
+    let admin = tidegate.admin().to_string();
+    let why = command(["explain", "http://lost.test/", "--admin", &admin]);
+    assert!(why.exited(0).contains("cannot be reached on it"), "{}", why.stdout);
+    let problems = command(["get", "problems", "--admin", &admin]);
+    assert!(problems.exited(0).contains("docker.network: apps"), "{}", problems.stdout);
 }

@@ -53,6 +53,24 @@ fn projects_of_one_engine_do_not_meet_whatever_their_labels_say() {
 }
 
 #[test]
+fn one_project_alone_can_be_followed() {
+    let Some(engine) = Engine::shared() else { return };
+    let net = Net::take();
+    let network = engine.network(&net, "a");
+    let on = ["--network".to_owned(), network.name.clone()];
+    let start = |project: &str| engine.run(project, &refs(&words(&[&on, &replica(project, "web"), &labels(&["port=80"])])));
+    let (kept, left) = (start("kept"), start("left"));
+    let tidegate = Setup::new(&net).flag("--docker-socket", &engine.socket()).flag("--docker-project", "kept").start();
+    await_ready(&tidegate, "kept/web:80", &[kept.host_name()]);
+    // Whatever came of the other one's events would be there by the time that a later one of ours is.
+    engine.docker(&["restart", "-t", "0", &left.id]);
+    let second = start("kept");
+    await_ready(&tidegate, "kept/web:80", &[kept.host_name(), second.host_name()]);
+    let others: Vec<_> = tidegate.rows("workloads").into_iter().filter(|row| row["namespace"] != "kept").collect();
+    assert!(others.is_empty(), "{others:?}");
+}
+
+#[test]
 fn a_host_that_is_written_beside_is_not_taken_by_somebodys_labels() {
     let Some(engine) = Engine::shared() else { return };
     let net = Net::take();

@@ -15,6 +15,8 @@ const NETWORK: Shape = Object(&[("IPAddress", Text), ("GlobalIPv6Address", Text)
 /// The same when it is asked for alone.
 const INSPECTED_NETWORK: Shape =
     Object(&[("IPAddress", Text), ("GlobalIPv6Address", Text), ("NetworkID", Text), ("Aliases", List(&Text)), ("DNSNames", List(&Text))]);
+/// Where the machine publishes a port.
+const BINDING: Shape = Object(&[("HostIp", Text), ("HostPort", Text)]);
 const PORT: Shape = Object(&[("IP", Text), ("PrivatePort", Number), ("PublicPort", Number), ("Type", Text)]);
 
 /// `GET /version`.
@@ -52,7 +54,7 @@ const CONTAINER: Shape = Object(&[
     ("State", STATE),
     ("Config", CONFIG),
     ("HostConfig", Object(&[("NetworkMode", Text), ("RestartPolicy", Object(&[("Name", Text), ("MaximumRetryCount", Number)]))])),
-    ("NetworkSettings", Object(&[("Networks", Map(&INSPECTED_NETWORK))])),
+    ("NetworkSettings", Object(&[("Networks", Map(&INSPECTED_NETWORK)), ("Ports", Map(&List(&BINDING)))])),
 ]);
 const STATE: Shape = Object(&[
     ("Status", Text),

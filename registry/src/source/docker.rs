@@ -258,6 +258,7 @@ impl Follower {
 
     /// What is new since the last one.
     fn batch(&mut self, whole: bool) -> Batch {
+        self.engine.ages = objects::ages(&self.engine);
         let now = objects::objects(&self.engine);
         let before = std::mem::take(&mut self.told);
         let gone = before.keys().filter(|origin| !whole && !now.contains_key(*origin));
@@ -271,7 +272,7 @@ impl Follower {
     fn silent(&self, what: impl std::fmt::Display, error: &dyn Error) -> Problem {
         let found = format!("the Docker engine: {what}: {}; what is known of its containers stays", whole(error));
         let problem = Problem::error(Reason::Unreadable, found).in_file(&self.socket).expected("the API of an engine that runs");
-        problem.fix("start the engine, or name the socket of one, or of `tidegate docker-proxy`, by --docker-socket, and see that this user may use it; it is tried again")
+        problem.fix("start the engine, or name the socket of one, or of `tidegate docker-proxy`, by --docker-socket, and see that this user may use it (its file's group: `group_add`, `--group-add`); it is tried again")
     }
 }
 

@@ -11,7 +11,7 @@ use config::object::Name;
 use config::problem::{Problem, Reason};
 
 use super::container::Container;
-use super::objects::{Group, Replica, as_name};
+use super::objects::{Group, Labelled, as_name};
 
 /// What a container is a replica of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,9 +55,9 @@ impl<'c> Holders<'c> {
 
     /// Those of a group whose name it is, and what is told of the others: the namespace's own project has it before others, and of
     /// others the one with the oldest container.
-    pub(super) fn keep<'e>(&self, group: &Group, replicas: Vec<Replica<'e>>) -> (Vec<Replica<'e>>, Vec<Problem>) {
+    pub(super) fn keep<'e>(&self, group: &Group, replicas: Vec<Labelled<'e>>) -> (Vec<Labelled<'e>>, Vec<Problem>) {
         let own = |container: &Container| container.project().is_some() && container.project() == self.0.get(&group.namespace).copied();
-        let rank = |replica: &Replica<'_>| {
+        let rank = |replica: &Labelled<'_>| {
             let container = replica.container;
             (!own(container), container.created.unwrap_or(i64::MAX), container.id.clone())
         };

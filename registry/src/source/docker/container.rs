@@ -4,11 +4,11 @@
 //! never a failure. It decides nothing.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bollard::models::{
     ContainerInspectResponse, ContainerState, ContainerSummary, ContainerSummaryStateEnum, EndpointSettings, Health as Reported,
-    HealthStatusEnum, RestartPolicyNameEnum,
+    HealthStatusEnum, NetworkSettings, RestartPolicyNameEnum,
 };
 use config::object::Protocol;
 
@@ -27,6 +27,8 @@ pub(super) struct Container {
     pub(super) state: State,
     /// What its image or its command line says that it listens on.
     pub(super) ports: Vec<(u16, Protocol)>,
+    /// Where the engine itself carries others to it, but for those on the machine: `0.0.0.0:5432`.
+    pub(super) published: Vec<SocketAddr>,
     pub(super) place: Place,
 }
 
@@ -113,6 +115,7 @@ pub(super) fn read(said: ContainerInspectResponse) -> Option<Container> {
     let kept = host.restart_policy.and_then(|policy| policy.name);
     let restarts =
         !matches!(kept, None | Some(RestartPolicyNameEnum::EMPTY | RestartPolicyNameEnum::NO | RestartPolicyNameEnum::ON_FAILURE));
+    let published = said.network_settings.as_ref().map(published).unwrap_or_default();
     let networks = said.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
     let place = match host.network_mode.as_deref() {
         Some("host") => Place::Host,
@@ -129,9 +132,21 @@ pub(super) fn read(said: ContainerInspectResponse) -> Option<Container> {
         created: said.created.as_deref().and_then(seconds),
         state: said.state.map(|said| state(said, restarts)).unwrap_or_default(),
         ports,
+        published,
         place,
         id,
     })
+}
+
+fn published(said: &NetworkSettings) -> Vec<SocketAddr> {
+    let bound = said.ports.iter().flatten().flat_map(|(_, at)| at.iter().flatten());
+    let address = bound.filter_map(|at| {
+        let ip: IpAddr = at.host_ip.as_deref().filter(|ip| !ip.is_empty()).unwrap_or("0.0.0.0").parse().ok()?;
+        Some(SocketAddr::new(ip, at.host_port.as_deref()?.parse().ok()?))
+    });
+    let mut addresses: Vec<SocketAddr> = address.filter(|at| !at.ip().is_loopback()).collect();
+    addresses.sort_unstable();
+    addresses
 }
 
 fn state(said: ContainerState, restarts: bool) -> State {

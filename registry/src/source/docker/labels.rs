@@ -1,11 +1,11 @@
 //! The labels of a container that are Tidegate's: the smallest way to say what it serves, and to whom.
 //!
 //! Invariant: fail closed. Nothing is exposed by them without `tidegate.dev/exposure: external`; an unknown key, or a value that does
-//! not fit, is an error and seals the container. Labels alone decide here; whether others agree is for whoever puts replicas together.
+//! not fit, is an error and seals the container, and so is a key that looks like the one of exposure. Labels alone decide here; whether others agree is for whoever puts replicas together.
 
 use config::exposure::{EXPOSURE_LABEL, Exposure, OUR_PREFIX};
 use config::host::HostPattern;
-use config::object::Name;
+use config::object::{AppProtocol, Name};
 use config::problem::{Problem, Reason};
 
 use super::container::Container;
@@ -49,14 +49,25 @@ impl Labels {
 pub(super) fn read(container: &Container) -> (Labels, Vec<Problem>) {
     let mut said = Labels::default();
     let mut problems = Vec::new();
-    for (key, value) in container.labels.iter().filter(|(key, _)| key.starts_with(OUR_PREFIX)) {
+    for (key, value) in container.labels.iter().filter(|(key, _)| key.starts_with(OUR_PREFIX) || is_like_exposure(key)) {
         if let Err(Unfit { found, expected, fix }) = said.take(key, value) {
             said.unclear = true;
             let problem = Problem::error(Reason::Invalid, found).at(format!("label {key}")).expected(expected);
             problems.push(problem.fix(format!("{fix}; until then the container is sealed: nothing of it is exposed")));
         }
     }
+    if said.exposure == Some(Exposure::External) && said.hosts.is_empty() {
+        let problem = Problem::warning(Reason::Invalid, "`external`, and no host").at(format!("label {EXPOSURE_LABEL}"));
+        let problem = problem.expected(format!("`{HOST}` beside it, or an Ingress for its Service"));
+        problems.push(problem.fix("name the hosts that it answers to; by its labels nothing of it is served outside"));
+    }
     (said, problems)
+}
+
+/// Whoever wrote it meant to say who may reach the container: to overlook it would leave open what was to be closed.
+fn is_like_exposure(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    key.contains("tidegat") && key.contains("expos")
 }
 
 /// Why a label cannot be used.
@@ -75,7 +86,7 @@ impl Labels {
         match key {
             HOST => self.hosts = hosts(value)?,
             PORT => self.port = Some(port(value)?),
-            APP_PROTOCOL => self.app_protocol = Some(text(value, "`http`, `h2c`, `grpc` or `https`", "say what the container speaks")?),
+            APP_PROTOCOL => self.app_protocol = Some(app_protocol(value)?),
             TLS_SECRET => self.tls_secret = Some(name(value, "give the name of a Secret in the container's namespace")?),
             NAMESPACE => self.namespace = Some(name(value, "give a namespace's name")?),
             NETWORK => self.network = Some(text(value, "a network's name", "name one of the container's networks")?.to_string()),
@@ -104,6 +115,13 @@ fn port(value: &str) -> Result<u16, Unfit> {
     match value.parse() {
         Ok(port) if port > 0 => Ok(port),
         _ => unfit(value, "1 to 65535", "give the number of the port that the container listens on"),
+    }
+}
+
+fn app_protocol(value: &str) -> Result<Name, Unfit> {
+    match AppProtocol::of(Some(value)) {
+        AppProtocol::Opaque => unfit(value, "`http`, `h2c`, `grpc` or `https`", "say what the container speaks, or nothing for any TCP"),
+        _ => Ok(value.into()),
     }
 }
 
@@ -166,6 +184,8 @@ mod tests {
             ("port", "http"),
             ("exposure", "public"),
             ("app-protocol", ""),
+            ("app-protocol", "htpp"),
+            ("app-protocol", "tcp"),
             ("tls-secret", "Web"),
             ("namespace", "a_b"),
             ("network", ""),
@@ -177,7 +197,18 @@ mod tests {
             let text = problems[0].to_string();
             assert!(text.contains(&format!("label tidegate.dev/{key}")) && text.contains("sealed"), "{text}");
         }
-        let (said, problems) = read(&Container { labels: [("other/key".to_owned(), "x".to_owned())].into(), ..Container::default() });
-        assert_eq!((said, problems), (Labels::default(), vec![]));
+        let other = |key: &str| read(&Container { labels: [(key.to_owned(), "internal".to_owned())].into(), ..Container::default() });
+        assert_eq!(other("other/key"), (Labels::default(), vec![]));
+        for key in ["Tidegate.dev/exposure", " tidegate.dev/exposure", "tidegate.io/exposure", "tidegate.exposed", "tidegat.dev/exposure"] {
+            let (said, problems) = other(key);
+            assert!(said.unclear, "{key}");
+            assert!(problems[0].to_string().contains(&format!("label {key}: an unknown label")), "{}", problems[0]);
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_outside_and_has_no_host_is_told_and_not_sealed() {
+        let (said, problems) = labels(&[("port", "80"), ("exposure", "external")]);
+        assert!(!said.unclear && problems[0].to_string().contains("`external`, and no host"), "{problems:?}");
     }
 }

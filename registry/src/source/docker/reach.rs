@@ -52,11 +52,11 @@ pub(super) fn addresses(
 ) -> Result<Vec<IpAddr>, Problem> {
     match place(container, containers) {
         Place::Host if *here == Here::Machine => Ok(vec![Ipv4Addr::LOCALHOST.into()]),
-        Place::Host => Err(unreachable(container, "it shares the machine's own network", here, None)),
-        Place::Nowhere => Err(unreachable(container, "it is on no network (`network_mode: none`)", here, asked)),
+        Place::Host => Err(unreachable(container, "it shares the machine's own network (`network_mode: host`)", here, UNPLACE)),
+        Place::Nowhere => Err(unreachable(container, "it is on no network (`network_mode: none`)", here, UNPLACE)),
         Place::Of(other) => {
             let lost = format_args!("it shares the network of container {other}, which is not there");
-            Err(unreachable(container, lost, here, None))
+            Err(unreachable(container, lost, here, "start that container first, and this one anew"))
         }
         Place::Networks(networks) => {
             let names = |name: &str| name == asked.unwrap_or_default() || asked.is_some_and(|asked| is_short(asked, name, container));
@@ -67,7 +67,10 @@ pub(super) fn addresses(
             let wanted = networks.iter().filter(|(name, _)| asked.is_none() || names(name));
             let mut usable = wanted.filter(|(name, _)| shared(name)).map(|(_, at)| &at.addresses).peekable();
             if usable.peek().is_none() {
-                return Err(unreachable(container, on(networks.keys()), here, asked));
+                return Err(match asked.filter(|_| networks.keys().any(shared)) {
+                    Some(asked) => unasked(container, networks.keys().filter(|name| shared(name)), asked),
+                    None => unreachable(container, on(networks.keys()), here, "give both one network (`networks:` of their services)"),
+                });
             }
             // Of several the first by name that has an address: the same one each time.
             Ok(usable.find(|addresses| !addresses.is_empty()).cloned().unwrap_or_default())
@@ -85,7 +88,10 @@ fn on<'n>(names: impl Iterator<Item = &'n String>) -> String {
     if names.is_empty() { "it is on no network".to_owned() } else { format!("it is on {}", names.join(", ")) }
 }
 
-fn unreachable(container: &Container, where_it_is: impl fmt::Display, here: &Here, asked: Option<&str>) -> Problem {
+/// What to do about a container that is on no network of the engine by its own will.
+const UNPLACE: &str = "remove its `network_mode:`, and give it a network that Tidegate is on (`networks:`)";
+
+fn unreachable(container: &Container, where_it_is: impl fmt::Display, here: &Here, fix: &str) -> Problem {
     let here = match here {
         Here::Machine => "on the machine itself".to_owned(),
         Here::Networks(own) if own.is_empty() => "on none".to_owned(),
@@ -93,11 +99,16 @@ fn unreachable(container: &Container, where_it_is: impl fmt::Display, here: &Her
     };
     let found = format!("container {} cannot be reached: {where_it_is}, and Tidegate is {here}", container.name);
     let problem = Problem::error(Reason::AddressRefused, found).expected("a network that both are on");
-    let problem = problem.fix("give both one network (`networks:` of their services); until then nobody answers for it");
-    match asked {
-        Some(asked) => problem.at(format!("{NETWORK} or docker.network: {asked}")),
-        None => problem,
-    }
+    problem.fix(format!("{fix}; until then nobody answers for it"))
+}
+
+/// Another network was asked for than those that would do.
+fn unasked<'n>(container: &Container, would_do: impl Iterator<Item = &'n String>, asked: &str) -> Problem {
+    let would_do: Vec<&str> = would_do.map(String::as_str).collect();
+    let found = format!("container {} cannot be reached on it", container.name);
+    let problem = Problem::error(Reason::AddressRefused, found).at(format!("{NETWORK} or docker.network: {asked}"));
+    let problem = problem.expected(format!("a network that both are on: {}", would_do.join(", ")));
+    problem.fix("correct the name, or put the container and Tidegate on that network; until then nobody answers for it")
 }
 
 #[cfg(test)]
@@ -134,8 +145,13 @@ mod tests {
         assert_eq!(reached(Some("shop_edge")), Ok(ip("10.2.0.2")));
         assert_eq!(reached(Some("edge")), Ok(ip("10.2.0.2")), "as the compose file calls it");
         let why = reached(Some("other")).unwrap_err();
-        assert!(why.contains("it is on other, shop_apps, shop_edge, and Tidegate is on shop_apps, shop_edge"), "{why}");
-        assert!(reached(Some("none")).is_err());
+        assert!(
+            why.contains("docker.network: other: container web cannot be reached on it; expected a network that both are on: shop_apps"),
+            "{why}"
+        );
+        let far = container("far", attached(&[("other", "10.9.0.3")]));
+        let why = addresses(&far, &there, &here, Some("other")).unwrap_err().to_string();
+        assert!(why.contains("it is on other, and Tidegate is on shop_apps, shop_edge"), "{why}");
         assert_eq!(addresses(&web, &there, &Here::Machine, None), Ok(ip("10.9.0.2")), "the machine is on all of them");
     }
 

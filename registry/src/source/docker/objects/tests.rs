@@ -1,7 +1,8 @@
-use config::object::ObjectKey;
+use config::object::{Check, Ingress, Kind, Object, ObjectKey, Pod, PortRef, Protocol, Service};
 
-use super::super::container::{Attached, Place, State};
+use super::super::container::{Attached, Health, Place, State};
 use super::*;
+use crate::exposure::{EXTERNAL_CLASS, INTERNAL_CLASS};
 
 const SHOP: (&str, &str) = ("com.docker.compose.project", "shop");
 
@@ -300,4 +301,39 @@ fn services_of_a_project_whose_names_come_to_one_are_not_mixed() {
     let selector = services(&found)[0].selector.clone().unwrap_or_default();
     assert_eq!(selector.get("com.docker.compose.service").map(|service| &**service), Some("web_app"), "the older one");
     assert!(problems[0].contains("which is that of service `web_app` of project `shop`"), "{problems:?}");
+}
+
+#[test]
+fn what_is_made_anew_keeps_its_age_while_some_of_it_is_there() {
+    let served = [("tidegate.dev/host", "shop.example"), ("tidegate.dev/port", "80")];
+    let mut engine = engine([container("a", 1, &web(&served)), container("b", 5, &served)]);
+    let age = |engine: &mut Engine| {
+        engine.ages = ages(engine);
+        let (objects, _) = all(engine);
+        ingresses(&objects).iter().find(|ingress| &*ingress.meta.name == "web").and_then(|ingress| ingress.meta.created)
+    };
+    assert_eq!(age(&mut engine), Some(1));
+    let anew = container("c", 9, &web(&served));
+    engine.containers.insert(anew.id.clone(), anew);
+    engine.containers.retain(|_, container| container.name != "shop-a");
+    assert_eq!(age(&mut engine), Some(1), "replaced");
+    engine.containers.retain(|_, container| container.name == "shop-b");
+    assert_eq!(age(&mut engine), None);
+    let back = container("d", 20, &web(&served));
+    engine.containers.insert(back.id.clone(), back);
+    assert_eq!(age(&mut engine), Some(20), "it had gone");
+}
+
+#[test]
+fn what_is_meant_to_be_inside_and_is_published_is_told() {
+    let told = |labels: &[(&str, &str)], at: &str| {
+        let published = vec![at.parse().unwrap()];
+        all(&engine([Container { published, ..container("db", 1, labels) }])).1.join("\n")
+    };
+    let words = "meant to be inside, and the engine publishes it at 0.0.0.0:5432";
+    assert!(told(&[("tidegate.dev/exposure", "internal")], "0.0.0.0:5432").contains(words));
+    assert!(told(&[("tidegate.dev/port", "5432")], "0.0.0.0:5432").contains(words));
+    assert_eq!(told(&[], "0.0.0.0:5432"), "", "nobody said what it is meant to be");
+    let outside = [("tidegate.dev/host", "a.example"), ("tidegate.dev/port", "80"), ("tidegate.dev/exposure", "external")];
+    assert_eq!(told(&outside, "0.0.0.0:80"), "");
 }

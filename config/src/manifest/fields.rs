@@ -2,7 +2,7 @@
 //!
 //! The field list is the API's own. All wrong types are reported, not only the first.
 
-use serde::de::DeserializeOwned;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
@@ -23,8 +23,7 @@ pub(super) fn read<T: DeserializeOwned>(value: &Value, out: &mut Findings) -> Op
 
 /// As [`read`]; `tell` makes a problem of the path of a wrong type and the reader's message, which may quote the value.
 pub(super) fn read_telling<T: DeserializeOwned>(value: &Value, out: &mut Findings, tell: fn(&str, &str) -> Problem) -> Option<T> {
-    let mut unknown = Vec::new();
-    if let Ok(object) = serde_ignored::deserialize(value, |path| unknown.push(Unknown::at(&path, value))) {
+    if let (Ok(object), unknown) = telling_ignored(value, value) {
         report_unknown(unknown, out);
         return Some(object);
     }
@@ -68,11 +67,18 @@ impl Unknown {
 }
 
 fn attempt<T: DeserializeOwned>(value: &Value) -> (Attempt<T>, Vec<Unknown>) {
-    let mut unknown = Vec::new();
     let mut track = serde_path_to_error::Track::new();
-    let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
-    let read = serde_ignored::deserialize(tracked, |path| unknown.push(Unknown::at(&path, value)));
+    let (read, unknown) = telling_ignored(serde_path_to_error::Deserializer::new(value, &mut track), value);
     (read.map_err(|error| serde_path_to_error::Error::new(track.path(), error)), unknown)
+}
+
+/// Reads a `T`, and what it ignores of `root`.
+fn telling_ignored<'v, T: Deserialize<'v>, D: Deserializer<'v>>(from: D, root: &'v Value) -> (Result<T, D::Error>, Vec<Unknown>) {
+    let mut unknown = Vec::new();
+    let mut note = |path: serde_ignored::Path<'_>| unknown.push(Unknown::at(&path, root));
+    // One type for all `T`: readers of the types that they share, as of a pod's fields, are compiled once and not for each of them.
+    let note: &mut dyn FnMut(serde_ignored::Path<'_>) = &mut note;
+    (serde_ignored::deserialize(from, note), unknown)
 }
 
 fn report_unknown(unknown: Vec<Unknown>, out: &mut Findings) {

@@ -15,16 +15,17 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use config::host;
+use config::problem::Problem;
 use registry::actor::Ask;
 use registry::event::ListenerState;
 use registry::snapshot::Snapshot;
-use registry::view::Topic;
+use registry::view::{EndpointView, Topic};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::dns;
-use crate::explain::{Question, explain};
+use crate::explain::{Outcome, Question, explain, unready};
 use crate::metrics;
 use crate::stats::WorkerCounts;
 use crate::traffic::traffic;
@@ -178,7 +179,13 @@ async fn explained(State(seen): State<Seen>, Query(asked): Query<Asked>) -> Resu
     let question = Question::new(&asked.url, from, method, &headers).map_err(|error| bad(error.to_string()))?;
     let listeners: Vec<ListenerState> = serde_json::from_value(seen.state.view(Topic::Listeners).await?).map_err(Refusal::unreadable)?;
     let snapshot = seen.state.snapshots.borrow().clone();
-    Ok(Json(explain(&snapshot, &listeners, &question)).into_response())
+    let mut said = explain(&snapshot, &listeners, &question);
+    if said.outcome == Outcome::Refuse {
+        let endpoints: Vec<EndpointView> = serde_json::from_value(seen.state.view(Topic::Endpoints).await?).map_err(Refusal::unreadable)?;
+        let problems: Vec<Problem> = serde_json::from_value(seen.state.view(Topic::Problems).await?).map_err(Refusal::unreadable)?;
+        unready(&mut said, &endpoints, &problems);
+    }
+    Ok(Json(said).into_response())
 }
 
 /// An answer that is no success, as `{"error": ...}`.

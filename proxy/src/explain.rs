@@ -7,6 +7,7 @@
 mod filtered;
 mod near;
 mod question;
+mod unready;
 #[cfg(test)]
 pub(crate) mod worlds;
 
@@ -22,6 +23,7 @@ use registry::snapshot::{Plane, Service, ServiceListener, Snapshot, Way};
 use serde::{Deserialize, Serialize};
 
 pub use question::{BadQuestion, Question};
+pub use unready::unready;
 
 use crate::http::decide::{Decision, decide, refused_exposure};
 use crate::http::head::{HeadLimits, RequestHead};

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use config::problem::Problem;
 
 use super::{ExplainArgs, Form, ask, could_not_run, offline, print};
-use crate::explain::{Explanation, Outcome, Question, explain};
+use crate::explain::{Explanation, Outcome, Question, explain, unready};
 
 /// Explains and prints. Exit 0 with an answer, whatever it says; 2 without one.
 pub fn run(args: &ExplainArgs) -> ExitCode {
@@ -19,6 +19,7 @@ pub fn run(args: &ExplainArgs) -> ExitCode {
         Ok(Place::Files(settings)) => offline::cold_start(&settings)
             .map(|offline| {
                 let mut said = explain(&offline.snapshot, &offline.listeners, &question);
+                unready(&mut said, &offline.registry.endpoints(), &offline.registry.problems());
                 let probed = offline.registry.probed();
                 if said.endpoints.iter().any(|endpoint| probed.contains(&endpoint.ip())) {
                     said.notes.push("a running process asks the readiness probes of its pods first; here they count as ready".to_owned());

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
+use config::problem::Problem;
 use registry::event::ListenerState;
 use registry::view::{EndpointView, RouteView, ServiceView, SourceView, WorkloadView};
 use serde::de::DeserializeOwned;
@@ -41,6 +42,7 @@ fn shown(admin: SocketAddr, args: &GetArgs) -> Result<String, String> {
         (GetForm::Table, GetTopic::Listeners) => Ok(listeners(&read::<Vec<ListenerState>>(admin, "listeners")?)),
         (GetForm::Table, GetTopic::Workloads) => Ok(workloads(&read::<Vec<WorkloadView>>(admin, "workloads")?)),
         (GetForm::Table, GetTopic::Sources) => Ok(sources(&read::<Vec<SourceView>>(admin, "sources")?)),
+        (GetForm::Table, GetTopic::Problems) => Ok(problems(&read::<Vec<Problem>>(admin, "problems")?)),
     }
 }
 
@@ -53,6 +55,7 @@ impl GetTopic {
             GetTopic::Listeners => "listeners",
             GetTopic::Workloads => "workloads",
             GetTopic::Sources => "sources",
+            GetTopic::Problems => "problems",
         }
     }
 }
@@ -65,6 +68,11 @@ pub(super) fn read<T: DeserializeOwned>(admin: SocketAddr, topic: &str) -> Resul
 
 fn or_empty(value: Option<impl ToString>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
+}
+
+/// A line for each, as `check` and the log have it.
+fn problems(all: &[Problem]) -> String {
+    if all.is_empty() { "no problems\n".to_owned() } else { all.iter().map(|problem| format!("{problem}\n")).collect() }
 }
 
 fn services(views: &[ServiceView]) -> String {

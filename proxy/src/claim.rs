@@ -10,10 +10,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use config::problem::{Problem, Reason};
+use futures_util::{StreamExt, TryStreamExt};
 use ipnet::IpNet;
-use rtnetlink::packet_route::route::{RouteScope, RouteType};
-use rtnetlink::{Error, RouteMessageBuilder};
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteScope, RouteType};
+use rtnetlink::{Error, Handle, RouteMessageBuilder};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+use tokio::task::JoinHandle;
 
 /// The table of what is local (rt_tables(5)).
 const LOCAL: u32 = 255;
@@ -39,7 +41,11 @@ impl Claim {
     /// # Errors
     /// The system does not let us, or the interfaces cannot be listed.
     pub(crate) async fn lay(range: IpNet) -> Result<Claim, Problem> {
-        let interface = interface(range).map_err(|error| refused(range, &error))?;
+        let all = if_addrs::get_if_addrs().map_err(|error| refused(range, &error))?;
+        let gateways = gateways().await.map_err(|error| refused(range, &error))?;
+        let taken = all.iter().map(|found| (found.ip(), format!("the address of {}", found.name)));
+        free(range, taken.chain(gateways.into_iter().map(|gateway| (gateway, "the gateway".to_owned()))))?;
+        let interface = interface(range, &all).map_err(|error| refused(range, &error))?;
         route(range, interface.index).await.map_err(|error| refused(range, &error))?;
         tracing::info!(%range, interface = %interface.name, "claimed the range of virtual IPs");
         Ok(Claim { range, interface })
@@ -49,7 +55,7 @@ impl Claim {
     pub(crate) async fn keep(mut self) {
         loop {
             tokio::time::sleep(LOOK).await;
-            let found = interface(self.range);
+            let found = if_addrs::get_if_addrs().and_then(|all| interface(self.range, &all));
             let Ok(now) = found else { continue };
             if now == self.interface {
                 continue;
@@ -62,9 +68,16 @@ impl Claim {
     }
 }
 
+/// Nobody whose address it is may be in the range: what is sent to him would come here.
+fn free(range: IpNet, taken: impl Iterator<Item = (IpAddr, String)>) -> Result<(), Problem> {
+    let Some((address, whose)) = taken.into_iter().find(|(address, _)| range.contains(address)) else { return Ok(()) };
+    let problem = Problem::error(Reason::AddressRefused, format!("`{range}` holds {address}, {whose}")).at("claimServiceCidr");
+    let problem = problem.expected("a range of virtual IPs with addresses that are given to nobody");
+    Err(problem.fix("choose a part of the network outside of its `ip_range`, without the gateway and without Tidegate's own address"))
+}
+
 /// The interface on whose network the range is, else loopback.
-fn interface(range: IpNet) -> io::Result<Interface> {
-    let all = if_addrs::get_if_addrs()?;
+fn interface(range: IpNet, all: &[if_addrs::Interface]) -> io::Result<Interface> {
     let of = |found: &if_addrs::Interface| found.index.map(|index| Interface { index, name: found.name.clone() });
     let on = all.iter().filter(|found| network(&found.addr).is_some_and(|network| network.contains(&range) && network.prefix_len() > 0));
     let loopback = all.iter().filter(|found| found.is_loopback());
@@ -79,10 +92,29 @@ fn network(address: &if_addrs::IfAddr) -> Option<IpNet> {
     IpNet::new(ip, length).ok().map(|net| net.trunc())
 }
 
+fn connect() -> Result<(JoinHandle<()>, Handle), Error> {
+    let (connection, handle, _) = rtnetlink::new_connection().map_err(|error| Error::NamespaceError(error.to_string()))?;
+    Ok((tokio::spawn(connection), handle))
+}
+
+/// Through whom what is elsewhere is sent.
+async fn gateways() -> Result<Vec<IpAddr>, Error> {
+    let (connection, handle) = connect()?;
+    let v4 = handle.route().get(RouteMessageBuilder::<Ipv4Addr>::new().build()).execute();
+    let v6 = handle.route().get(RouteMessageBuilder::<Ipv6Addr>::new().build()).execute();
+    let routes: Vec<RouteMessage> = v4.chain(v6).try_collect().await?;
+    connection.abort();
+    let gateway = |attribute| match attribute {
+        RouteAttribute::Gateway(RouteAddress::Inet(ip)) => Some(ip.into()),
+        RouteAttribute::Gateway(RouteAddress::Inet6(ip)) => Some(ip.into()),
+        _ => None,
+    };
+    Ok(routes.into_iter().flat_map(|route| route.attributes).filter_map(gateway).collect())
+}
+
 async fn route(range: IpNet, interface: u32) -> Result<(), Error> {
     let _raised = Raised::new();
-    let (connection, handle, _) = rtnetlink::new_connection().map_err(|error| Error::NamespaceError(error.to_string()))?;
-    let connection = tokio::spawn(connection);
+    let (connection, handle) = connect()?;
     let message = match range {
         IpNet::V4(range) => {
             local(RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(range.network(), range.prefix_len()), interface)
@@ -96,7 +128,7 @@ async fn route(range: IpNet, interface: u32) -> Result<(), Error> {
     done
 }
 
-fn local<T>(route: RouteMessageBuilder<T>, interface: u32) -> rtnetlink::packet_route::route::RouteMessage {
+fn local<T>(route: RouteMessageBuilder<T>, interface: u32) -> RouteMessage {
     route.output_interface(interface).table_id(LOCAL).kind(RouteType::Local).scope(RouteScope::Host).build()
 }
 
@@ -131,6 +163,26 @@ fn refused(range: IpNet, error: &dyn std::fmt::Display) -> Problem {
     let problem = Problem::error(Reason::AddressRefused, format!("`{range}` cannot be claimed: {error}")).at("claimServiceCidr");
     let problem = problem.expected("CAP_NET_ADMIN");
     problem.fix(
-        "give it to this container alone (`cap_add: [NET_ADMIN]`), or to the binary (`setcap cap_net_admin+p`); or do not claim the range",
+        "give it to this container alone (`cap_add: [NET_ADMIN]`, without `no-new-privileges`, which takes it from whoever is not root), \
+         or to the binary (`setcap cap_net_admin+p`); or do not claim the range",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_range_that_holds_somebodys_address_is_refused() {
+        let free = |range: &str| {
+            let taken = [("127.0.0.1", "lo"), ("172.31.244.2", "eth0"), ("172.31.240.1", "the gateway")];
+            let taken = taken.map(|(address, whose)| (address.parse().unwrap(), whose.to_owned()));
+            super::free(range.parse().unwrap(), taken.into_iter()).map_err(|problem| problem.to_string())
+        };
+        for good in ["172.31.248.0/21", "127.96.0.0/16", "fd00::/64"] {
+            assert_eq!(free(good), Ok(()), "{good}");
+        }
+        for (bad, whose) in [("172.31.240.0/30", "the gateway"), ("172.31.244.0/24", "eth0"), ("0.0.0.0/0", "lo"), ("127.0.0.0/8", "lo")] {
+            let said = free(bad).unwrap_err();
+            assert!(said.contains(bad) && said.contains(whose) && said.contains("fix:"), "{said}");
+        }
+    }
 }

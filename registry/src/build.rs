@@ -283,6 +283,9 @@ impl World {
             return Some(format!("the virtual IP of Service {}", vip.name));
         }
         let ip = address.ip();
+        if self.ground.claims && self.ground.service_cidr.contains(&ip) {
+            return Some(format!("an address of {}, which Tidegate claims for virtual IPs", self.ground.service_cidr));
+        }
         let ours = |bound: &&SocketAddr| {
             let any = bound.ip().is_unspecified() && (ip.is_loopback() || self.own.local.contains(&ip));
             bound.port() == address.port() && (bound.ip().to_canonical() == ip || any)

@@ -129,6 +129,7 @@ impl Registry {
             seed: saved.seed.clone(),
             external: settings.external_addresses.clone(),
             service_cidr: settings.service_cidr,
+            claims: settings.claim_service_cidr,
             names: settings.external_names.clone(),
             names_inside: settings.external_names_inside.clone(),
         };

@@ -32,6 +32,8 @@ pub(crate) struct Ground {
     pub(crate) external: Vec<IpAddr>,
     /// `serviceCidr`
     pub(crate) service_cidr: IpNet,
+    /// `claimServiceCidr`: all of it is ours.
+    pub(crate) claims: bool,
     /// `externalName.allow`
     pub(crate) names: Vec<HostPattern>,
     /// `externalName.allowInside`

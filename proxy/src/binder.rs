@@ -190,6 +190,7 @@ fn state(name: Arc<str>, (exposure, socket): Place) -> ListenerState {
 
 /// A listener that could not be bound, as `get listeners` shows it.
 pub fn not_bound(name: &str, exposure: Exposure, protocol: &str, address: SocketAddr, problem: &Problem) -> ListenerState {
-    let fix = problem.fix.as_ref().map_or_else(String::new, |fix| format!("; fix: {fix}"));
-    ListenerState { error: Some(format!("{}{fix}", problem.found)), ..ListenerState::bound(name, exposure, protocol, address) }
+    let said = |word: &str, text: &Option<String>| text.as_ref().map_or_else(String::new, |text| format!("; {word} {text}"));
+    let (expected, fix) = (said("expected", &problem.expected), said("fix:", &problem.fix));
+    ListenerState { error: Some(format!("{}{expected}{fix}", problem.found)), ..ListenerState::bound(name, exposure, protocol, address) }
 }

@@ -105,6 +105,9 @@ pub struct PictureArgs {
     /// Unix socket of the Docker API, or of `tidegate docker-proxy` [default: /var/run/docker.sock]
     #[arg(long, value_name = "PATH", env = "TIDEGATE_DOCKER_SOCKET")]
     docker_socket: Option<PathBuf>,
+    /// Compose project whose containers are followed, and no others; may be repeated [default: all]
+    #[arg(long, value_name = "NAME", env = "TIDEGATE_DOCKER_PROJECT", value_delimiter = ',')]
+    docker_project: Vec<String>,
     /// Where virtual IPs and last good objects are kept
     #[arg(long, value_name = "DIR", env = "TIDEGATE_STATE_DIR")]
     state_dir: Option<PathBuf>,
@@ -270,6 +273,7 @@ enum GetTopic {
     Listeners,
     Workloads,
     Sources,
+    Problems,
 }
 
 /// Form of what `get` shows.

@@ -4,7 +4,7 @@
 //! own app. Until it is seen, the processes are looked at again and again, since the system tells nobody of a process that is not his child;
 //! its end is an event (pidfd_open(2)). A process that began and ended between two looks was never seen.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use config::problem::{Problem, Reason};
 use config::settings::ExitWith;
@@ -17,6 +17,9 @@ use processes::{Alive, Facts};
 const LOOK: Duration = Duration::from_millis(500);
 /// The same for the first process of a namespace, in which there is little to look at: a short job is seen, too.
 const LOOK_AS_FIRST: Duration = Duration::from_millis(50);
+
+/// Between two lines of the log that say that it has not come.
+const MISSED: Duration = Duration::from_secs(30);
 
 /// An app that may not run yet.
 pub(crate) struct App(ExitWith);
@@ -51,11 +54,16 @@ impl App {
     /// Waits until it runs.
     pub(crate) async fn seen(&self) -> Seen {
         let wait = if processes::ourselves() == 1 { LOOK_AS_FIRST } else { LOOK };
+        let mut missed = Instant::now() + MISSED;
         loop {
-            match self.now() {
-                Some(seen) => return seen,
-                None => tokio::time::sleep(wait).await,
+            if let Some(seen) = self.now() {
+                return seen;
             }
+            if Instant::now() >= missed {
+                tracing::warn!("--exit-with: {} does not run among the processes that are seen from here; still waiting for it", self.0);
+                missed += MISSED;
+            }
+            tokio::time::sleep(wait).await;
         }
     }
 

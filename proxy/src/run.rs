@@ -16,8 +16,8 @@ use crate::server;
 
 mod orphans;
 
-/// hickory-server tells of each question.
-const LOG_FILTER: &str = "info,hickory_server=error";
+/// hickory tells of each question, and of each answer that it does not believe.
+const LOG_FILTER: &str = "info,hickory_server=error,hickory_net=error,hickory_proto=error,hickory_resolver=error";
 
 /// Serves until something ends it; the settings follow their file, if they have one.
 pub fn run(settings: Settings, file: Option<SettingsFile>) -> ExitCode {

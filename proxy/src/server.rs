@@ -420,6 +420,10 @@ impl Running {
         while self.workers.iter().any(|worker| !worker.is_finished()) && Instant::now() < until {
             std::thread::park_timeout(Duration::from_millis(10));
         }
+        if self.workers.iter().any(|worker| !worker.is_finished()) {
+            let connections: usize = self.shared.open.iter().map(|open| open.load(std::sync::atomic::Ordering::Relaxed)).sum();
+            tracing::warn!(connections, "the drain deadline has passed: what is still under way is cut");
+        }
         for orders in &self.shared.orders {
             let _ = orders.send(Order::End);
         }

@@ -381,7 +381,7 @@ impl Actor {
         problems
     }
 
-    /// Logs each problem when it appears, once.
+    /// Logs each problem when it appears, once, and each error when it is no more.
     fn log(&mut self) {
         let problems = self.problems();
         let new = problems.iter().filter(|problem| !self.logged.contains(*problem));
@@ -396,7 +396,9 @@ impl Actor {
         if more > 0 {
             tracing::warn!(more, "further problems: `tidegate check` lists them all");
         }
-        self.logged = problems.into_iter().collect();
+        let logged = std::mem::replace(&mut self.logged, problems.into_iter().collect());
+        let mended = logged.into_iter().filter(|problem| problem.severity == Severity::Error && !self.logged.contains(problem));
+        mended.take(LOGGED_AT_ONCE).for_each(|problem| tracing::info!("no more: {problem}"));
     }
 
     fn answer(&mut self, ask: Ask) {

@@ -92,6 +92,9 @@ impl PictureArgs {
         if let Some(socket) = &self.docker_socket {
             settings.docker.socket.clone_from(socket);
         }
+        if !self.docker_project.is_empty() {
+            settings.docker.projects.clone_from(&self.docker_project);
+        }
         if self.state_dir.is_some() {
             settings.state_dir.clone_from(&self.state_dir);
         }

@@ -4,10 +4,10 @@
 //! once, so that servers which ask us in turn get no more than they began. What is ours never comes here.
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use config::problem::Problem;
+use config::problem::{Problem, Reason};
 use hickory_resolver::config::{ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::xfer::{DnsHandle, FirstAnswer, RetryDnsHandle};
@@ -30,6 +30,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(950);
 /// Nothing is kept for longer, and that there is nothing for less.
 const MOST: Duration = Duration::from_secs(3600);
 const MOST_NOTHING: Duration = Duration::from_secs(300);
+/// Between two lines of the log that say that nobody answers.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 /// The largest datagram that passes everywhere (DNS flag day 2020).
 const PAYLOAD: u16 = 1232;
 
@@ -56,8 +58,20 @@ impl Outside {
 #[derive(Default)]
 struct Asked {
     pool: Option<Pool>,
-    /// It was said that nobody can be.
-    told: bool,
+    /// When it was last said that nobody answers.
+    told: Option<Instant>,
+}
+
+impl Asked {
+    /// Whether it is to be said: not for each question.
+    fn tells(&mut self) -> bool {
+        let now = Instant::now();
+        let due = self.told.is_none_or(|told| now.duration_since(told) >= TELL_AGAIN);
+        if due {
+            self.told = Some(now);
+        }
+        due
+    }
 }
 
 /// Asks servers.
@@ -89,20 +103,40 @@ impl Forwarder {
         (options.edns_payload_len, options.retry_interval) = (PAYLOAD, ASK_AGAIN);
         let came = pool.lookup(query.clone(), options).first_answer().await.map(|response| response.into_message());
         self.cache.insert(query, came.clone(), Instant::now());
+        match &came {
+            Err(NetError::Dns(DnsError::NoRecordsFound(_))) | Ok(_) => {}
+            Err(error) => self.tell(error),
+        }
         read(came)
     }
 
     /// The servers, once they can be known: the system's configuration may come later.
     fn pool(&self) -> Option<Pool> {
-        let mut asked = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked = self.asked();
         if asked.pool.is_none() {
             match resolver::servers(&self.servers).and_then(|(config, options)| make(config, options)) {
                 Ok(pool) => asked.pool = Some(pool),
-                Err(problem) if !std::mem::replace(&mut asked.told, true) => tracing::warn!(%problem, "foreign names cannot be asked for"),
+                Err(problem) if asked.tells() => tracing::warn!("{problem}; until then names that are not ours get SERVFAIL"),
                 Err(_) => {}
             }
         }
         asked.pool.clone()
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says now and then that no server answers.
+    fn tell(&self, error: &NetError) {
+        if self.asked().tells() {
+            let problem = Problem::warning(Reason::NotFound, format!("no answer from the DNS servers: {error}")).at("dns.servers");
+            let problem = problem.expected("servers that answer here, and are not this process itself");
+            tracing::warn!(
+                "{}",
+                problem.fix("correct `dns.servers`, else /etc/resolv.conf; until then names that are not ours get SERVFAIL")
+            );
+        }
     }
 }
 
@@ -121,10 +155,7 @@ fn read(came: Result<Message, NetError>) -> Outside {
             let soa = nothing.soa.map(|soa| (*soa).into_record_of_rdata());
             Outside { code: nothing.response_code, answers: Vec::new(), authority: soa.into_iter().collect() }
         }
-        Err(error) => {
-            tracing::debug!(%error, "no answer from the DNS servers");
-            Outside::failed()
-        }
+        Err(_) => Outside::failed(),
     }
 }
 

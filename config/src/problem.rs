@@ -51,7 +51,7 @@ pub enum Reason {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize)]
 pub struct Place {
     /// The file, when it came from one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "shown")]
     pub file: Option<PathBuf>,
     /// The object, as `Kind namespace/name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,6 +59,14 @@ pub struct Place {
     /// The field, as `spec.ports[0].port`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+}
+
+/// A file's name that is no text is told as well as can be.
+fn shown<S: serde::Serializer>(file: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
+    match file {
+        Some(file) => to.serialize_some(&file.to_string_lossy()),
+        None => to.serialize_none(),
+    }
 }
 
 /// One thing that an operator should know.

@@ -53,6 +53,7 @@ impl Claim {
 
     /// Lays the route again whenever its interface is another one. Ends with the process.
     pub(crate) async fn keep(mut self) {
+        let mut told = None;
         loop {
             tokio::time::sleep(LOOK).await;
             let found = if_addrs::get_if_addrs().and_then(|all| interface(self.range, &all));
@@ -61,8 +62,12 @@ impl Claim {
                 continue;
             }
             match Claim::lay(self.range).await {
-                Ok(claim) => self = claim,
-                Err(problem) => tracing::error!("{problem}"),
+                Ok(claim) => (self, told) = (claim, None),
+                Err(problem) if told.as_ref() == Some(&problem) => {}
+                Err(problem) => {
+                    tracing::error!("{problem}");
+                    told = Some(problem);
+                }
             }
         }
     }

@@ -422,7 +422,9 @@ impl Running {
         }
         if self.workers.iter().any(|worker| !worker.is_finished()) {
             let connections: usize = self.shared.open.iter().map(|open| open.load(std::sync::atomic::Ordering::Relaxed)).sum();
-            tracing::warn!(connections, "the drain deadline has passed: what is still under way is cut");
+            if connections > 0 {
+                tracing::warn!(connections, "the drain deadline has passed: what is still under way is cut");
+            }
         }
         for orders in &self.shared.orders {
             let _ = orders.send(Order::End);

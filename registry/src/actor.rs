@@ -396,9 +396,17 @@ impl Actor {
         if more > 0 {
             tracing::warn!(more, "further problems: `tidegate check` lists them all");
         }
-        let logged = std::mem::replace(&mut self.logged, problems.into_iter().collect());
-        let mended = logged.into_iter().filter(|problem| problem.severity == Severity::Error && !self.logged.contains(problem));
-        mended.take(LOGGED_AT_ONCE).for_each(|problem| tracing::info!("no more: {problem}"));
+        // An error in other words is one still.
+        let remain: HashSet<_> = problems.iter().map(|problem| (problem.severity, problem.reason, &problem.place)).collect();
+        let gone = |problem: &&Problem| !remain.contains(&(problem.severity, problem.reason, &problem.place));
+        let mut mended: Vec<&Problem> = self.logged.iter().filter(|problem| problem.severity == Severity::Error).filter(gone).collect();
+        mended.sort_unstable();
+        mended.iter().take(LOGGED_AT_ONCE).for_each(|problem| tracing::info!("no more: {problem}"));
+        let more = mended.len().saturating_sub(LOGGED_AT_ONCE);
+        if more > 0 {
+            tracing::info!(more, "further errors are no more");
+        }
+        self.logged = problems.into_iter().collect();
     }
 
     fn answer(&mut self, ask: Ask) {

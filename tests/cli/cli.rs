@@ -32,6 +32,7 @@ fn get_shows_tables_and_json() {
         ("listeners", ["ADDRESS", "http", &http]),
         ("workloads", ["DESIRED", "Deployment", "2        1      0"]),
         ("sources", ["STATE", "folder:", "ok"]),
+        ("problems", ["warning", "Deployment default/web", "expected"]),
     ] {
         let table = command(["get", topic, "--admin", &admin]);
         for word in words {

@@ -13,7 +13,12 @@ fn may() -> bool {
 
 /// In a network of its own, where nobody is disturbed.
 fn claiming(net: &Net, under: &[&str]) -> Setup {
-    let apart = ["unshare", "--net", "sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""];
+    claiming_on(net, "true", under)
+}
+
+/// The same, where this command was run in that network before.
+fn claiming_on(net: &Net, made: &str, under: &[&str]) -> Setup {
+    let apart = ["unshare", "--net", "sh", "-c", &format!("ip link set lo up && {made} && exec \"$0\" \"$@\"")];
     let setup =
         Setup::new(net).flag("--service-cidr", RANGE).config("claimServiceCidr: true\ninternalCidrs: [127.0.0.0/8, 10.99.0.0/24]\n");
     setup.under(&[&apart, under].concat())
@@ -48,4 +53,22 @@ fn without_the_right_the_start_says_what_to_give() {
     assert_eq!(tidegate.await_exit().code(), Some(2));
     let log = tidegate.log();
     assert!(log.contains("`10.99.0.0/24` cannot be claimed") && log.contains("cap_add: [NET_ADMIN]"), "{log}");
+}
+
+#[test]
+fn a_range_with_somebodys_address_is_refused_at_the_start() {
+    if !may() {
+        return;
+    }
+    let lan = "ip link add lan type dummy && ip link set lan up && ip address add";
+    for (made, whose) in [
+        (format!("{lan} 10.99.0.7/16 dev lan"), "10.99.0.7, the address of lan"),
+        (format!("{lan} 10.99.1.7/16 dev lan && ip route add default via 10.99.0.1"), "10.99.0.1, the gateway"),
+    ] {
+        let net = Net::take();
+        let mut tidegate = claiming_on(&net, &made, &["env"]).launch();
+        assert_eq!(tidegate.await_exit().code(), Some(2));
+        let log = tidegate.log();
+        assert!(log.contains(&format!("`10.99.0.0/24` holds {whose}")) && log.contains("fix:"), "{log}");
+    }
 }

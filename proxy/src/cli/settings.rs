@@ -92,8 +92,10 @@ impl PictureArgs {
         if let Some(socket) = &self.docker_socket {
             settings.docker.socket.clone_from(socket);
         }
-        if !self.docker_project.is_empty() {
-            settings.docker.projects.clone_from(&self.docker_project);
+        // An empty variable is none.
+        let projects: Vec<String> = self.docker_project.iter().filter(|name| !name.is_empty()).cloned().collect();
+        if !projects.is_empty() {
+            settings.docker.projects = projects;
         }
         if self.state_dir.is_some() {
             settings.state_dir.clone_from(&self.state_dir);

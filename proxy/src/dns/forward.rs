@@ -104,7 +104,8 @@ impl Forwarder {
         let came = pool.lookup(query.clone(), options).first_answer().await.map(|response| response.into_message());
         self.cache.insert(query, came.clone(), Instant::now());
         match &came {
-            Err(NetError::Dns(DnsError::NoRecordsFound(_))) | Ok(_) => {}
+            // Whatever they say, they answer.
+            Ok(_) | Err(NetError::Dns(_)) => {}
             Err(error) => self.tell(error),
         }
         read(came)

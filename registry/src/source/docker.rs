@@ -258,8 +258,8 @@ impl Follower {
 
     /// What is new since the last one.
     fn batch(&mut self, whole: bool) -> Batch {
-        self.engine.ages = objects::ages(&self.engine);
-        let now = objects::objects(&self.engine);
+        let (now, ages) = objects::objects(&self.engine);
+        self.engine.ages = ages;
         let before = std::mem::take(&mut self.told);
         let gone = before.keys().filter(|origin| !whole && !now.contains_key(*origin));
         let mut changes: Vec<Change> = gone.map(|origin| Change { origin: origin.clone(), content: Content::Gone }).collect();

@@ -156,6 +156,17 @@ fn an_endpoint_that_is_ourselves_is_on_no_plane() {
 }
 
 #[test]
+fn an_endpoint_in_the_claimed_range_is_on_no_plane() {
+    let claims = Settings { claim_service_cidr: true, service_cidr: "10.0.0.0/30".parse().unwrap(), ..Settings::default() };
+    let mut registry = Registry::new(&claims, Saved::default());
+    let pods = ["10.0.0.3", "10.0.0.4"].map(|ip| object(pod(&format!("a/web-{}", &ip[7..]), "web", ip)));
+    registry.apply(batch(true, vec![("m/all.yaml", manifest([object(service("a/web", &[]))].into_iter().chain(pods).collect()))]), T);
+    assert_eq!(addresses(&publish(&mut registry), Internal, "a/web"), ["10.0.0.4:8080"]);
+    let told = problems(&registry, Reason::AddressRefused);
+    assert!(told.len() == 1 && told[0].contains("10.0.0.3:8080") && told[0].contains("claims for virtual IPs"), "{told:?}");
+}
+
+#[test]
 fn a_vip_that_comes_later_takes_an_endpoint_out() {
     let mut loops = slice("a/self-1", "self", &["127.96.0.77"]);
     loops.ports[0].port = 80;

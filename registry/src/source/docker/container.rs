@@ -205,3 +205,24 @@ fn exposed(text: &str) -> Option<(u16, Protocol)> {
 fn seconds(text: &str) -> Option<i64> {
     text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn where_it_is_published_is_read_but_for_loopback() {
+        let ports = json!({
+            "5432/tcp": [{"HostIp": "0.0.0.0", "HostPort": "5432"}, {"HostIp": "::", "HostPort": "5432"}, {"HostIp": "127.0.0.1", "HostPort": "1"}],
+            "80/tcp": [{"HostIp": "", "HostPort": "8080"}],
+            "9/tcp": null,
+            "7/tcp": [{"HostIp": "0.0.0.0"}, {"HostPort": "many"}],
+        });
+        let said = json!({"Id": "a", "NetworkSettings": {"Ports": ports}});
+        let container = read(serde_json::from_value(said).unwrap()).unwrap();
+        let published: Vec<String> = container.published.iter().map(ToString::to_string).collect();
+        assert_eq!(published, ["0.0.0.0:5432", "0.0.0.0:8080", "[::]:5432"]);
+    }
+}

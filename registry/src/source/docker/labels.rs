@@ -1,7 +1,8 @@
 //! The labels of a container that are Tidegate's: the smallest way to say what it serves, and to whom.
 //!
 //! Invariant: fail closed. Nothing is exposed by them without `tidegate.dev/exposure: external`; an unknown key, or a value that does
-//! not fit, is an error and seals the container, and so is a key that looks like the one of exposure. Labels alone decide here; whether others agree is for whoever puts replicas together.
+//! not fit, is an error and seals the container, and so is a key that looks like the one of exposure. Labels alone decide here; whether
+//! others agree is for whoever puts replicas together.
 
 use config::exposure::{EXPOSURE_LABEL, Exposure, OUR_PREFIX};
 use config::host::HostPattern;
@@ -11,7 +12,7 @@ use config::problem::{Problem, Reason};
 use super::container::Container;
 
 /// Hosts that it answers to, separated by commas.
-const HOST: &str = "tidegate.dev/host";
+pub(super) const HOST: &str = "tidegate.dev/host";
 /// The port that it listens on.
 pub(super) const PORT: &str = "tidegate.dev/port";
 /// What it speaks there, as `appProtocol` of a Service has it.
@@ -56,8 +57,8 @@ pub(super) fn read(container: &Container) -> (Labels, Vec<Problem>) {
             problems.push(problem.fix(format!("{fix}; until then the container is sealed: nothing of it is exposed")));
         }
     }
-    if said.exposure == Some(Exposure::External) && said.hosts.is_empty() {
-        let problem = Problem::warning(Reason::Invalid, "`external`, and no host").at(format!("label {EXPOSURE_LABEL}"));
+    if said.exposure == Some(Exposure::External) && said.hosts.is_empty() && !said.unclear {
+        let problem = Problem::note(Reason::Invalid, "`external`, and no host").at(format!("label {EXPOSURE_LABEL}"));
         let problem = problem.expected(format!("`{HOST}` beside it, or an Ingress for its Service"));
         problems.push(problem.fix("name the hosts that it answers to; by its labels nothing of it is served outside"));
     }

@@ -1,7 +1,7 @@
 //! Containers as Kubernetes objects: each a Pod, and what the replicas of a compose service come to together.
 //!
-//! Invariant: a pure function of the containers and of where this process is, so that what is told does not depend on the order of events.
-//! A compose project is a namespace.
+//! Invariant: a pure function of the containers, of where this process is, and of the ages of what was served before; but for these it does
+//! not depend on the order of events. A compose project is a namespace.
 
 mod pod;
 mod served;
@@ -39,8 +39,8 @@ pub(super) struct Engine {
     pub(super) network: Option<String>,
     /// `docker.projects`
     pub(super) projects: Vec<String>,
-    /// Since when a group has been there without a gap, in seconds since 1970: [`ages`].
-    pub(super) ages: BTreeMap<Group, i64>,
+    /// What was served when it was last looked at.
+    pub(super) ages: Ages,
 }
 
 impl Engine {
@@ -57,18 +57,30 @@ pub(super) struct Group {
     pub(super) name: Name,
 }
 
+/// What is served by labels: by whom, and the hosts as written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Served {
+    group: Group,
+    project: Option<String>,
+    hosts: Option<String>,
+}
+
+/// Since when each has been served without a gap, in seconds since 1970: what keeps a host does not lose it to a younger claim since its
+/// containers are made anew.
+pub(super) type Ages = BTreeMap<Served, i64>;
+
 /// A container with what its labels say.
 pub(super) struct Labelled<'e> {
     pub(super) container: &'e Container,
     labels: Labels,
 }
 
-/// Everything that the engine's containers come to, by origin.
-pub(super) fn objects(engine: &Engine) -> BTreeMap<Origin, Manifest> {
+/// Everything that the engine's containers come to, by origin, and the ages of what is served.
+pub(super) fn objects(engine: &Engine) -> (BTreeMap<Origin, Manifest>, Ages) {
     let here = reach::here(engine.own.as_deref(), &engine.containers);
     let followed = || engine.containers.values().filter(|container| engine.follows(container));
     let holders = Holders::of(followed().filter(|container| container.label(labels::NAMESPACE).is_none()));
-    let mut all = BTreeMap::new();
+    let (mut all, mut ages) = (BTreeMap::new(), Ages::new());
     let mut groups: BTreeMap<Group, Vec<Labelled<'_>>> = BTreeMap::new();
     for container in followed() {
         let (labels, mut problems) = labels::read(container);
@@ -87,26 +99,24 @@ pub(super) fn objects(engine: &Engine) -> BTreeMap<Origin, Manifest> {
     }
     for (group, replicas) in groups {
         let (replicas, problems) = holders.keep(&group, replicas);
-        let mut manifest = served::together(&group, engine.ages.get(&group).copied(), &replicas);
+        let mut manifest = Manifest::default();
+        if let Some(newest) = replicas.iter().max_by_key(|replica| (replica.container.created, &replica.container.id)) {
+            let served = served(&group, newest);
+            let alike = replicas.iter().filter(|replica| self::served(&group, replica) == served);
+            let created = alike.filter_map(|replica| replica.container.created).chain(engine.ages.get(&served).copied()).min();
+            manifest = served::together(&group, created, newest, &replicas);
+            ages.extend(created.map(|created| (served, created)));
+        }
         manifest.problems.extend(problems);
         all.insert(origin(&group, None), manifest);
     }
     all.extend(engine.unread.iter().map(|(id, why)| unread(engine, id, why)));
-    all
+    (all, ages)
 }
 
-/// How old each group is: what was there before keeps its age when its containers are made anew, so that a host does not change hands by
-/// a rollout.
-pub(super) fn ages(engine: &Engine) -> BTreeMap<Group, i64> {
-    let mut ages = BTreeMap::new();
-    for container in engine.containers.values().filter(|container| engine.follows(container) && !container.one_off()) {
-        let group = group(container, &labels::read(container).0);
-        let known = engine.ages.get(&group).copied();
-        let Some(created) = known.into_iter().chain(container.created).min() else { continue };
-        let age = ages.entry(group).or_insert(created);
-        *age = created.min(*age);
-    }
-    ages
+fn served(group: &Group, by: &Labelled<'_>) -> Served {
+    let said = |text: Option<&str>| text.map(str::to_owned);
+    Served { group: group.clone(), project: said(by.container.project()), hosts: said(by.container.label(labels::HOST)) }
 }
 
 /// `docker:NAMESPACE/NAME`, and the container's id for one of them.

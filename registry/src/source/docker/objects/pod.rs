@@ -79,7 +79,7 @@ fn probes(container: &Container, said: &Labels) -> Arc<[Probe]> {
 
 /// What labels keep inside, and the engine publishes all the same.
 fn beside_the_door(container: &Container, said: &Labels) -> Option<Problem> {
-    let inside = said.unclear || said.exposure == Some(Exposure::Internal) || (said.serve() && said.exposure.is_none());
+    let inside = said.exposure.map_or(said.serve(), |exposure| exposure == Exposure::Internal);
     let published: Vec<String> = container.published.iter().filter(|_| inside).map(ToString::to_string).collect();
     let found = format!("container {} is meant to be inside, and the engine publishes it at {}", container.name, published.join(" and "));
     let problem = Problem::warning(Reason::NotExposed, found).expected("nothing published, or on 127.0.0.1 alone");

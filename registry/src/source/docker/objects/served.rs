@@ -17,10 +17,9 @@ use super::super::labels::{Labels, PORT};
 use super::{Group, Labelled, NAME_LABEL, exposure};
 use crate::exposure::{EXTERNAL_CLASS, INTERNAL_CLASS};
 
-/// What replicas of one service come to together; `created`: when the first of them was, in seconds since 1970.
-pub(super) fn together(group: &Group, created: Option<i64>, replicas: &[Labelled<'_>]) -> Manifest {
+/// What replicas of one service come to together; `created`: since when that has been so, in seconds since 1970.
+pub(super) fn together(group: &Group, created: Option<i64>, newest: &Labelled<'_>, replicas: &[Labelled<'_>]) -> Manifest {
     let mut out = Manifest::default();
-    let Some(newest) = replicas.iter().max_by_key(|replica| (replica.container.created, &replica.container.id)) else { return out };
     let selector = selector(newest.container);
     let unclear = replicas.iter().any(|replica| replica.labels.unclear);
     let sealed = unclear || replicas.iter().any(|replica| replica.labels.exposure == Some(Exposure::Internal));

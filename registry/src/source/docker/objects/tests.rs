@@ -33,7 +33,7 @@ fn engine(containers: impl IntoIterator<Item = Container>) -> Engine {
 }
 
 fn all(engine: &Engine) -> (Vec<Object>, Vec<String>) {
-    let manifests = objects(engine);
+    let (manifests, _) = objects(engine);
     let problems = manifests.values().flat_map(|manifest| manifest.problems.iter().map(ToString::to_string)).collect();
     (manifests.into_values().flat_map(|manifest| manifest.objects).collect(), problems)
 }
@@ -234,7 +234,7 @@ fn an_answer_that_cannot_be_read_costs_one_container_and_not_what_was_known_of_i
     let mut engine = engine([one.clone()]);
     engine.unread.insert(one.id.clone(), "an unknown word".to_owned());
     engine.unread.insert("b".into(), "an unknown word".to_owned());
-    let manifests = objects(&engine);
+    let (manifests, _) = objects(&engine);
     for origin in ["docker:shop/web-a00000000000", "docker:b"] {
         let manifest = &manifests[Path::new(origin)];
         assert!(manifest.broken && manifest.problems[0].to_string().contains("an unknown word"), "{origin}: {manifest:?}");
@@ -305,23 +305,23 @@ fn services_of_a_project_whose_names_come_to_one_are_not_mixed() {
 
 #[test]
 fn what_is_made_anew_keeps_its_age_while_some_of_it_is_there() {
-    let served = [("tidegate.dev/host", "shop.example"), ("tidegate.dev/port", "80")];
-    let mut engine = engine([container("a", 1, &web(&served)), container("b", 5, &served)]);
-    let age = |engine: &mut Engine| {
-        engine.ages = ages(engine);
-        let (objects, _) = all(engine);
-        ingresses(&objects).iter().find(|ingress| &*ingress.meta.name == "web").and_then(|ingress| ingress.meta.created)
+    let served = |host: &'static str| web(&[("tidegate.dev/host", host), ("tidegate.dev/port", "80")]);
+    let mut engine = engine([container("a", 1, &served("shop.example"))]);
+    let age = |engine: &mut Engine, with: Container| {
+        let only = engine.containers.len() > 1;
+        engine.containers.retain(|_, container| !only || container.created == with.created);
+        engine.containers.insert(with.id.clone(), with);
+        let (manifests, ages) = objects(engine);
+        engine.ages = ages;
+        let objects: Vec<Object> = manifests.into_values().flat_map(|manifest| manifest.objects).collect();
+        ingresses(&objects).first().and_then(|ingress| ingress.meta.created)
     };
-    assert_eq!(age(&mut engine), Some(1));
-    let anew = container("c", 9, &web(&served));
-    engine.containers.insert(anew.id.clone(), anew);
-    engine.containers.retain(|_, container| container.name != "shop-a");
-    assert_eq!(age(&mut engine), Some(1), "replaced");
-    engine.containers.retain(|_, container| container.name == "shop-b");
-    assert_eq!(age(&mut engine), None);
-    let back = container("d", 20, &web(&served));
-    engine.containers.insert(back.id.clone(), back);
-    assert_eq!(age(&mut engine), Some(20), "it had gone");
+    assert_eq!(age(&mut engine, container("b", 9, &served("shop.example"))), Some(1), "beside the one before");
+    assert_eq!(age(&mut engine, container("b", 9, &served("shop.example"))), Some(1), "instead of it");
+    assert_eq!(age(&mut engine, container("c", 12, &served("other.example"))), Some(12), "an old Service that asks anew");
+    engine.containers.clear();
+    engine.ages = objects(&engine).1;
+    assert_eq!(age(&mut engine, container("d", 20, &served("shop.example"))), Some(20), "it had gone");
 }
 
 #[test]

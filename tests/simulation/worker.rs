@@ -38,7 +38,7 @@ pub(super) struct Worker {
     reports: UnboundedReceiver<Report>,
     /// When its last report arrives: none overtakes another.
     told_ms: u64,
-    /// Replicas that are not picked from, and since when.
+    /// Replicas that are not picked from any more on one of the planes, and since when: a seal may take one from the outside first.
     absent: HashMap<ReplicaId, u64>,
     idle: HashMap<ReplicaId, Vec<Connection>>,
     idle_by_address: HashMap<SocketAddr, Vec<Connection>>,
@@ -74,15 +74,9 @@ impl Worker {
         let before = self.pictures.adopt(snapshot.clone());
         for side in [Exposure::External, Exposure::Internal] {
             self.departed.follow(before.plane(side), snapshot.plane(side), |replica| drop(self.idle.remove(&replica)));
-        }
-        let picked: HashSet<ReplicaId> = replicas(snapshot).map(|replica| replica.id).collect();
-        for endpoint in members(&before).chain(members(snapshot)) {
-            let id = endpoint.replica.id;
-            if picked.contains(&id) {
-                self.absent.remove(&id);
-            } else {
-                self.absent.entry(id).or_insert(now_ms);
-            }
+            let (was, is) = (picked(before.plane(side)), picked(snapshot.plane(side)));
+            is.difference(&was).for_each(|id| _ = self.absent.remove(id));
+            was.difference(&is).for_each(|id| _ = self.absent.entry(*id).or_insert(now_ms));
         }
         true
     }
@@ -129,13 +123,11 @@ impl Worker {
     }
 }
 
-/// Whom the services of a picture pick from.
-pub(super) fn replicas(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<Replica>> {
-    let planes = [&snapshot.external, &snapshot.internal];
-    planes.into_iter().flat_map(|plane| plane.services.iter()).flat_map(|service| &service.endpoints).map(|endpoint| &endpoint.replica)
+fn picked(plane: &Plane) -> HashSet<ReplicaId> {
+    plane.services.iter().flat_map(|service| &service.endpoints).map(|endpoint| endpoint.replica.id).collect()
 }
 
-/// The same, and those that are left out.
+/// Whom the services of a picture pick from, and those that are left out.
 pub(super) fn members(snapshot: &Snapshot) -> impl Iterator<Item = &Endpoint> {
     let planes = [&snapshot.external, &snapshot.internal];
     planes.into_iter().flat_map(|plane| plane.services.iter()).flat_map(|service| service.members())

@@ -1,4 +1,4 @@
-//! Who has a namespace, and who has a name in it, where several ask for one.
+//! Who has a namespace, and who has a name in it, where several ask for one; and since when somebody asks for a host.
 //!
 //! Labels are words that anybody may write who may start a container, and different names may come to one. Invariant: one project has a
 //! namespace by its name, and one compose service, or container, has a name in it; whoever else asks for it is told and serves nothing by
@@ -11,6 +11,7 @@ use config::object::Name;
 use config::problem::{Problem, Reason};
 
 use super::container::Container;
+use super::labels::HOST;
 use super::objects::{Group, Labelled, as_name};
 
 /// What a container is a replica of.
@@ -18,6 +19,25 @@ use super::objects::{Group, Labelled, as_name};
 enum Of<'c> {
     Service { project: &'c str, service: &'c str },
     Itself(&'c str),
+}
+
+/// Who asks for which hosts, as written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Claim {
+    group: Group,
+    project: Option<String>,
+    hosts: Option<String>,
+}
+
+/// Since when each is there without a gap, in seconds since 1970: who has a host does not lose it to a younger claim since his containers
+/// are made anew.
+pub(super) type Ages = BTreeMap<Claim, i64>;
+
+impl Claim {
+    pub(super) fn of(group: &Group, by: &Labelled<'_>) -> Claim {
+        let said = |text: Option<&str>| text.map(str::to_owned);
+        Claim { group: group.clone(), project: said(by.container.project()), hosts: said(by.container.label(HOST)) }
+    }
 }
 
 /// Which project has each namespace.

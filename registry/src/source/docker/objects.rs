@@ -14,7 +14,7 @@ use config::manifest::Manifest;
 use config::object::Name;
 use config::problem::{Problem, Reason};
 
-use super::claims::Holders;
+use super::claims::{Ages, Claim, Holders};
 use super::container::{Container, Id};
 use super::labels::{self, Labels};
 use super::reach;
@@ -39,7 +39,7 @@ pub(super) struct Engine {
     pub(super) network: Option<String>,
     /// `docker.projects`
     pub(super) projects: Vec<String>,
-    /// What was served when it was last looked at.
+    /// Those of when it was last looked at.
     pub(super) ages: Ages,
 }
 
@@ -56,18 +56,6 @@ pub(super) struct Group {
     pub(super) namespace: Name,
     pub(super) name: Name,
 }
-
-/// What is served by labels: by whom, and the hosts as written.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Served {
-    group: Group,
-    project: Option<String>,
-    hosts: Option<String>,
-}
-
-/// Since when each has been served without a gap, in seconds since 1970: what keeps a host does not lose it to a younger claim since its
-/// containers are made anew.
-pub(super) type Ages = BTreeMap<Served, i64>;
 
 /// A container with what its labels say.
 pub(super) struct Labelled<'e> {
@@ -101,22 +89,17 @@ pub(super) fn objects(engine: &Engine) -> (BTreeMap<Origin, Manifest>, Ages) {
         let (replicas, problems) = holders.keep(&group, replicas);
         let mut manifest = Manifest::default();
         if let Some(newest) = replicas.iter().max_by_key(|replica| (replica.container.created, &replica.container.id)) {
-            let served = served(&group, newest);
-            let alike = replicas.iter().filter(|replica| self::served(&group, replica) == served);
-            let created = alike.filter_map(|replica| replica.container.created).chain(engine.ages.get(&served).copied()).min();
+            let claim = Claim::of(&group, newest);
+            let alike = replicas.iter().filter(|replica| Claim::of(&group, replica) == claim);
+            let created = alike.filter_map(|replica| replica.container.created).chain(engine.ages.get(&claim).copied()).min();
             manifest = served::together(&group, created, newest, &replicas);
-            ages.extend(created.map(|created| (served, created)));
+            ages.extend(created.map(|created| (claim, created)));
         }
         manifest.problems.extend(problems);
         all.insert(origin(&group, None), manifest);
     }
     all.extend(engine.unread.iter().map(|(id, why)| unread(engine, id, why)));
     (all, ages)
-}
-
-fn served(group: &Group, by: &Labelled<'_>) -> Served {
-    let said = |text: Option<&str>| text.map(str::to_owned);
-    Served { group: group.clone(), project: said(by.container.project()), hosts: said(by.container.label(labels::HOST)) }
 }
 
 /// `docker:NAMESPACE/NAME`, and the container's id for one of them.

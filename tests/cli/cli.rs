@@ -21,7 +21,8 @@ fn get_shows_tables_and_json() {
     let net = Net::take();
     let replica = Replica::start(&net, "web-0", Behaviour::Named);
     let setup = Setup::new(&net).manifest("web.yaml", app(&net, "web", "shop.example", &[&replica]));
-    let gate = setup.manifest("deployment.yaml", deployment("web", 2)).start();
+    let typo = "apiVersion: v1\nkind: Service\nmetadata: {name: typo}\nspec: {prots: [], ports: [{port: 80}]}\n";
+    let gate = setup.manifest("deployment.yaml", deployment("web", 2)).manifest("typo.yaml", typo).start();
     let admin = gate.admin().to_string();
     let http = gate.http().to_string();
     let endpoint = replica.address().to_string();
@@ -32,7 +33,7 @@ fn get_shows_tables_and_json() {
         ("listeners", ["ADDRESS", "http", &http]),
         ("workloads", ["DESIRED", "Deployment", "2        1      0"]),
         ("sources", ["STATE", "folder:", "ok"]),
-        ("problems", ["warning", "Deployment default/web", "expected"]),
+        ("problems", ["warning UnknownField", "Service default/typo", "prots"]),
     ] {
         let table = command(["get", topic, "--admin", &admin]);
         for word in words {

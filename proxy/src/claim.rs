@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use config::problem::{Problem, Reason};
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteScope, RouteType};
 use rtnetlink::{Error, Handle, RouteMessageBuilder};
@@ -105,9 +105,10 @@ fn connect() -> Result<(JoinHandle<()>, Handle), Error> {
 /// Through whom what is elsewhere is sent.
 async fn gateways() -> Result<Vec<IpAddr>, Error> {
     let (connection, handle) = connect()?;
-    let v4 = handle.route().get(RouteMessageBuilder::<Ipv4Addr>::new().build()).execute();
-    let v6 = handle.route().get(RouteMessageBuilder::<Ipv6Addr>::new().build()).execute();
-    let routes: Vec<RouteMessage> = v4.chain(v6).try_collect().await?;
+    // One after the other: a socket that lists is busy (EBUSY).
+    let mut routes: Vec<RouteMessage> = handle.route().get(RouteMessageBuilder::<Ipv4Addr>::new().build()).execute().try_collect().await?;
+    let v6: Vec<RouteMessage> = handle.route().get(RouteMessageBuilder::<Ipv6Addr>::new().build()).execute().try_collect().await?;
+    routes.extend(v6);
     connection.abort();
     let gateway = |attribute| match attribute {
         RouteAttribute::Gateway(RouteAddress::Inet(ip)) => Some(ip.into()),

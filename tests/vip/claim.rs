@@ -60,7 +60,7 @@ fn a_range_with_somebodys_address_is_refused_at_the_start() {
     if !may() {
         return;
     }
-    let lan = "ip link add lan type dummy && ip link set lan up && ip address add";
+    let lan = "ip link add lan type veth peer name far && ip link set far up && ip link set lan up && ip address add";
     for (made, whose) in [
         (format!("{lan} 10.99.0.7/16 dev lan"), "10.99.0.7, the address of lan"),
         (format!("{lan} 10.99.1.7/16 dev lan && ip route add default via 10.99.0.1"), "10.99.0.1, the gateway"),

@@ -63,10 +63,22 @@ fn an_ill_replica_gets_nothing_until_it_is_well() {
     assert_eq!(tidegate.get("ill.test", "/").text().trim(), two.host_name());
     one.exec("rm /ill");
     await_ready(&tidegate, "ill/web:80", &[one.host_name(), two.host_name()]);
+}
+
+/// Without a healthcheck: the engine may answer nothing of a paused container whose check it waits for.
+#[test]
+fn a_paused_replica_gets_nothing_until_it_goes_on() {
+    let Some(engine) = Engine::shared() else { return };
+    let net = Net::take();
+    let network = engine.network(&net, "a");
+    let start = || engine.run("web", &refs(&words(&[&on(&network.name), &replica("paused", "web")])));
+    let (one, two) = (start(), start());
+    let tidegate = beside(engine, &net, &shop("paused", "web", "paused.test"));
+    await_ready(&tidegate, "paused/web:80", &[one.host_name(), two.host_name()]);
     engine.docker(&["pause", &two.id]);
-    await_ready(&tidegate, "ill/web:80", &[one.host_name()]);
+    await_ready(&tidegate, "paused/web:80", &[one.host_name()]);
     engine.docker(&["unpause", &two.id]);
-    await_ready(&tidegate, "ill/web:80", &[one.host_name(), two.host_name()]);
+    await_ready(&tidegate, "paused/web:80", &[one.host_name(), two.host_name()]);
 }
 
 #[test]
